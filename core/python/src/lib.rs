@@ -1,0 +1,5 @@
+//! `longlink._core`: the Python face of the connection core.
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {}
