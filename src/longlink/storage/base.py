@@ -1,0 +1,159 @@
+"""What every storage backend offers: the values that go in and out, and the narrow interfaces.
+
+A store is three table groups and a life cycle. All methods are asyncio-friendly, never block the loop, and keep the
+order of calls: two calls made one after the other are applied in that order, whether or not the first was awaited.
+Every write is durable when its await returns. Nothing here is SQL. Read next: sqlite/, the embedded backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from longlink.errors import LonglinkError
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """One message to append. content: serialized longlink.v1.Content. client_id: unique per conversation and sender."""
+
+    conversation: str
+    sender: str
+    client_id: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where it stands. members: every user who is to get it, the sender included."""
+
+    seq: int
+    sent_at: int
+    duplicate: bool
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a conversation's log. sent_at: ms since the Unix epoch, never decreasing along the log."""
+
+    seq: int
+    sender: str
+    client_id: str
+    sent_at: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a log in ascending order of seq. more: whether the direction that was asked has more."""
+
+    entries: tuple[Entry, ...]
+    head: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    user: str
+    delivered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation as its members see it. kind: longlink.v1.Conversation.Kind. changed_at: ms since the epoch."""
+
+    id: str
+    kind: int
+    head: int
+    members: tuple[Member, ...]
+    changed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """One page of the conversations that changed; next is the cursor of the following page, empty on the last one.
+
+    synced_at: what to pass as `since` next time; far enough back that no commit under way now can be missed.
+    """
+
+    conversations: tuple[Conversation, ...]
+    next: str
+    synced_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The user has received everything up to and including seq."""
+
+    conversation: str
+    user: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """seq: the mark that holds now. moved: whether this call raised it. members: who is to hear of it."""
+
+    seq: int
+    moved: bool
+    members: tuple[str, ...]
+
+
+class Messages(Protocol):
+    """The message log."""
+
+    async def append(self, batch: Sequence[Append]) -> list[Appended | LonglinkError]:
+        """Append in order, in one durable commit shared with whatever else waits; one result per item.
+
+        Membership is checked in the same transaction. Per item: CONVERSATION_UNKNOWN, NOT_A_MEMBER, or CONTENT_DIFFERS
+        (the client_id is stored with other content). A resend, within the batch too, gives the first answer with
+        duplicate=True. Raises for the whole batch, with nothing stored: OVERLOADED, STORAGE_UNAVAILABLE.
+        """
+
+    async def history(self, conversation: str, user: str, *, after: int, before: int, limit: int) -> Page:
+        """Entries with seq > after from the oldest, or, when before > 0, the newest with seq < before.
+
+        Raises CONVERSATION_UNKNOWN, NOT_A_MEMBER, STORAGE_UNAVAILABLE.
+        """
+
+
+class Conversations(Protocol):
+    """Conversations, their members and the members' marks."""
+
+    async def open_direct(self, user: str, peer: str) -> Conversation:
+        """The one direct conversation of two users, made durable if it is new. Raises USER_UNKNOWN for the peer.
+
+        A user's conversation with himself is allowed and has one member.
+        """
+
+    async def changed(self, user: str, *, since: int, cursor: str, limit: int) -> Changes:
+        """The user's conversations with changed_at >= since, oldest change first. Raises FIELD_INVALID for a bad cursor."""
+
+    async def mark_delivered(self, batch: Sequence[Mark]) -> list[Marked | LonglinkError]:
+        """Raise delivered marks, never lower them. Per item: CONVERSATION_UNKNOWN, NOT_A_MEMBER, SEQ_AHEAD."""
+
+
+class Users(Protocol):
+    """Who exists."""
+
+    async def remember(self, users: Sequence[str]) -> None:
+        """These users are known from now on; durable. Known already is fine."""
+
+
+class Store(Protocol):
+    """A whole backend."""
+
+    @property
+    def messages(self) -> Messages: ...
+    @property
+    def conversations(self) -> Conversations: ...
+    @property
+    def users(self) -> Users: ...
+
+    async def check(self) -> None:
+        """Whether a write would work now (a real one, durable). Raises STORAGE_UNAVAILABLE with the reason."""
+
+    async def close(self) -> None:
+        """Finish what waits, checkpoint, close. Idempotent."""
