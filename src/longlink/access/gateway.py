@@ -1,0 +1,216 @@
+"""The gateway: turns the core's events into calls and replies, and parcels into the core's commands.
+
+One batch of events is one pass: decode, check state and fields, group by body, hand each group to the handler as one
+task. It keeps one small Session per verified connection and nothing for any other. It never decides what a request
+means. Read next: handshake.py, ../routing/calls.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Final
+
+from longlink import _core, errors
+from longlink.access.handshake import Handshake
+from longlink.errors import LonglinkError
+from longlink.ops import logs
+from longlink.ops.metrics import Counts
+from longlink.protocol import limits, session
+from longlink.protocol.codec import Encoding
+from longlink.protocol.frames import Closing, Frame, Missed, body_name, error_frame
+from longlink.protocol.session import State
+from longlink.routing.bus.base import Bus, Parcel
+from longlink.routing.calls import Call, Handler
+from longlink.routing.sessions import Session, Sessions
+
+log = logs.get("gateway")
+
+POLL_LIMIT: Final = 4096
+"""Events of one pass: enough to amortise the pass, few enough that replies do not wait for milliseconds."""
+REASON_BYTES: Final = 123
+"""Longest reason of a WebSocket close frame (RFC 6455 section 5.5)."""
+
+Groups = dict[str, list[Call]]
+
+
+class Gateway:
+    """One per process and core. All methods run on the event loop's thread."""
+
+    def __init__(
+        self, name: str, core: _core.Core, handshake: Handshake, handler: Handler, sessions: Sessions, bus: Bus, counts: Counts
+    ) -> None:
+        self._name = name
+        self._core = core
+        self._handshake = handshake
+        self._handler = handler
+        self._registry = sessions
+        self._bus = bus
+        self._counts = counts
+        self._sessions: dict[int, Session] = {}
+        self._connecting: dict[int, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._flush_waits = False
+
+    def start(self) -> None:
+        """Begin to serve what the core brings."""
+        asyncio.get_running_loop().add_reader(self._core.fileno(), self._poll)
+        self._bus.attach(self._name, self._receive)
+
+    async def drain(self, duration_ms: int, closing: Closing, wait_ms: int) -> None:
+        """Tell every session, close all connections spread over duration_ms, and finish the calls under way.
+
+        What has not finished wait_ms later is given up: its sender was not answered, so it will send again.
+        """
+        self._announce(closing)
+        self._core.drain(duration_ms, closing.code, closing.name)
+        await asyncio.sleep(duration_ms / 1000)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=wait_ms / 1000)
+
+    def stop(self) -> None:
+        """Stop serving. Connections that are still there are dropped."""
+        self._bus.detach(self._name)
+        asyncio.get_running_loop().remove_reader(self._core.fileno())
+        self._core.stop()
+        for task in self._tasks:
+            task.cancel()
+
+    # Events -----------------------------------------------------------------------------------------------------------
+
+    def _poll(self) -> None:
+        events = self._core.poll(POLL_LIMIT)
+        groups: Groups = {}
+        for kind, connection, data in events:
+            if kind == _core.BINARY:
+                self._take(connection, Encoding.BINARY, data, groups)
+            elif kind == _core.TEXT:
+                self._take(connection, Encoding.TEXT, data, groups)
+            elif kind == _core.CLOSED:
+                self._closed(connection)
+            else:
+                self._missed(connection, data)
+        for name, calls in groups.items():
+            self._spawn(self._connect(calls) if name == "connect" else self._answer(calls))
+        if len(events) == POLL_LIMIT:
+            asyncio.get_running_loop().call_soon(self._poll)
+
+    def _take(self, connection: int, encoding: Encoding, data: bytes, groups: Groups) -> None:
+        here = self._sessions.get(connection)
+        frame = Frame()
+        try:
+            frame = encoding.decode(data)
+            name = session.check(self._state(here, connection), frame)
+            limits.check(frame)
+            caller = here or self._begin(connection, encoding, frame)
+            groups.setdefault(name, []).append(Call(caller, frame))
+        except LonglinkError as error:
+            self._refuse(connection, here, encoding, frame.id, error)
+
+    def _state(self, here: Session | None, connection: int) -> State:
+        if here is not None:
+            return State.CONNECTED
+        return State.CONNECTING if connection in self._connecting else State.NEW
+
+    def _begin(self, connection: int, encoding: Encoding, frame: Frame) -> Session:
+        admitted = self._handshake.verify(frame.connect)
+        self._connecting[connection] = admitted.lifetime_ms
+        return Session(admitted.user, frame.connect.device, self._name, connection, encoding)
+
+    def _closed(self, connection: int) -> None:
+        self._connecting.pop(connection, None)
+        gone = self._sessions.pop(connection, None)
+        if gone is not None:
+            self._spawn(self._registry.remove(gone))
+
+    def _missed(self, connection: int, events: int) -> None:
+        here = self._sessions.get(connection)
+        if here is not None:
+            self._send(here, Frame(missed=Missed(events=events)))
+
+    # Calls and replies ------------------------------------------------------------------------------------------------
+
+    async def _answer(self, calls: Sequence[Call]) -> None:
+        for call, reply in zip(calls, await self._handler(calls), strict=True):
+            self._send(call.session, reply)
+
+    async def _connect(self, calls: Sequence[Call]) -> None:
+        for call, reply in zip(calls, await self._handler(calls), strict=True):
+            if body_name(reply) != "connected":
+                self._connecting.pop(call.session.connection, None)
+                self._send(call.session, reply)
+                self._core.close(call.session.connection, reply.error.code, reply.error.name)
+            elif call.session.connection in self._connecting:
+                await self._admit(call.session, reply)
+
+    async def _admit(self, here: Session, connected: Frame) -> None:
+        replaced = await self._registry.add(here)
+        lifetime_ms = self._connecting.pop(here.connection, None)
+        if lifetime_ms is None:
+            await self._registry.remove(here)
+            return
+        self._sessions[here.connection] = here
+        self._core.admit(here.connection, lifetime_ms)
+        self._send(here, connected)
+        if replaced is not None:
+            self._close(replaced, LonglinkError(errors.REPLACED, f"device {here.device!r} connected again"))
+
+    def _refuse(
+        self, connection: int, here: Session | None, encoding: Encoding, request: int, error: LonglinkError
+    ) -> None:
+        self._counts.errors[error.name] += 1
+        answer = encoding.encode(error_frame(error, request))
+        self._core.send(connection, answer, _core.REPLY, encoding is Encoding.TEXT)
+        if here is None or session.ends_connection(error):
+            self._connecting.pop(connection, None)
+            self._core.close(connection, error.code, _reason(error))
+            log.info("refused", peer=self._core.peer(connection), user=here and here.user, error=str(error))
+        self._flush_soon()
+
+    # Commands to the core ---------------------------------------------------------------------------------------------
+
+    def _receive(self, parcels: Sequence[Parcel]) -> None:
+        for parcel in parcels:
+            self._core.send_many(parcel.connections, parcel.payload, parcel.delivery, parcel.text)
+        self._flush_soon()
+
+    def _send(self, to: Session, frame: Frame) -> None:
+        self._core.send(to.connection, to.encoding.encode(frame), _core.REPLY, to.encoding is Encoding.TEXT)
+        self._flush_soon()
+
+    def _close(self, here: Session, error: LonglinkError) -> None:
+        """Close a session of this gateway for a reason that the client should hear."""
+        closing = Closing(code=error.code, name=error.name, message=error.message)
+        self._send(here, Frame(closing=closing))
+        self._core.close(here.connection, error.code, _reason(error))
+
+    def _announce(self, closing: Closing) -> None:
+        frame = Frame(closing=closing)
+        for encoding in Encoding:
+            connections = [here.connection for here in self._sessions.values() if here.encoding is encoding]
+            self._core.send_many(connections, encoding.encode(frame), _core.EVENT, encoding is Encoding.TEXT)
+        self._core.flush()
+
+    def _flush_soon(self) -> None:
+        """One flush at the end of this turn of the loop, however many commands it brings."""
+        if not self._flush_waits:
+            self._flush_waits = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_waits = False
+        self._core.flush()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.error("task_failed", exc_info=failure)
+
+
+def _reason(error: LonglinkError) -> str:
+    return f"{error.name}: {error.message}".encode()[:REASON_BYTES].decode(errors="ignore")

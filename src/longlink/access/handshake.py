@@ -1,0 +1,35 @@
+"""From a Connect frame to an identity: the protocol version, then the token. The only place where identity is made.
+
+Read next: tokens.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from longlink.access.tokens import Verifier
+from longlink.protocol.frames import Connect
+
+LONGEST_LIFETIME_MS: Final = 2**31
+"""About 24 days; the core's timers are that wide. A longer token reconnects once in between."""
+
+
+class Admitted(NamedTuple):
+    """lifetime_ms: until the token expires, at least 1."""
+
+    user: str
+    lifetime_ms: int
+
+
+class Handshake:
+    def __init__(self, verifier: Verifier, now_s: Callable[[], float]) -> None:
+        self._verifier = verifier
+        self._now_s = now_s
+
+    def verify(self, connect: Connect) -> Admitted:
+        """Raises TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_FOREIGN."""
+        now_s = self._now_s()
+        identity = self._verifier.verify(connect.token, now_s)
+        lifetime_ms = int((identity.expires_at_s - now_s) * 1000)
+        return Admitted(identity.user, max(1, min(lifetime_ms, LONGEST_LIFETIME_MS)))

@@ -1,0 +1,280 @@
+"""Wiring: the one file that knows every layer. Builds a server from its settings, starts it, drains it, stops it.
+
+Server is the whole product as a value: `longlink serve` runs one, a Python program may run one beside its own code.
+No message passes through here. Read next: access/gateway.py (in), logic/commands.py (what it means).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from longlink import _core, errors
+from longlink.access.gateway import Gateway
+from longlink.access.handshake import Handshake
+from longlink.access.http import HttpServer, build_http, serve_http
+from longlink.access.tokens import Verifier
+from longlink.config import Config
+from longlink.errors import LonglinkError
+from longlink.logic import commands
+from longlink.logic.services import Services
+from longlink.ops import logs
+from longlink.ops.metrics import Counts, Metrics
+from longlink.protocol.codec import Encoding
+from longlink.protocol.frames import Closing
+from longlink.routing.bus.local import LocalBus
+from longlink.routing.delivery import Delivery
+from longlink.routing.sessions import MemorySessions
+from longlink.storage.base import Store
+from longlink.storage.sqlite import open_store
+
+log = logs.get("app")
+
+FINISH_MS: Final = 5_000
+"""How long calls under way may take after the last connection was closed."""
+SPARE_FILES: Final = 64
+"""Files that the process needs beside its connections: database, listeners, logs."""
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a busy event loop may hold the GIL while the storage thread waits for it."""
+
+
+class Server:
+    """One Longlink in this process: embedded storage, local bus, sessions in memory."""
+
+    def __init__(self, config: Config, *, name: str = "gateway", now_ms: Callable[[], int] | None = None) -> None:
+        self.config = config
+        self._name = name
+        self._now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
+        self._counts = Counts()
+        self._draining = False
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._verifier: Verifier
+        self._core: _core.Core
+        self._gateway: Gateway
+        self.port = 0
+        self.http_port = 0
+
+    @property
+    def url(self) -> str:
+        """Address of the long link, for clients."""
+        host, _ = split_address(self.config.listen.address)
+        return f"{'wss' if self.config.listen.tls_certificate else 'ws'}://{host}:{self.port}"
+
+    @property
+    def http_url(self) -> str:
+        host, _ = split_address(self.config.listen.http)
+        return f"{'https' if self.config.listen.tls_certificate else 'http'}://{host}:{self.http_port}"
+
+    async def start(self) -> None:
+        """Open the store, then the long link, then HTTP. Raises LonglinkError and leaves nothing running."""
+        try:
+            store = await self._open_store()
+            self._verifier = Verifier.from_config(self.config.auth, self.folder)
+            self._open_long_link(store)
+            await self._open_http(store)
+            self._write_address()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def drain(self) -> None:
+        """Refuse new connections, close the others with `draining`, spread over drain.duration_ms; finish calls."""
+        self._draining = True
+        reconnect_ms = self.config.drain.reconnect_after_ms
+        closing = Closing(
+            code=errors.DRAINING.code,
+            name=errors.DRAINING.name,
+            message="the server is shutting down; messages that were acknowledged are safe",
+            reconnect_after_ms=reconnect_ms,
+        )
+        await self._gateway.drain(self.config.drain.duration_ms, closing, FINISH_MS)
+
+    async def stop(self) -> None:
+        """Close everything, last opened first. Idempotent."""
+        while self._closers:
+            await self._closers.pop()()
+
+    def reload(self) -> None:
+        """Read certificate and token keys again; on an error the old ones stay in use."""
+        listen = self.config.listen
+        try:
+            self._verifier.reload()
+            if listen.tls_certificate:
+                self._core.reload_tls(listen.tls_certificate, listen.tls_key)
+        except (LonglinkError, ValueError) as error:
+            log.error("reload_failed", error=str(error))
+        else:
+            log.info("reloaded")
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config.data.dir)
+
+    async def _open_store(self) -> Store:
+        store = await open_store(self.folder, self.config.storage, now_ms=self._now_ms)
+        self._closers.append(store.close)
+        return store
+
+    def _open_long_link(self, store: Store) -> None:
+        connection = self.config.connection
+        self._core = build_core(self.config)
+        sessions, bus = MemorySessions(), LocalBus()
+        services = Services(
+            store=store,
+            delivery=Delivery(sessions, bus, self._counts),
+            counts=self._counts,
+            now_ms=self._now_ms,
+            server=f"longlink/{_core.__version__}",
+            heartbeat_ms=connection.heartbeat_ms,
+            max_frame_bytes=connection.max_message_bytes,
+            page_bytes=connection.queue_bytes // 4,
+        )
+        handshake = Handshake(self._verifier, lambda: self._now_ms() / 1000)
+        self._gateway = Gateway(
+            self._name, self._core, handshake, commands.handler(services), sessions, bus, self._counts
+        )
+        self.port = listen_on(self._core, self.config)
+        self._gateway.start()
+        self._closers.append(self._stop_long_link)
+
+    async def _stop_long_link(self) -> None:
+        self._gateway.stop()
+
+    async def _open_http(self, store: Store) -> None:
+        listen = self.config.listen
+        metrics = Metrics(self._counts, core=self._core, store=store)
+        app = build_http(ready=lambda: self._problems(store), metrics=metrics.render)
+        host, port = split_address(listen.http)
+        http: HttpServer = await serve_http(app, host, port, tls=tls_files(self.config))
+        self.http_port = http.port
+        self._closers.append(http.close)
+
+    async def _problems(self, store: Store) -> list[str]:
+        """Why this server should get no traffic now; empty when it should."""
+        if self._draining:
+            return ["draining"]
+        try:
+            await store.check()
+        except LonglinkError as error:
+            return [str(error)]
+        return []
+
+    def _write_address(self) -> None:
+        """Leave a note in the data folder for tools on this machine, which would otherwise have to guess the ports."""
+        note = self.folder / "server.json"
+        note.write_text(json.dumps({"pid": os.getpid(), "url": self.url, "http": self.http_url}) + "\n")
+        self._closers.append(lambda: _remove(note))
+
+
+async def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """"host:port" or "[v6]:port" in two. The settings were checked, so this cannot fail."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def tls_files(config: Config) -> tuple[str, str] | None:
+    listen = config.listen
+    return (listen.tls_certificate, listen.tls_key) if listen.tls_certificate else None
+
+
+def build_core(config: Config) -> _core.Core:
+    """The connection core with the limits of [connection]."""
+    limits = config.connection
+    return _core.Core(
+        threads=limits.threads or max(1, min(8, (os.cpu_count() or 2) // 2)),
+        max_connections=min(limits.max_connections, allowed_connections()),
+        max_message_bytes=limits.max_message_bytes,
+        header_timeout_ms=limits.header_timeout_ms,
+        hello_timeout_ms=limits.hello_timeout_ms,
+        idle_timeout_ms=limits.idle_timeout_ms,
+        stall_timeout_ms=limits.stall_timeout_ms,
+        queue_bytes=limits.queue_bytes,
+        message_rate=limits.message_rate,
+        message_burst=limits.message_burst,
+        accept_rate=limits.accept_rate,
+        accept_burst=limits.accept_burst,
+        half_open_per_address=limits.half_open_per_address,
+        ring_events=limits.ring_events,
+        ring_bytes=limits.ring_bytes,
+        subprotocols=[(encoding.subprotocol, encoding is Encoding.TEXT) for encoding in Encoding],
+    )
+
+
+def allowed_connections() -> int:
+    """How many connections the operating system lets this process hold; raises the soft file limit to the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return max(1, soft - SPARE_FILES)
+
+
+def listen_on(core: _core.Core, config: Config) -> int:
+    """Raises PORT_TAKEN, DATA_UNUSABLE for unreadable certificates, CONFIG_INVALID for an impossible address."""
+    host, port = split_address(config.listen.address)
+    try:
+        return core.listen(host, port, tls=tls_files(config), shared=config.listen.shared)
+    except OSError as error:
+        address = config.listen.address
+        raise LonglinkError(errors.PORT_TAKEN, f"cannot listen on {address}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise LonglinkError(errors.CONFIG_INVALID, str(error)) from None
+
+
+async def run(server: Server, *, beside: Callable[[Server], Awaitable[None]] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, then drain; a second signal stops at once. SIGHUP reloads.
+
+    beside: runs once the server is ready; its failure ends the server.
+    """
+    begun = time.perf_counter()
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lambda: sys.exit(1) if asked.is_set() else asked.set())
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
+    await server.start()
+    try:
+        took_ms = round((time.perf_counter() - begun) * 1000)
+        log.info("ready", url=server.url, http=server.http_url, data=server.config.data.dir, ms=took_ms)
+        guest = asyncio.ensure_future(beside(server)) if beside else None
+        await _until(asked, guest)
+        log.info("draining", ms=server.config.drain.duration_ms)
+        await server.drain()
+    finally:
+        await server.stop()
+    log.info("stopped")
+
+
+async def _until(asked: asyncio.Event, guest: asyncio.Future[None] | None) -> None:
+    waiting = asyncio.ensure_future(asked.wait())
+    if guest is not None:
+        await asyncio.wait({waiting, guest}, return_when=asyncio.FIRST_COMPLETED)
+        if guest.done():
+            guest.result()
+        else:
+            guest.cancel()
+    await waiting
+
+
+def serve(config: Config, *, beside: Callable[[Server], Awaitable[None]] | None = None) -> int:
+    """What `longlink serve` does. Returns the exit code; raises LonglinkError when the start fails."""
+    import uvloop
+
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    logs.setup(config.log)
+    uvloop.run(run(Server(config), beside=beside))
+    return 0

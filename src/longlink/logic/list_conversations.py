@@ -1,0 +1,32 @@
+"""list_conversations: what changed since the client last looked, so that it knows what it lacks (WX-2)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from longlink.errors import LonglinkError
+from longlink.logic import replies
+from longlink.logic.services import Services
+from longlink.protocol.frames import Conversations, Frame
+from longlink.routing.calls import Call
+
+DEFAULT_LIMIT: Final = 50
+
+
+async def list_conversations(services: Services, calls: Sequence[Call]) -> list[Frame | LonglinkError]:
+    """Per call: Conversations, FIELD_INVALID (cursor), STORAGE_UNAVAILABLE or OVERLOADED."""
+    return list(await asyncio.gather(*(_one(services, call) for call in calls)))
+
+
+async def _one(services: Services, call: Call) -> Frame | LonglinkError:
+    request = call.frame.list_conversations
+    try:
+        changes = await services.store.conversations.changed(
+            call.session.user, since=request.since, cursor=request.cursor, limit=request.limit or DEFAULT_LIMIT
+        )
+    except LonglinkError as error:
+        return error
+    listed = [replies.conversation(conversation) for conversation in changes.conversations]
+    return Frame(conversations=Conversations(conversations=listed, next=changes.next, synced_at=changes.synced_at))

@@ -1,0 +1,25 @@
+"""open_direct: the one conversation of two users."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from longlink.errors import LonglinkError
+from longlink.logic import replies
+from longlink.logic.services import Services
+from longlink.protocol.frames import Frame
+from longlink.routing.calls import Call
+
+
+async def open_direct(services: Services, calls: Sequence[Call]) -> list[Frame | LonglinkError]:
+    """Per call: Conversation, USER_UNKNOWN, STORAGE_UNAVAILABLE or OVERLOADED."""
+    return list(await asyncio.gather(*(_one(services, call) for call in calls)))
+
+
+async def _one(services: Services, call: Call) -> Frame | LonglinkError:
+    try:
+        opened = await services.store.conversations.open_direct(call.session.user, call.frame.open_direct.user)
+    except LonglinkError as error:
+        return error
+    return Frame(conversation=replies.conversation(opened))

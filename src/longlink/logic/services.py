@@ -1,0 +1,24 @@
+"""What every command may use: handed to it as one value, so that a command is a plain function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from longlink.ops.metrics import Counts
+from longlink.routing.delivery import Delivery
+from longlink.storage.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """now_ms: ms since the Unix epoch, injected so that tests own the clock. page_bytes: largest reply."""
+
+    store: Store
+    delivery: Delivery
+    counts: Counts
+    now_ms: Callable[[], int]
+    server: str
+    heartbeat_ms: int
+    max_frame_bytes: int
+    page_bytes: int

@@ -1,0 +1,1 @@
+"""Buses: base.py is the contract, each other file one backend."""

@@ -1,0 +1,56 @@
+"""Delivery: one frame to every session of some users, encoded once per encoding, handed to each gateway once.
+
+Never waits for a receiver and never retries: whoever misses a frame sees the gap in the sequence. Read next: bus/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from longlink.ops.metrics import Counts
+from longlink.protocol.codec import Encoding
+from longlink.protocol.frames import Frame
+from longlink.routing.bus.base import Bus, Parcel
+from longlink.routing.sessions import Session, Sessions
+
+EVENT = 1
+"""The core's delivery class for events that the log can repeat (core/BOUNDARY.md)."""
+
+
+class Outgoing(NamedTuple):
+    """A frame (id 0) for all sessions of users, but not for the session that caused it."""
+
+    frame: Frame
+    users: tuple[str, ...]
+    besides: Session | None
+
+
+class Delivery:
+    def __init__(self, sessions: Sessions, bus: Bus, counts: Counts) -> None:
+        self._sessions = sessions
+        self._bus = bus
+        self._counts = counts
+
+    async def deliver(self, batch: Sequence[Outgoing]) -> None:
+        """Hand over in order. Returns when the bus has the parcels, which says nothing of arrival."""
+        by_gateway: dict[str, list[Parcel]] = {}
+        for outgoing in batch:
+            targets = await self._sessions.of(outgoing.users)
+            _pack(outgoing, targets, by_gateway)
+        for gateway, parcels in by_gateway.items():
+            self._counts.deliveries += sum(len(parcel.connections) for parcel in parcels)
+            self._bus.publish(gateway, parcels)
+
+
+def _pack(outgoing: Outgoing, targets: Sequence[Session], by_gateway: dict[str, list[Parcel]]) -> None:
+    groups: dict[tuple[str, Encoding], list[int]] = {}
+    for session in targets:
+        if session != outgoing.besides:
+            groups.setdefault((session.gateway, session.encoding), []).append(session.connection)
+    payloads: dict[Encoding, bytes] = {}
+    for (gateway, encoding), connections in groups.items():
+        if encoding not in payloads:
+            payloads[encoding] = encoding.encode(outgoing.frame)
+        parcel = Parcel(tuple(connections), payloads[encoding], EVENT, encoding is Encoding.TEXT)
+        by_gateway.setdefault(gateway, []).append(parcel)
