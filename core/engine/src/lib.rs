@@ -1,1 +1,6 @@
 //! The connection core of Longlink.
+
+pub mod http;
+pub mod tcp;
+pub mod websocket;
+pub mod wire;
