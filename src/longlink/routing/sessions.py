@@ -7,14 +7,14 @@ cluster keeps it in a database; Memory is the embedded one. Nothing here sends a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from longlink.protocol.codec import Encoding
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=False)
-class Session:
+class Session(Struct, frozen=True, gc=False):
     """user and device as the token and Connect named them; connection: the core's number on that gateway (52 bits)."""
 
     user: str

@@ -8,14 +8,14 @@ Every write is durable when its await returns. Nothing here is SQL. Read next: s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from longlink.errors import LonglinkError
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(Struct, frozen=True, gc=False):
     """One message to append. content: serialized longlink.v1.Content. client_id: unique per conversation and sender."""
 
     conversation: str
@@ -24,8 +24,7 @@ class Append:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(Struct, frozen=True, gc=False):
     """Where it stands. members: every user who is to get it, the sender included."""
 
     seq: int
@@ -34,8 +33,7 @@ class Appended:
     members: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """One entry of a conversation's log. sent_at: ms since the Unix epoch, never decreasing along the log."""
 
     seq: int
@@ -45,8 +43,7 @@ class Entry:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True, gc=False):
     """A page of a log in ascending order of seq. more: whether the direction that was asked has more."""
 
     entries: tuple[Entry, ...]
@@ -54,14 +51,12 @@ class Page:
     more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True, gc=False):
     user: str
     delivered: int
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(Struct, frozen=True, gc=False):
     """A conversation as its members see it. kind: longlink.v1.Conversation.Kind. changed_at: ms since the epoch."""
 
     id: str
@@ -71,8 +66,7 @@ class Conversation:
     changed_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(Struct, frozen=True, gc=False):
     """One page of the conversations that changed; next is the cursor of the following page, empty on the last one.
 
     synced_at: what to pass as `since` next time; far enough back that no commit under way now can be missed.
@@ -83,8 +77,7 @@ class Changes:
     synced_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True, gc=False):
     """The user has received everything up to and including seq."""
 
     conversation: str
@@ -92,8 +85,7 @@ class Mark:
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Marked:
+class Marked(Struct, frozen=True, gc=False):
     """seq: the mark that holds now. moved: whether this call raised it. members: who is to hear of it."""
 
     seq: int
