@@ -3,7 +3,7 @@
 Values come from defaults, then one TOML file, then LONGLINK_SECTION_KEY in the environment, then the command line; the
 last one wins, and its origin is remembered for `longlink config`. An unknown key or a value of the wrong type is
 CONFIG_INVALID. docs/reference/config.md and longlink.toml.example are generated from this file. Never reads a setting
-at import time. Read next: app.py, which hands each layer its section.
+at import time. Read next: load.py; app.py hands each layer its section.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
 
     keys: Annotated[
         list[str],
-        Meta(description="Files with keys: JWKS (JSON), PEM public key, or a secret. Empty: the key made in the data folder."),
+        Meta(
+            description="Key files: JWKS (JSON), PEM public key, or a secret. Empty: the key made in the data folder."
+        ),
     ] = []
     audience: Annotated[str, Meta(description="`aud` that a token must carry; empty: not checked.")] = "longlink"
     issuer: Annotated[str, Meta(description="`iss` that a token must carry; empty: not checked.")] = ""
@@ -61,15 +63,25 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     idle_timeout_ms: Annotated[
         MillisecondsOrOff, Meta(description="Closed after so long without a byte; above twice the heartbeat.")
     ] = 540_000
-    stall_timeout_ms: Annotated[Milliseconds, Meta(description="Dropped when waiting bytes cannot be written so long.")] = 30_000
+    stall_timeout_ms: Annotated[
+        Milliseconds, Meta(description="Dropped when waiting bytes cannot be written so long.")
+    ] = 30_000
     queue_bytes: Annotated[Count, Meta(description="Waiting bytes per connection.")] = 262_144
     message_rate: Annotated[CountOrOff, Meta(description="Messages a second from one connection; 0: no limit.")] = 200
     message_burst: Annotated[Count, Meta(description="Messages at once from one connection.")] = 400
-    accept_rate: Annotated[CountOrOff, Meta(description="New connections a second from one address; 0: no limit.")] = 200
+    accept_rate: Annotated[CountOrOff, Meta(description="New connections a second from one address; 0: no limit.")] = (
+        200
+    )
     accept_burst: Annotated[Count, Meta(description="New connections at once from one address.")] = 1_000
-    half_open_per_address: Annotated[Count, Meta(description="Connections of one address that are not admitted yet.")] = 1_000
-    ring_events: Annotated[Count, Meta(description="Events waiting for Python before the sockets are left unread.")] = 65_536
-    ring_bytes: Annotated[Count, Meta(description="Bytes waiting for Python before the sockets are left unread.")] = 67_108_864
+    half_open_per_address: Annotated[
+        Count, Meta(description="Connections of one address that are not admitted yet.")
+    ] = 1_000
+    ring_events: Annotated[Count, Meta(description="Events waiting for Python before the sockets are left unread.")] = (
+        65_536
+    )
+    ring_bytes: Annotated[Count, Meta(description="Bytes waiting for Python before the sockets are left unread.")] = (
+        67_108_864
+    )
 
 
 class Storage(Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,21 +90,29 @@ class Storage(Struct, frozen=True, forbid_unknown_fields=True):
     queue: Annotated[Count, Meta(description="Writes waiting for a commit before new ones are refused.")] = 20_000
     batch: Annotated[Count, Meta(description="Writes in one commit.")] = 1_024
     readers: Annotated[Count, Meta(description="Threads that read history.")] = 2
-    checkpoint_bytes: Annotated[Count, Meta(description="Size of the write-ahead log that starts a checkpoint.")] = 33_554_432
+    checkpoint_bytes: Annotated[Count, Meta(description="Size of the write-ahead log that starts a checkpoint.")] = (
+        33_554_432
+    )
 
 
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
     """[log] What the server says of itself."""
 
-    level: Annotated[str, Meta(description="debug, info, warning or error.", pattern="^(debug|info|warning|error)$")] = "info"
-    format: Annotated[str, Meta(description="auto, text or json; auto: text on a terminal.", pattern="^(auto|text|json)$")] = "auto"
+    level: Annotated[
+        str, Meta(description="debug, info, warning or error.", pattern="^(debug|info|warning|error)$")
+    ] = "info"
+    format: Annotated[
+        str, Meta(description="auto, text or json; auto: text on a terminal.", pattern="^(auto|text|json)$")
+    ] = "auto"
 
 
 class Drain(Struct, frozen=True, forbid_unknown_fields=True):
     """[drain] How the server goes down."""
 
     duration_ms: Annotated[MillisecondsOrOff, Meta(description="Closes are spread evenly over so long.")] = 2_000
-    reconnect_after_ms: Annotated[MillisecondsOrOff, Meta(description="Told to clients: wait so long at least.")] = 1_000
+    reconnect_after_ms: Annotated[MillisecondsOrOff, Meta(description="Told to clients: wait so long at least.")] = (
+        1_000
+    )
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,106 @@
+"""The command line: one file a command, found in COMMANDS and imported only when it is asked for.
+
+A command file offers SUMMARY (a line), arguments(parser) and run(options) -> exit code. Exit codes: 0 done, 1 failed,
+2 wrong use. Errors of the table become one line on stderr and what to do; --debug shows where they came from.
+Read next: serve.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Final
+
+from longlink.errors import CONFIG_INVALID, INSECURE, LonglinkError
+
+COMMANDS: Final = (
+    "serve",
+    "demo",
+    "token",
+    "chat",
+    "send",
+    "tail",
+    "config",
+    "doctor",
+    "decode",
+    "bench",
+)
+"""In the order of --help; each is a module of this package."""
+USAGE: Final = """usage: longlink COMMAND [options]
+
+Instant messaging and push server: acknowledged is never lost, never doubled, never out of order.
+
+commands:
+{commands}
+
+longlink COMMAND --help explains one of them; longlink --version says which version this is.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code and never raises, apart from argparse's SystemExit(2) for wrong use."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _guard(words)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader has gone (`| head`). Python would complain again when it flushes stdout at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _guard(words: list[str]) -> int:
+    try:
+        return _dispatch(words)
+    except LonglinkError as error:
+        if "--debug" in words:
+            raise
+        sys.stderr.write(f"longlink: {error.name}: {error.message}\n")
+        sys.stderr.write(f"          {error.row.remedy}\n")
+        return 2 if error.row in (CONFIG_INVALID, INSECURE) else 1
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(USAGE.format(commands="\n".join(_summary(name) for name in COMMANDS)))
+        return 0
+    if words[0] in ("-V", "--version"):
+        return _version()
+    if words[0] not in COMMANDS:
+        return _unknown(words[0])
+    command = _module(words[0])
+    parser = argparse.ArgumentParser(prog=f"longlink {words[0]}", description=f"{command.SUMMARY}.", allow_abbrev=False)
+    command.arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show where an error came from")
+    code: int = command.run(parser.parse_args(words[1:]))
+    sys.stdout.flush()
+    return code
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"longlink.cli.{name}")
+
+
+def _summary(name: str) -> str:
+    return f"  {name:<8} {_module(name).SUMMARY}"
+
+
+def _version() -> int:
+    from importlib.metadata import version
+
+    sys.stdout.write(f"longlink {version('longlink')}\n")
+    return 0
+
+
+def _unknown(word: str) -> int:
+    import difflib
+
+    near = difflib.get_close_matches(word, COMMANDS, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+    sys.stderr.write(f"longlink: no command {word!r}; {hint}\n")
+    return 2

@@ -1,0 +1,49 @@
+"""`longlink serve`: the server in the foreground, until SIGINT or SIGTERM. Read next: ../app.py."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from longlink.config import DEFAULT_FILE, FLAGS, Config, Loaded, find, load
+
+SUMMARY = "run the server"
+
+_HELP = {
+    "--data": ("DIR", "folder for everything durable"),
+    "--listen": ("HOST:PORT", "the long link: WebSocket and TCP"),
+    "--http": ("HOST:PORT", "health, metrics and API"),
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from longlink import app
+
+    return app.serve(settings(options))
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command that needs the server's settings."""
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help=f"settings, TOML (default: ./{DEFAULT_FILE} if there is one)"
+    )
+    for flag, name in FLAGS.items():
+        metavar, text = _HELP[flag]
+        parser.add_argument(flag, metavar=metavar, dest=name, help=f"{text}; the setting {name}")
+
+
+def settings(options: argparse.Namespace) -> Config:
+    """The settings that the flags, the environment and the file give. Raises CONFIG_INVALID, INSECURE."""
+    return loaded(options).config
+
+
+def loaded(options: argparse.Namespace) -> Loaded:
+    """The same, with the origin of each value."""
+    given = vars(options)
+    overrides = {flag: given[name] for flag, name in FLAGS.items() if given.get(name) is not None}
+    return load(find(options.config), os.environ, overrides)

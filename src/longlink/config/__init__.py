@@ -1,0 +1,23 @@
+"""Every setting, and how a set of them is read.
+
+Read next: sections.py (what there is), load.py (where values come from).
+"""
+
+from longlink.config.load import DEFAULT_FILE, FLAGS, Loaded, find, load
+from longlink.config.sections import Auth, Config, Connection, Data, Drain, Listen, Log, Storage
+
+__all__ = [
+    "DEFAULT_FILE",
+    "FLAGS",
+    "Auth",
+    "Config",
+    "Connection",
+    "Data",
+    "Drain",
+    "Listen",
+    "Loaded",
+    "Log",
+    "Storage",
+    "find",
+    "load",
+]

@@ -1,0 +1,87 @@
+"""What settings must fulfil together, checked once they are all known. Opens no file and no socket.
+
+Read next: load.py.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+
+from longlink import errors
+from longlink.config.sections import Config
+from longlink.errors import LonglinkError
+
+
+def check(config: Config, origins: Mapping[str, str]) -> None:
+    """Raises CONFIG_INVALID, or INSECURE for an address beyond loopback without TLS, naming where to mend it."""
+    for name, address in (("listen.address", config.listen.address), ("listen.http", config.listen.http)):
+        _check_address(config, name, address, origins[name])
+    _check_tls(config)
+    _check_sizes(config)
+    connection = config.connection
+    if 0 < connection.idle_timeout_ms <= 2 * connection.heartbeat_ms:
+        raise _invalid(
+            f"connection.idle_timeout_ms ({origins['connection.idle_timeout_ms']}): expected more than twice "
+            f"connection.heartbeat_ms, 2 x {connection.heartbeat_ms}, or 0 for off, got {connection.idle_timeout_ms}"
+        )
+
+
+def _check_address(config: Config, name: str, address: str, origin: str) -> None:
+    host, colon, port = address.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    valid_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65_535
+    if not colon or not bare or not valid_port or (":" in bare) != (bare != host) or bare.strip("[] ") != bare:
+        raise _invalid(f"{name} ({origin}): expected host:port, as 127.0.0.1:7700 or [::1]:7700, got {address!r}")
+    if not (config.listen.tls_certificate or config.listen.behind_proxy or _is_loopback(bare)):
+        raise LonglinkError(
+            errors.INSECURE,
+            f"{name} ({origin}) is {address!r}, which others can reach, and there is no TLS: tokens and messages would "
+            "be readable on the way; set listen.tls_certificate and listen.tls_key, or listen.behind_proxy = true",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_tls(config: Config) -> None:
+    given = {"tls_certificate": config.listen.tls_certificate, "tls_key": config.listen.tls_key}
+    missing = [name for name, path in given.items() if not path]
+    if len(missing) == 1:
+        raise _invalid(f"listen.{missing[0]}: expected a file, because the other half of the pair is set, got nothing")
+
+
+def _check_sizes(config: Config) -> None:
+    """What the layers need of one another: a message must fit a page, a page the queue, a batch its queue."""
+    connection, storage = config.connection, config.storage
+    pairs = (
+        (
+            "connection.queue_bytes",
+            connection.queue_bytes,
+            4,
+            "connection.max_message_bytes",
+            connection.max_message_bytes,
+        ),
+        (
+            "connection.ring_bytes",
+            connection.ring_bytes,
+            1,
+            "connection.max_message_bytes",
+            connection.max_message_bytes,
+        ),
+        ("storage.queue", storage.queue, 1, "storage.batch", storage.batch),
+    )
+    for name, value, factor, other, least in pairs:
+        if value < factor * least:
+            times = f"{factor} times " if factor > 1 else ""
+            raise _invalid(f"{name}: expected at least {times}{other} ({factor * least}), got {value}")
+
+
+def _invalid(message: str) -> LonglinkError:
+    return LonglinkError(errors.CONFIG_INVALID, message)

@@ -1,0 +1,74 @@
+"""Every metric in words: name, kind and meaning. docs/reference/metrics.md is generated from here.
+
+Counters end in _total where they are shown. Tests hold the core's part against the real core, and the store's against
+the real store. Read next: metrics.py.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Metric(NamedTuple):
+    kind: Kind
+    meaning: str
+
+
+COUNTS: Final[dict[str, Metric]] = {
+    "messages": Metric("counter", "Messages stored and acknowledged for the first time."),
+    "duplicates": Metric("counter", "Resent messages that were stored already and got their first answer again."),
+    "deliveries": Metric("counter", "Frames handed to gateways for receivers, one for each connection."),
+    "marks": Metric("counter", "Delivered marks that moved."),
+    "errors": Metric("counter", "Requests and connections refused, by the name of the error."),
+    "loop_lag_seconds": Metric("histogram", "How late the event loop ran a timer; grows when Python is busy."),
+}
+
+CORE: Final[dict[str, Metric]] = {
+    "connections": Metric("gauge", "Open connections, admitted or not."),
+    "admitted": Metric("gauge", "Connections whose user is known."),
+    "half_open": Metric("gauge", "Connections that are not admitted yet."),
+    "queued_bytes": Metric("gauge", "Bytes waiting to be written, all connections together."),
+    "ring_events": Metric("gauge", "Events waiting for Python."),
+    "ring_bytes": Metric("gauge", "Bytes of messages waiting for Python."),
+    "core_bytes": Metric("gauge", "Memory that the core holds for connections."),
+    "accepted": Metric("counter", "Connections accepted by the operating system."),
+    "accepted_tls": Metric("counter", "Accepted connections that began with TLS."),
+    "refused_rate": Metric("counter", "Closed at once: too many new connections from one address."),
+    "refused_half_open": Metric("counter", "Closed at once: too many unadmitted connections from one address."),
+    "refused_full": Metric("counter", "Answered 503: max_connections reached."),
+    "handshakes": Metric("counter", "Connections upgraded to WebSocket or to TCP records."),
+    "handshake_failures": Metric("counter", "Connections whose TLS or HTTP handshake was wrong."),
+    "header_timeouts": Metric("counter", "Closed: no complete header within header_timeout_ms."),
+    "hello_timeouts": Metric("counter", "Closed: no valid Connect within hello_timeout_ms."),
+    "idle_closed": Metric("counter", "Closed: nothing arrived for idle_timeout_ms."),
+    "lifetime_closed": Metric("counter", "Closed: the token expired."),
+    "stalled": Metric("counter", "Dropped: nothing could be written for stall_timeout_ms."),
+    "slow_closed": Metric("counter", "Closed: a reply did not fit queue_bytes."),
+    "dropped_events": Metric("counter", "Events not queued for a slow connection; it is told and syncs."),
+    "dropped_transient": Metric("counter", "Transient messages not queued for a slow connection."),
+    "throttled": Metric("counter", "Times that a connection was left unread because of message_rate."),
+    "ring_full": Metric("counter", "Times that the sockets were left unread because Python was behind."),
+    "messages_in": Metric("counter", "Messages received from clients."),
+    "messages_out": Metric("counter", "Messages written to clients."),
+    "bytes_in": Metric("counter", "Bytes read from sockets."),
+    "bytes_out": Metric("counter", "Bytes written to sockets."),
+    "heartbeats": Metric("counter", "Empty messages answered."),
+    "pings": Metric("counter", "WebSocket pings answered."),
+    "writes": Metric("counter", "Write system calls."),
+    "protocol_errors": Metric("counter", "Closed: the bytes broke the rules of WebSocket or of TCP records."),
+    "stale_commands": Metric("counter", "Commands for connections that had gone; normal."),
+    "closed": Metric("counter", "Connections that have ended, for any reason."),
+    "handshake_seconds": Metric("histogram", "From accept to upgraded."),
+    "message_bytes": Metric("histogram", "Size of the messages received."),
+    "batch_events": Metric("histogram", "Events taken by one poll of Python."),
+}
+
+STORE: Final[dict[str, Metric]] = {}
+
+PROCESS: Final[dict[str, Metric]] = {
+    "longlink_info": Metric("gauge", "Always 1; the labels say which version runs."),
+    "process_*": Metric("gauge", "CPU seconds, memory, open files and start time of the process."),
+    "python_gc_*": Metric("counter", "Garbage collection of Python."),
+}

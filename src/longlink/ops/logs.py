@@ -1,0 +1,189 @@
+"""Logs: one event a line with its fields, over the standard library, readable on a terminal and JSON elsewhere.
+
+    log = logs.get("gateway")
+    log.info("connected", user="alice", connection=17)
+
+An event is a constant, so equal events can be counted and limited: a flood of one event leaves LINES_PER_SECOND lines
+and a number. Tokens and fields with the name of a secret are never written. Never raises into the caller, never
+writes to a file of its own. Read next: metrics.py.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+from longlink.config import Log
+
+LINES_PER_SECOND: Final = 20
+"""Of one event; what is over is counted, and the next line of that event says how many."""
+EVENTS_KNOWN: Final = 512
+"""Events that are limited one by one; all others share one allowance."""
+LONGEST_VALUE: Final = 1_000
+"""Characters of one field's value; the rest is cut."""
+SECRETS: Final = frozenset({"token", "secret", "password", "key", "authorization", "cookie"})
+HIDDEN: Final = "[hidden]"
+RESERVED: Final = frozenset({"time", "level", "logger", "event", "exception", "suppressed"})
+
+_TOKEN = re.compile(r"eyJ[\w-]{5,}(\.[\w-]*){1,4}")
+_PLAIN = re.compile(r"[\w.:/@+,\[\]()-]+", re.ASCII)
+_COLOURS: Final = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
+
+
+class Logger:
+    """Structured calls over one logging.Logger. exc_info: an exception whose traceback is to be shown."""
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def debug(self, event: str, /, **fields: object) -> None:
+        self._write(logging.DEBUG, event, fields)
+
+    def info(self, event: str, /, **fields: object) -> None:
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: str, /, *, exc_info: BaseException | None = None, **fields: object) -> None:
+        self._write(logging.ERROR, event, fields, exc_info)
+
+    def exception(self, event: str, /, **fields: object) -> None:
+        """An error with the traceback of the exception that is being handled."""
+        self._write(logging.ERROR, event, fields, sys.exc_info()[1])
+
+    def _write(self, level: int, event: str, fields: dict[str, object], failure: BaseException | None = None) -> None:
+        if self._logger.isEnabledFor(level):
+            self._logger.log(level, event, exc_info=failure, extra={"fields": fields})
+
+
+def get(name: str) -> Logger:
+    """The logger of one module; name is what the line shows, without the package."""
+    return Logger(logging.getLogger(f"longlink.{name}"))
+
+
+def setup(settings: Log, stream: TextIO | None = None) -> None:
+    """Send the logs of this process to the stream (stderr when None) as [log] says. Calling it again replaces it."""
+    out = stream or sys.stderr
+    terminal = out.isatty()
+    as_text = settings.format == "text" or (settings.format == "auto" and terminal)
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(Readable(colour=terminal and "NO_COLOR" not in os.environ) if as_text else JsonLines())
+    handler.addFilter(Limit())
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if isinstance(old.formatter, (Readable, JsonLines))]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    logging.captureWarnings(True)
+    logging.getLogger("longlink").setLevel(settings.level.upper())
+    for noisy in ("uvicorn", "uvicorn.error", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class Limit(logging.Filter):
+    """Lets LINES_PER_SECOND lines of each event through; counts the others onto the next one that passes."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now_s = now_s
+        self._events: dict[tuple[str, str], list[float]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key = (record.name, str(record.msg))
+        if key not in self._events and len(self._events) >= EVENTS_KNOWN:
+            key = ("", "")
+        now = self._now_s()
+        window = self._events.setdefault(key, [now, 0, 0])
+        begun, written, suppressed = window
+        if now - begun >= 1.0:
+            window[:] = [now, 1, 0]
+        elif written < LINES_PER_SECOND:
+            window[1] += 1
+            suppressed = 0
+        else:
+            window[2] += 1
+            return False
+        if suppressed:
+            record.suppressed = int(suppressed)
+        return True
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time (UTC, ms), level, logger, event, then the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name.removeprefix("longlink."),
+            "event": _text(record.getMessage()),
+        }
+        for name, value in _fields(record).items():
+            line[name + "_" if name in RESERVED else name] = value
+        return json.dumps(line | _extras(record), default=_text)
+
+
+class Readable(logging.Formatter):
+    """Time, level, logger and event in columns, then name=value; a traceback follows on lines of its own."""
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = record.levelname.lower()
+        shown = f"{_COLOURS.get(level, '')}{level:<7}\x1b[0m" if self._colour else f"{level:<7}"
+        clock = _time(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        name = record.name.removeprefix("longlink.")
+        extras = _extras(record)
+        failure = extras.pop("exception", None)
+        fields = " ".join(f"{name}={_quoted(value)}" for name, value in (_fields(record) | extras).items())
+        event = _text(record.getMessage())
+        line = f"{clock} {shown} {name:<8} {event if event.isprintable() else json.dumps(event)}"
+        line = f"{line:<40} {fields}".rstrip()
+        return f"{line}\n{failure}" if failure else line
+
+
+def _time(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    fields: Mapping[str, object] = getattr(record, "fields", {})
+    return {name: HIDDEN if name in SECRETS else _value(value) for name, value in fields.items()}
+
+
+def _extras(record: logging.LogRecord) -> dict[str, object]:
+    extras: dict[str, object] = {}
+    if suppressed := getattr(record, "suppressed", 0):
+        extras["suppressed"] = suppressed
+    if record.exc_info and record.exc_info[1] is not None:
+        extras["exception"] = _TOKEN.sub(HIDDEN, "".join(traceback.format_exception(record.exc_info[1])).rstrip())
+    return extras
+
+
+def _value(value: object) -> object:
+    return value if value is None or isinstance(value, (bool, int, float)) else _text(value)
+
+
+def _text(value: object) -> str:
+    """At most LONGEST_VALUE characters, with no token in it."""
+    text = _TOKEN.sub(HIDDEN, str(value))
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "..."
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    if _PLAIN.fullmatch(text):
+        return text
+    return json.dumps(text, ensure_ascii=not text.isprintable())
