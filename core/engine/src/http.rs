@@ -1,25 +1,302 @@
-//! One HTTP/1.1 upgrade request.
+//! The HTTP/1.1 request that upgrades a connection to WebSocket (RFC 9112, RFC 6455 section 4.2.1), and its answers.
+//!
+//! Never does I/O, keeps nothing between calls, knows no permessage-deflate, and judges no origin: who someone is comes
+//! from a token inside the frames only. Read next: websocket.rs for what follows the upgrade.
+use base64::prelude::{BASE64_STANDARD, Engine};
+use httparse::{EMPTY_HEADER, Error, Header, Request, Status};
+use sha1::{Digest, Sha1};
 
+/// More header fields than this are refused like a header that is too long.
+const MAX_FIELDS: usize = 64;
+
+/// RFC 6455 section 1.3.
+const ACCEPT_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// A subprotocol that this server speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subprotocol {
     pub name: String,
+    /// Its messages are text, not binary.
     pub text: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed<'n> {
+    /// The header has no end yet.
     Incomplete,
-    Upgrade { used: usize, subprotocol: Option<&'n Subprotocol>, response: Vec<u8> },
+    /// Send the response; behind the `used` bytes frames begin.
+    Upgrade {
+        used: usize,
+        subprotocol: Option<&'n Subprotocol>,
+        response: Vec<u8>,
+    },
+    /// Send the response and close.
     Reject { response: Vec<u8>, status: u16 },
 }
 
-#[must_use]
-pub fn parse<'n>(_input: &[u8], _known: &'n [Subprotocol], _max_header: usize) -> Parsed<'n> {
-    unimplemented!()
+/// Why a request is refused: status, a line of text, and a field that the status asks for.
+struct Refusal {
+    status: u16,
+    line: String,
+    field: &'static str,
 }
 
-/// A response that ends the connection, with one line of text (503 and the like).
-#[must_use]
-pub fn refusal(_status: u16, _line: &str) -> Vec<u8> {
-    unimplemented!()
+impl Refusal {
+    fn new(status: u16, line: impl Into<String>) -> Self {
+        Self {
+            status,
+            line: line.into(),
+            field: "",
+        }
+    }
+
+    fn bad(line: impl Into<String>) -> Self {
+        Self::new(400, line)
+    }
 }
+
+/// Judges all that a new connection has sent so far. Call it again with more bytes after `Incomplete`.
+///
+/// known: in no order of preference, the client's order decides. `max_header`: bytes from the request line to the empty line.
+#[must_use]
+pub fn parse<'n>(input: &[u8], known: &'n [Subprotocol], max_header: usize) -> Parsed<'n> {
+    let mut fields = [EMPTY_HEADER; MAX_FIELDS];
+    let mut request = Request::new(&mut fields);
+    let head = &input[..input.len().min(max_header)];
+    let outcome = match request.parse(head) {
+        Ok(Status::Complete(used)) => {
+            check(&request, &head[..used], known).map(|upgrade| (used, upgrade))
+        }
+        Ok(Status::Partial) if head.len() < max_header => return Parsed::Incomplete,
+        Ok(Status::Partial) => Err(Refusal::new(
+            431,
+            format!("the header is longer than {max_header} bytes"),
+        )),
+        Err(error) => Err(syntax_refusal(error)),
+    };
+    match outcome {
+        Ok((used, (key, subprotocol))) => Parsed::Upgrade {
+            used,
+            subprotocol,
+            response: accept(key, subprotocol),
+        },
+        Err(refusal) => Parsed::Reject {
+            response: respond(&refusal),
+            status: refusal.status,
+        },
+    }
+}
+
+/// A response that ends the connection, with one line of text: for refusals before anything was read, such as 503.
+#[must_use]
+pub fn refusal(status: u16, line: &str) -> Vec<u8> {
+    respond(&Refusal::new(status, line))
+}
+
+type Upgrade<'a, 'n> = (&'a [u8], Option<&'n Subprotocol>);
+
+/// The rules in the order in which a person would want to hear of them; gives the key and the subprotocol.
+fn check<'a, 'n>(
+    request: &Request<'_, 'a>,
+    head: &[u8],
+    known: &'n [Subprotocol],
+) -> Result<Upgrade<'a, 'n>, Refusal> {
+    check_lines(head)?;
+    check_request_line(request)?;
+    let fields = &*request.headers;
+    check_host(fields)?;
+    check_no_body(fields)?;
+    check_upgrade(fields)?;
+    Ok((key(fields)?, choose_subprotocol(fields, known)?))
+}
+
+fn syntax_refusal(error: Error) -> Refusal {
+    match error {
+        Error::TooManyHeaders => Refusal::new(431, format!("more than {MAX_FIELDS} header fields")),
+        Error::Version => Refusal::bad("HTTP/1.1 is spoken here"),
+        error => Refusal::bad(format!("this is not an HTTP/1.1 request: {error}")),
+    }
+}
+
+/// RFC 9112 section 2.2 lets a server take a bare line feed; a client that sends one is broken or probing.
+fn check_lines(head: &[u8]) -> Result<(), Refusal> {
+    let bare = |pair: &[u8]| pair[1] == b'\n' && pair[0] != b'\r';
+    if head.first() == Some(&b'\n') || head.windows(2).any(bare) {
+        return Err(Refusal::bad("lines end with CR LF"));
+    }
+    Ok(())
+}
+
+fn check_request_line(request: &Request) -> Result<(), Refusal> {
+    if request.method != Some("GET") {
+        return Err(Refusal {
+            field: "Allow: GET\r\n",
+            ..Refusal::new(405, "only GET is allowed here")
+        });
+    }
+    if request.version != Some(1) {
+        return Err(Refusal::bad("HTTP/1.1 is spoken here"));
+    }
+    if !is_root(request.path.unwrap_or_default()) {
+        return Err(Refusal::new(404, "the WebSocket is at /"));
+    }
+    Ok(())
+}
+
+/// `/`, in origin form or absolute form (RFC 9112 section 3.2), whatever the query.
+fn is_root(target: &str) -> bool {
+    let target = target.split('?').next().unwrap_or_default();
+    let Some((scheme, rest)) = target.split_once("://") else {
+        return target == "/";
+    };
+    let path = rest.find('/').map_or("", |start| &rest[start..]);
+    ["http", "https"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known))
+        && matches!(path, "" | "/")
+}
+
+fn check_host(fields: &[Header]) -> Result<(), Refusal> {
+    let host = only(fields, "Host")?.ok_or_else(|| Refusal::bad("the Host field is missing"))?;
+    let valid = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(byte);
+    if host.is_empty() || !host.iter().all(valid) {
+        return Err(Refusal::bad("the Host field is not a host"));
+    }
+    Ok(())
+}
+
+fn check_no_body(fields: &[Header]) -> Result<(), Refusal> {
+    let long = values(fields, "Content-Length").any(|value| value != b"0");
+    if long || values(fields, "Transfer-Encoding").next().is_some() {
+        return Err(Refusal::bad("a request with a body is not taken here"));
+    }
+    Ok(())
+}
+
+fn check_upgrade(fields: &[Header]) -> Result<(), Refusal> {
+    if !has_token(fields, "Upgrade", "websocket") {
+        return Err(Refusal {
+            field: "Upgrade: websocket\r\n",
+            ..Refusal::new(426, "this is a WebSocket endpoint: send Upgrade: websocket")
+        });
+    }
+    if !has_token(fields, "Connection", "upgrade") {
+        return Err(Refusal::bad(
+            "Connection must contain upgrade; a proxy on the way may have dropped it",
+        ));
+    }
+    if only(fields, "Sec-WebSocket-Version")? != Some(b"13") {
+        return Err(Refusal {
+            field: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+            ..Refusal::new(426, "Sec-WebSocket-Version must be 13")
+        });
+    }
+    Ok(())
+}
+
+fn key<'a>(fields: &[Header<'a>]) -> Result<&'a [u8], Refusal> {
+    let key = only(fields, "Sec-WebSocket-Key")?.unwrap_or_default();
+    match BASE64_STANDARD.decode(key) {
+        Ok(nonce) if nonce.len() == 16 => Ok(key),
+        _ => Err(Refusal::bad("Sec-WebSocket-Key must be 16 bytes in base64")),
+    }
+}
+
+fn choose_subprotocol<'n>(
+    fields: &[Header],
+    known: &'n [Subprotocol],
+) -> Result<Option<&'n Subprotocol>, Refusal> {
+    let mut offers = tokens(fields, "Sec-WebSocket-Protocol").peekable();
+    if known.is_empty() || offers.peek().is_none() {
+        return Ok(None);
+    }
+    let find = |offer| known.iter().find(|known| known.name.as_bytes() == offer);
+    offers.find_map(find).map(Some).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
+        Refusal::bad(format!(
+            "none of the subprotocols offered is known here; known: {}",
+            names.join(", ")
+        ))
+    })
+}
+
+fn values<'a>(fields: &[Header<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let named = |field: &&Header<'a>| field.name.eq_ignore_ascii_case(name);
+    fields
+        .iter()
+        .filter(named)
+        .map(|field| field.value.trim_ascii())
+}
+
+/// The value of a field that may come once.
+fn only<'a>(fields: &[Header<'a>], name: &str) -> Result<Option<&'a [u8]>, Refusal> {
+    let mut found = values(fields, name);
+    match (found.next(), found.next()) {
+        (value, None) => Ok(value),
+        _ => Err(Refusal::bad(format!("the {name} field may come only once"))),
+    }
+}
+
+/// The elements of a comma-separated list, over all fields of the name (RFC 9110 section 5.6.1).
+fn tokens<'a>(fields: &[Header<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
+    values(fields, name)
+        .flat_map(|value| value.split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty())
+}
+
+fn has_token(fields: &[Header], name: &str, token: &str) -> bool {
+    tokens(fields, name).any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+fn accept(key: &[u8], subprotocol: Option<&Subprotocol>) -> Vec<u8> {
+    let digest = Sha1::new()
+        .chain_update(key)
+        .chain_update(ACCEPT_SUFFIX)
+        .finalize();
+    let accept = BASE64_STANDARD.encode(digest);
+    let chosen = subprotocol.map_or(String::new(), |chosen| {
+        format!("Sec-WebSocket-Protocol: {}\r\n", chosen.name)
+    });
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n{chosen}\r\n"
+    )
+    .into_bytes()
+}
+
+fn respond(refusal: &Refusal) -> Vec<u8> {
+    let Refusal {
+        status,
+        line,
+        field,
+    } = refusal;
+    let connection = if field.starts_with("Upgrade") {
+        "close, Upgrade"
+    } else {
+        "close"
+    };
+    format!(
+        "HTTP/1.1 {status} {}\r\nConnection: {connection}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {}\r\n{field}\r\n{line}\n",
+        phrase(*status),
+        line.len() + 1,
+    )
+    .into_bytes()
+}
+
+const fn phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        426 => "Upgrade Required",
+        431 => "Request Header Fields Too Large",
+        503 => "Service Unavailable",
+        _ => "Refused",
+    }
+}
+
+#[cfg(test)]
+#[path = "http/tests.rs"]
+mod tests;
