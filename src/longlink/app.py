@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from longlink import _core, errors
 from longlink.access.gateway import Gateway
@@ -28,7 +28,7 @@ from longlink.errors import LonglinkError
 from longlink.logic import commands
 from longlink.logic.services import Services
 from longlink.ops import logs
-from longlink.ops.metrics import Counts, Metrics
+from longlink.ops.metrics import Counts, Metrics, watch_loop
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Closing
 from longlink.routing.bus.local import LocalBus
@@ -82,6 +82,7 @@ class Server:
             self._open_long_link(store)
             await self._open_http(store)
             self._write_address()
+            self._watch_loop()
         except BaseException:
             await self.stop()
             raise
@@ -168,19 +169,23 @@ class Server:
             return [str(error)]
         return []
 
+    def _watch_loop(self) -> None:
+        watching = asyncio.get_running_loop().create_task(watch_loop(self._counts))
+
+        async def stop_watching() -> None:
+            watching.cancel()
+
+        self._closers.append(stop_watching)
+
     def _write_address(self) -> None:
         """Leave a note in the data folder for tools on this machine, which would otherwise have to guess the ports."""
         note = self.folder / "server.json"
         note.write_text(json.dumps({"pid": os.getpid(), "url": self.url, "http": self.http_url}) + "\n")
-        self._closers.append(lambda: _remove(note))
-
-
-async def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
+        self._closers.append(lambda: asyncio.to_thread(note.unlink, missing_ok=True))
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """"host:port" or "[v6]:port" in two. The settings were checked, so this cannot fail."""
+    """ "host:port" or "[v6]:port" in two. The settings were checked, so this cannot fail."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
@@ -260,9 +265,9 @@ async def run(server: Server, *, beside: Callable[[Server], Awaitable[None]] | N
 
 
 async def _until(asked: asyncio.Event, guest: asyncio.Future[None] | None) -> None:
-    waiting = asyncio.ensure_future(asked.wait())
+    waiting: asyncio.Future[Any] = asyncio.ensure_future(asked.wait())
     if guest is not None:
-        await asyncio.wait({waiting, guest}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([waiting, guest], return_when=asyncio.FIRST_COMPLETED)
         if guest.done():
             guest.result()
         else:

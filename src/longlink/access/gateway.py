@@ -38,7 +38,14 @@ class Gateway:
     """One per process and core. All methods run on the event loop's thread."""
 
     def __init__(
-        self, name: str, core: _core.Core, handshake: Handshake, handler: Handler, sessions: Sessions, bus: Bus, counts: Counts
+        self,
+        name: str,
+        core: _core.Core,
+        handshake: Handshake,
+        handler: Handler,
+        sessions: Sessions,
+        bus: Bus,
+        counts: Counts,
     ) -> None:
         self._name = name
         self._core = core
@@ -82,10 +89,8 @@ class Gateway:
         events = self._core.poll(POLL_LIMIT)
         groups: Groups = {}
         for kind, connection, data in events:
-            if kind == _core.BINARY:
-                self._take(connection, Encoding.BINARY, data, groups)
-            elif kind == _core.TEXT:
-                self._take(connection, Encoding.TEXT, data, groups)
+            if isinstance(data, bytes):
+                self._take(connection, Encoding.TEXT if kind == _core.TEXT else Encoding.BINARY, data, groups)
             elif kind == _core.CLOSED:
                 self._closed(connection)
             else:

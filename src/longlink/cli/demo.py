@@ -15,6 +15,7 @@ import time
 from typing import Final, NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from longlink import app
 from longlink.access.tokens import Signer
@@ -67,7 +68,7 @@ class Person:
 async def _show(server: app.Server) -> None:
     signer = Signer.from_data(server.folder)
     tokens = {name: signer.sign(name, days=TOKEN_DAYS) for name in ("alice", "bob")}
-    protocols = [Encoding.BINARY.subprotocol]
+    protocols = [Subprotocol(Encoding.BINARY.subprotocol)]
     async with (
         connect(server.url, subprotocols=protocols, compression=None) as first,
         connect(server.url, subprotocols=protocols, compression=None) as second,
@@ -96,9 +97,7 @@ async def _show_packets(alice: Person, bob: Person, conversation: str) -> None:
     begun = time.perf_counter()
     client_id = f"demo-{time.time_ns():x}"
     _packet(1, "msg:R", "alice ──► server", f'Send "{text}", client_id {client_id}', begun, begun)
-    sent = await alice.ask(
-        Frame(send=Send(conversation=conversation, client_id=client_id, content=Content(text=text)))
-    )
+    sent = await alice.ask(Frame(send=Send(conversation=conversation, client_id=client_id, content=Content(text=text))))
     _packet(2, "msg:A", "alice ◄── server", f"Sent: on disk with seq {sent.frame.sent.seq}", sent.at, begun)
     message = await bob.next()
     seq = message.frame.message.seq

@@ -1,8 +1,8 @@
 """The table of commands: which function answers which request body.
 
-A command takes a batch of calls with the same body and returns one reply body or one error per call. Adding a capability
-is adding a file and a row. This module turns results into reply frames and an unexpected exception into `internal`; it
-decides nothing else. Read next: send.py, the hot one.
+A command takes a batch of calls with the same body and returns one reply body or one error per call. Adding a
+capability is adding a file and a row. This module turns results into reply frames and an unexpected exception into
+`internal`; it decides nothing else. Read next: send.py, the hot one.
 """
 
 from __future__ import annotations
