@@ -27,13 +27,17 @@ class Row:
 
 
 class LonglinkError(Exception):
-    """Any error of the table. Carries the row and a sentence that says what was expected and what came."""
+    """Any error of the table. Carries the row and a sentence that says what was expected and what came.
+
+    request: id of the request that it answers, where only the raiser could read it; otherwise 0.
+    """
 
     def __init__(self, row: Row, message: str, *, retry_after_ms: int = 0) -> None:
         super().__init__(message)
         self.row = row
         self.message = message
         self.retry_after_ms = retry_after_ms
+        self.request = 0
 
     @property
     def name(self) -> str:

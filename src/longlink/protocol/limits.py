@@ -1,0 +1,142 @@
+"""What the fields of a request may hold: one function per request in CHECKS, built from a few rules.
+
+A rule costs well under a microsecond, because every message passes through here. It never looks at tokens (access
+does), at the size of the whole frame (the connection core does) or at what is stored. Read next: proto/SPEC.md, limits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from longlink import errors
+from longlink.errors import LonglinkError
+from longlink.protocol.frames import (
+    VERSION,
+    Connect,
+    Content,
+    Frame,
+    ListConversations,
+    ReadHistory,
+    RequestName,
+    body_name,
+)
+
+NAME_MAX: Final = 64
+"""Characters of a device, a conversation, a client_id and an agent; UTF-8 bytes of a user."""
+TYPE_MAX: Final = 128
+"""Characters of Custom.type."""
+CURSOR_MAX: Final = 256
+"""Characters of ListConversations.cursor."""
+PAGE_MAX: Final = 200
+"""Entries or conversations of one page."""
+SEQ_MAX: Final = 2**63 - 1
+"""Largest seq, and largest time in ms: what a signed 64-bit number holds."""
+
+_device: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
+_control: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
+
+
+def check(frame: Frame) -> None:
+    """Raises FIELD_INVALID, or VERSION_UNSUPPORTED for Connect.version, naming the field, the rule and what came.
+
+    A frame that is no request passes: session.check is what refuses it.
+    """
+    rule = CHECKS.get(body_name(frame))  # type: ignore[arg-type]
+    if rule is not None:
+        rule(frame)
+
+
+def check_user(user: str, field: str) -> None:
+    """A user name: 1..64 bytes of UTF-8 without control characters and without white space at its ends.
+
+    field: how the error calls it, such as `open_direct.user` or `sub`. Raises FIELD_INVALID.
+    """
+    if not user or len(user.encode("utf-8", "surrogatepass")) > NAME_MAX or _control(user) or user != user.strip():
+        raise _invalid(field, "1 to 64 bytes of UTF-8, no control characters, no white space at its ends", user)
+
+
+def check_printable(value: str, field: str, most: int = NAME_MAX) -> None:
+    """1..most characters of printable ASCII, 0x20 to 0x7E. Raises FIELD_INVALID."""
+    if not (0 < len(value) <= most and value.isascii() and value.isprintable()):
+        raise _invalid(field, f"1 to {most} characters of printable ASCII", value)
+
+
+def check_range(value: int, field: str, least: int, most: int) -> None:
+    """Raises FIELD_INVALID unless least <= value <= most."""
+    if not least <= value <= most:
+        raise _invalid(field, f"{least} to {most}", value)
+
+
+def check_content(content: Content, field: str) -> None:
+    """One kind is set: a text that is not empty, or a custom content with a type. Raises FIELD_INVALID."""
+    kind = content.WhichOneof("kind")
+    if kind == "text":
+        if not content.text:
+            raise _invalid(f"{field}.text", "at least 1 character", "")
+    elif kind == "custom":
+        check_printable(content.custom.type, f"{field}.custom.type", TYPE_MAX)
+    else:
+        raise LonglinkError(errors.FIELD_INVALID, f"{field}: expected a text or a custom content, got neither")
+
+
+def _connect(frame: Frame) -> None:
+    request: Connect = frame.connect
+    if request.version != VERSION:
+        raise LonglinkError(errors.VERSION_UNSUPPORTED, f"connect.version: expected {VERSION}, got {request.version}")
+    if not _device(request.device):
+        raise _invalid("connect.device", "1 to 64 characters of A-Z a-z 0-9 . _ : -", request.device)
+    if request.agent:
+        check_printable(request.agent, "connect.agent")
+
+
+def _open_direct(frame: Frame) -> None:
+    check_user(frame.open_direct.user, "open_direct.user")
+
+
+def _send(frame: Frame) -> None:
+    request = frame.send
+    check_printable(request.conversation, "send.conversation")
+    check_printable(request.client_id, "send.client_id")
+    check_content(request.content, "send.content")
+
+
+def _ack(frame: Frame) -> None:
+    request = frame.ack
+    check_printable(request.conversation, "ack.conversation")
+    check_range(request.seq, "ack.seq", 1, SEQ_MAX)
+
+
+def _read_history(frame: Frame) -> None:
+    request: ReadHistory = frame.read_history
+    check_printable(request.conversation, "read_history.conversation")
+    check_range(request.limit, "read_history.limit", 0, PAGE_MAX)
+    check_range(request.after, "read_history.after", 0, SEQ_MAX)
+    check_range(request.before, "read_history.before", 0, SEQ_MAX)
+    if request.after and request.before:
+        raise _invalid("read_history", "after or before", f"after {request.after} and before {request.before}")
+
+
+def _list_conversations(frame: Frame) -> None:
+    request: ListConversations = frame.list_conversations
+    check_range(request.since, "list_conversations.since", 0, SEQ_MAX)
+    check_range(request.limit, "list_conversations.limit", 0, PAGE_MAX)
+    if request.cursor:
+        check_printable(request.cursor, "list_conversations.cursor", CURSOR_MAX)
+
+
+CHECKS: Final[Mapping[RequestName, Callable[[Frame], None]]] = {
+    "connect": _connect,
+    "open_direct": _open_direct,
+    "send": _send,
+    "ack": _ack,
+    "read_history": _read_history,
+    "list_conversations": _list_conversations,
+}
+
+
+def _invalid(field: str, expected: str, came: str | int) -> LonglinkError:
+    if isinstance(came, str):
+        came = f"{len(came)} characters, {came[:NAME_MAX]!a}" if came else "nothing"
+    return LonglinkError(errors.FIELD_INVALID, f"{field}: expected {expected}; got {came}")
