@@ -110,7 +110,7 @@ class Gateway:
             caller = here or self._begin(connection, encoding, frame)
             groups.setdefault(name, []).append(Call(caller, frame))
         except LonglinkError as error:
-            self._refuse(connection, here, encoding, frame.id, error)
+            self._refuse(connection, here, encoding, frame.id or error.request, error)
 
     def _state(self, here: Session | None, connection: int) -> State:
         if here is not None:
