@@ -88,6 +88,9 @@ class Storage(Struct, frozen=True, forbid_unknown_fields=True):
     """[storage] The message log."""
 
     queue: Annotated[Count, Meta(description="Writes waiting for a commit before new ones are refused.")] = 20_000
+    queue_bytes: Annotated[
+        Count, Meta(description="Bytes of content waiting for a commit before new writes are refused.")
+    ] = 67_108_864
     batch: Annotated[Count, Meta(description="Writes in one commit.")] = 1_024
     readers: Annotated[Count, Meta(description="Threads that read history.")] = 2
     checkpoint_bytes: Annotated[Count, Meta(description="Size of the write-ahead log that starts a checkpoint.")] = (

@@ -57,7 +57,10 @@ class Member(Struct, frozen=True, gc=False):
 
 
 class Conversation(Struct, frozen=True, gc=False):
-    """A conversation as its members see it. kind: longlink.v1.Conversation.Kind. changed_at: ms since the epoch."""
+    """A conversation as its members see it. kind: longlink.v1.Conversation.Kind.
+
+    changed_at: of the newest entry or move of a mark, ms since the Unix epoch.
+    """
 
     id: str
     kind: int
@@ -121,7 +124,10 @@ class Conversations(Protocol):
         """
 
     async def changed(self, user: str, *, since: int, cursor: str, limit: int) -> Changes:
-        """The user's conversations with changed_at >= since, oldest change first. Raises FIELD_INVALID for a bad cursor."""
+        """The user's conversations with changed_at >= since, oldest change first; a mark that moved is a change too.
+
+        Raises FIELD_INVALID for a bad cursor, STORAGE_UNAVAILABLE.
+        """
 
     async def mark_delivered(self, batch: Sequence[Mark]) -> list[Marked | LonglinkError]:
         """Raise delivered marks, never lower them. Per item: CONVERSATION_UNKNOWN, NOT_A_MEMBER, SEQ_AHEAD."""

@@ -1,0 +1,207 @@
+"""Commits batches of requests on the one connection that writes.
+
+Per batch: load what is not known, plan in memory, one INSERT into `work` (schema/sqlite/commit.sql). Every step of
+SQLite gives the GIL away, and a busy event loop lets go of it only each switch interval; so the number of steps, not of
+rows, is what a commit costs in time. After an error of the disk nothing remembered is trusted: the connection is
+opened anew for the next batch. Never knows who asked. Read next: plan.py, known.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Final, cast
+
+import apsw
+import msgspec
+
+from longlink import config, errors
+from longlink.errors import LonglinkError
+from longlink.storage.sqlite.checkpoint import Checkpointer
+from longlink.storage.sqlite.engine import STORAGE_ERRORS, close_quietly, connect_writer, first_value, unavailable
+from longlink.storage.sqlite.known import Known, newest_stamp
+from longlink.storage.sqlite.plan import MessageKey, Plan, StoredMessage
+from longlink.storage.sqlite.requests import Answer, Appends, Marks, OpenDirect, Remember, Request, weigh
+from longlink.storage.sqlite.stats import Stats
+
+_COMMIT: Final = (
+    "INSERT INTO work (stamp, new_users, new_conversations, new_directs, new_members,"
+    " new_messages, contents, heads, marks, probe) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_FIND_MESSAGES: Final = """
+SELECT json_group_array(json_array(m.conversation, m.sender, m.client_id, m.seq, m.sent_at, hex(m.content)))
+FROM json_each(?) AS wanted CROSS JOIN messages AS m
+ON m.conversation = wanted.value ->> 0 AND m.sender = wanted.value ->> 1 AND m.client_id = wanted.value ->> 2
+"""
+# After a resend more are likely, since a client that reconnects resends all it has; so look before writing for a while.
+_WARY_COMMITS: Final = 16
+
+_messages = msgspec.json.Decoder(list[tuple[int, int, str, int, int, str]])
+_encode = msgspec.json.Encoder().encode
+
+
+class Committer:
+    """Made by the thread that opens the store, then used by the writer's thread alone."""
+
+    def __init__(
+        self,
+        file: Path,
+        settings: config.Storage,
+        checkpointer: Checkpointer,
+        stats: Stats,
+        now_ms: Callable[[], int],
+    ) -> None:
+        """Opens the connection at once. Raises apsw.Error."""
+        self._file = file
+        self._settings = settings
+        self._checkpointer = checkpointer
+        self._stats = stats
+        self._now_ms = now_ms
+        self._setup = (resources.files("longlink.storage") / "schema" / "sqlite" / "commit.sql").read_text("utf-8")
+        self._known = Known()
+        self._wary = 0
+        self._connection: apsw.Connection | None = None
+        self._stamp = newest_stamp(self._connected())
+        # The stamp of the newest commit that readers can see; any thread may read it.
+        self.committed = self._stamp
+
+    def commit(self, requests: Sequence[Request]) -> list[Answer]:
+        """One answer per request, durable. Never raises: the disk's errors are everyone's, a defect only its own."""
+        try:
+            return self._commit(requests)
+        except LonglinkError as refusal:
+            return [refusal] * len(requests)
+        except Exception:
+            # Whatever one write has broken must not fail its neighbours.
+            return [self._one_by_one(request) for request in requests]
+
+    def close(self) -> None:
+        """Close the connection."""
+        close_quietly(self._connection)
+        self._connection = None
+
+    def _one_by_one(self, request: Request) -> Answer:
+        match request:
+            case Appends(items) if len(items) > 1:
+                return _joined([self._one_by_one(Appends([item])) for item in items])
+            case Marks(items) if len(items) > 1:
+                return _joined([self._one_by_one(Marks([mark])) for mark in items])
+        try:
+            return self._commit([request])[0]
+        except LonglinkError as refusal:
+            return refusal
+        except Exception as error:
+            self._stats.failures += 1
+            defect = LonglinkError(errors.INTERNAL, f"the store could not take this write: {error!r}")
+            return _joined([defect]) if isinstance(request, Appends | Marks) else defect
+
+    def _commit(self, requests: Sequence[Request]) -> list[Answer]:
+        """Raises STORAGE_UNAVAILABLE; anything else it raises is a defect of one of the requests."""
+        if self._checkpointer.overgrown:
+            raise LonglinkError(errors.STORAGE_UNAVAILABLE, self._checkpointer.overgrown)
+        started = time.perf_counter()
+        try:
+            connection = self._connected()
+            self._load(connection, requests)
+            plan, answers, wrote = self._write(connection, requests)
+        except STORAGE_ERRORS as error:
+            failure = unavailable(error, self._connection)
+            self._stats.failures += 1
+            self.close()
+            raise failure from error
+        plan.apply()
+        if wrote:
+            self.committed = self._stamp
+            self._checkpointer.notify()
+            weight = sum([weigh(request)[0] for request in requests])
+            self._stats.committed(weight, time.perf_counter() - started)
+        self._stats.planned(plan.appended, plan.duplicates, plan.marked)
+        return answers
+
+    def _connected(self) -> apsw.Connection:
+        if self._connection is None:
+            connection = connect_writer(self._file, wal_limit=self._settings.checkpoint_bytes)
+            try:
+                connection.execute(self._setup).fetchall()
+                self._known = Known()
+                self._known.load_counters(connection)
+            except BaseException:
+                close_quietly(connection)
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _load(self, connection: apsw.Connection, requests: Sequence[Request]) -> None:
+        """Make known what the requests name, in at most three steps; none when all of it is known."""
+        users: dict[str, None] = {}
+        conversations: dict[str, None] = {}
+        opened: list[tuple[str, str]] = []
+        for request in requests:
+            match request:
+                case Appends(items) | Marks(items):
+                    conversations.update(dict.fromkeys([item.conversation for item in items]))
+                case OpenDirect(user, peer):
+                    users.update({user: None, peer: None})
+                    opened.append((user, peer))
+                case Remember(names):
+                    users.update(dict.fromkeys(names))
+        known = self._known
+        known.load_users(connection, users)
+        pairs = {
+            (min(known.users[user], known.users[peer]), max(known.users[user], known.users[peer])): None
+            for user, peer in opened
+            if user in known.users and peer in known.users
+        }
+        known.load_directs(connection, pairs)
+        conversations.update({known.directs[pair]: None for pair in pairs if pair in known.directs})
+        known.load_conversations(connection, conversations)
+
+    def _write(self, connection: apsw.Connection, requests: Sequence[Request]) -> tuple[Plan, list[Answer], bool]:
+        """Plan and write; when a unique key says that a resend is among them, look the messages up and plan again."""
+        plan, answers = self._plan(requests, {})
+        if self._wary:
+            self._wary -= 1
+            plan, answers = self._plan_with_stored(connection, requests, plan)
+        try:
+            return plan, answers, self._insert(connection, plan)
+        except apsw.ConstraintError:
+            self._wary = _WARY_COMMITS
+            plan, answers = self._plan_with_stored(connection, requests, plan)
+            return plan, answers, self._insert(connection, plan)
+
+    def _plan(self, requests: Sequence[Request], stored: dict[MessageKey, StoredMessage]) -> tuple[Plan, list[Answer]]:
+        # Strictly growing, whatever the clock does: a cursor over the stamps never skips a commit.
+        self._stamp = max(self._now_ms() * 1000, self._stamp + 1)
+        plan = Plan(self._known, self._stamp, stored)
+        return plan, [plan.answer(request) for request in requests]
+
+    def _plan_with_stored(
+        self, connection: apsw.Connection, requests: Sequence[Request], plan: Plan
+    ) -> tuple[Plan, list[Answer]]:
+        if not plan.keys:
+            return self._plan(requests, {})
+        found = first_value(connection, _FIND_MESSAGES, (_encode(plan.keys).decode(),))
+        rows = _messages.decode(found) if isinstance(found, str) else []
+        if rows:
+            self._wary = _WARY_COMMITS
+        stored = {
+            (conversation, sender, client_id): StoredMessage(seq, sent_at, bytes.fromhex(content))
+            for conversation, sender, client_id, seq, sent_at, content in rows
+        }
+        return self._plan(requests, stored)
+
+    def _insert(self, connection: apsw.Connection, plan: Plan) -> bool:
+        row = plan.row()
+        if row is None:
+            return False
+        with self._checkpointer.gate:
+            connection.execute(_COMMIT, row)
+        return True
+
+
+def _joined(answers: Sequence[Answer]) -> Answer:
+    # Each is the answer to one item: a list of one, or the error of the disk, which then is the item's.
+    joined = [answer[0] if isinstance(answer, list) else answer for answer in answers]
+    return cast("Answer", joined)

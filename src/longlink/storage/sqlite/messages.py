@@ -1,0 +1,33 @@
+"""The message log on SQLite: base.Messages over the writer and the readers.
+
+Never touches SQLite itself. Read next: committer.py for what an append does, queries.py for what a page is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any, cast
+
+from longlink.errors import LonglinkError
+from longlink.storage.base import Append, Appended, Page
+from longlink.storage.sqlite.queries import HistoryQuery
+from longlink.storage.sqlite.reader import Readers
+from longlink.storage.sqlite.requests import Appends
+from longlink.storage.sqlite.writer import Writer
+
+
+class SqliteMessages:
+    """base.Messages."""
+
+    def __init__(self, writer: Writer, readers: Readers) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    def append(self, batch: Sequence[Append]) -> Coroutine[Any, Any, list[Appended | LonglinkError]]:
+        """As base.Messages.append. In the line as soon as it is called."""
+        return cast("Coroutine[Any, Any, list[Appended | LonglinkError]]", self._writer.ask(Appends(batch)))
+
+    async def history(self, conversation: str, user: str, *, after: int, before: int, limit: int) -> Page:
+        """As base.Messages.history. Sees every write that was called before it."""
+        await self._writer.settled()
+        return cast("Page", await self._readers.submit(HistoryQuery(conversation, user, after, before, limit)))

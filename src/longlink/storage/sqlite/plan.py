@@ -1,0 +1,227 @@
+"""Turns the requests of one batch into answers and rows, in the order of the calls, in memory.
+
+A plan is laid over what is known and changes it only when the commit has succeeded, so a failed commit needs no undo.
+It assumes that no message is a resend, unless told which are stored; the unique key of the table proves it wrong, and
+the batch is planned again. Never touches the database. Read next: writer.py, which loads before and writes after.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from longlink import errors
+from longlink.errors import LonglinkError
+from longlink.storage.base import Append, Appended, Conversation, Mark, Marked
+from longlink.storage.sqlite.known import Known, KnownConversation
+from longlink.storage.sqlite.requests import Answer, Appends, Marks, OpenDirect, Probe, Remember, Request
+
+# longlink.v1.Conversation.Kind.DIRECT
+DIRECT: Final = 1
+_ID_CHARACTERS: Final = 20
+
+MessageKey = tuple[int, int, str]
+
+
+class StoredMessage(NamedTuple):
+    """What a resend meets."""
+
+    seq: int
+    sent_at: int
+    content: bytes
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Plan:
+    """One batch. stamp: of this commit; stored: the messages of this batch that are already on disk."""
+
+    def __init__(self, known: Known, stamp: int, stored: dict[MessageKey, StoredMessage]) -> None:
+        self._known = known
+        self._stamp = stamp
+        self._sent_at = stamp // 1000
+        self._stored = dict(stored)
+        self._users: dict[str, int] = {}
+        self._opened: dict[str, KnownConversation] = {}
+        self._directs: dict[tuple[int, int], str] = {}
+        self._messages: list[tuple[int, int, int, str, int, int]] = []
+        self._contents: list[bytes] = []
+        self._offset = 1
+        self._touched: dict[int, KnownConversation] = {}
+        self._heads: dict[int, int] = {}
+        self._marks: dict[tuple[int, int], int] = {}
+        self._probe = False
+        self.appended = 0
+        self.duplicates = 0
+
+    def answer(self, request: Request) -> Answer:
+        """Plan one request and return what its caller gets if the commit succeeds."""
+        match request:
+            case Appends(items):
+                return [self._append(item) for item in items]
+            case Marks(items):
+                return [self._mark(mark) for mark in items]
+            case OpenDirect(user, peer):
+                return self._open_direct(user, peer)
+            case Remember(users):
+                self._remember(users)
+                return None
+            case Probe():
+                self._probe = True
+                return None
+
+    @property
+    def keys(self) -> list[MessageKey]:
+        """The keys of the messages to insert."""
+        return [(conversation, sender, client_id) for conversation, _, sender, client_id, _, _ in self._messages]
+
+    @property
+    def marked(self) -> int:
+        """How many marks move."""
+        return len(self._marks)
+
+    def row(self) -> tuple[object, ...] | None:
+        """The row for the view `work` of schema/sqlite/commit.sql, or None when there is nothing to write."""
+        if not (self._messages or self._marks or self._users or self._opened or self._probe):
+            return None
+        opened = self._opened.values()
+        return (
+            self._stamp,
+            _rows([(id_, name) for name, id_ in self._users.items()]),
+            _rows([(c.id, c.public_id, c.kind) for c in opened]),
+            _rows([(*pair, self._opened[public_id].id) for pair, public_id in self._directs.items()]),
+            _rows([(c.id, user) for c in opened for user in c.delivered]),
+            _rows(self._messages),
+            b"".join(self._contents),
+            _rows([(id_, self._heads.get(id_, c.head)) for id_, c in self._touched.items()]),
+            _rows([(conversation, user, seq) for (conversation, user), seq in self._marks.items()]),
+            self._probe,
+        )
+
+    def apply(self) -> None:
+        """The commit succeeded: what was planned is now known."""
+        known = self._known
+        known.users.update(self._users)
+        known.conversations.update(self._opened)
+        known.directs.update(self._directs)
+        known.last_user += len(self._users)
+        known.last_conversation += len(self._opened)
+        for id_, conversation in self._touched.items():
+            conversation.changed = self._stamp
+            conversation.head = self._heads.get(id_, conversation.head)
+        for (id_, user), seq in self._marks.items():
+            self._touched[id_].delivered[user] = seq
+        known.trim()
+
+    def _find(self, public_id: str, user: str) -> tuple[KnownConversation, int] | LonglinkError:
+        conversation = self._known.conversations.get(public_id) or self._opened.get(public_id)
+        if conversation is None:
+            return conversation_unknown(public_id)
+        member = conversation.members.get(user)
+        if member is None:
+            return not_a_member(public_id, user)
+        return conversation, member
+
+    def _append(self, item: Append) -> Appended | LonglinkError:
+        found = self._find(item.conversation, item.sender)
+        if isinstance(found, LonglinkError):
+            return found
+        conversation, sender = found
+        key = (conversation.id, sender, item.client_id)
+        stored = self._stored.get(key)
+        if stored is not None:
+            return self._resent(item, conversation, stored)
+        seq = self._heads.get(conversation.id, conversation.head) + 1
+        size = len(item.content)
+        self._heads[conversation.id] = seq
+        self._touched[conversation.id] = conversation
+        self._messages.append((conversation.id, seq, sender, item.client_id, self._offset, size))
+        self._contents.append(item.content)
+        self._offset += size
+        self._stored[key] = StoredMessage(seq, self._sent_at, item.content)
+        self.appended += 1
+        return Appended(seq, self._sent_at, False, conversation.names)
+
+    def _resent(self, item: Append, conversation: KnownConversation, stored: StoredMessage) -> Appended | LonglinkError:
+        if stored.content != item.content:
+            message = f"client_id {item.client_id!r} is stored as seq {stored.seq} with other content"
+            return LonglinkError(errors.CONTENT_DIFFERS, message)
+        self.duplicates += 1
+        return Appended(stored.seq, stored.sent_at, True, conversation.names)
+
+    def _mark(self, mark: Mark) -> Marked | LonglinkError:
+        found = self._find(mark.conversation, mark.user)
+        if isinstance(found, LonglinkError):
+            return found
+        conversation, user = found
+        head = self._heads.get(conversation.id, conversation.head)
+        if mark.seq > head:
+            return LonglinkError(errors.SEQ_AHEAD, f"seq must be at most the head, {head}; {mark.seq} came")
+        key = (conversation.id, user)
+        delivered = self._marks.get(key, conversation.delivered[user])
+        if mark.seq <= delivered:
+            return Marked(delivered, False, conversation.names)
+        self._marks[key] = mark.seq
+        self._touched[conversation.id] = conversation
+        return Marked(mark.seq, True, conversation.names)
+
+    def _remember(self, users: Sequence[str]) -> None:
+        for name in users:
+            if name not in self._known.users and name not in self._users:
+                self._users[name] = self._known.last_user + len(self._users) + 1
+
+    def _open_direct(self, user: str, peer: str) -> Conversation | LonglinkError:
+        ids: dict[str, int] = {}
+        for name in (user, peer):
+            id_ = self._known.users.get(name) or self._users.get(name)
+            if id_ is None:
+                return LonglinkError(errors.USER_UNKNOWN, f"user {name!r} has never connected")
+            ids[name] = id_
+        members = dict(sorted(ids.items(), key=lambda member: member[1]))
+        pair = (min(ids.values()), max(ids.values()))
+        public_id = self._known.directs.get(pair) or self._directs.get(pair)
+        if public_id is None:
+            return self._new_direct(pair, members).shown()
+        found = self._known.conversations.get(public_id) or self._opened[public_id]
+        return self._as_planned(found)
+
+    def _new_direct(self, pair: tuple[int, int], members: dict[str, int]) -> KnownConversation:
+        public_id = new_direct_id()
+        id_ = self._known.last_conversation + len(self._opened) + 1
+        delivered = dict.fromkeys(members.values(), 0)
+        conversation = KnownConversation(id_, public_id, DIRECT, 0, self._stamp, members, delivered, tuple(members))
+        self._opened[public_id] = conversation
+        self._directs[pair] = public_id
+        return conversation
+
+    def _as_planned(self, known: KnownConversation) -> Conversation:
+        # Calls before this one in the batch have been applied, in the order of the calls.
+        if known.id not in self._touched:
+            return known.shown()
+        delivered = {user: self._marks.get((known.id, user), seq) for user, seq in known.delivered.items()}
+        head = self._heads.get(known.id, known.head)
+        return KnownConversation(
+            known.id, known.public_id, known.kind, head, self._stamp, known.members, delivered, known.names
+        ).shown()
+
+
+def conversation_unknown(public_id: str) -> LonglinkError:
+    return LonglinkError(errors.CONVERSATION_UNKNOWN, f"there is no conversation {public_id!r}")
+
+
+def not_a_member(public_id: str, user: str) -> LonglinkError:
+    return LonglinkError(errors.NOT_A_MEMBER, f"user {user!r} is not a member of {public_id!r}")
+
+
+def new_direct_id() -> str:
+    """An id that cannot be guessed: 100 random bits."""
+    return "d_" + base64.b32encode(secrets.token_bytes(13)).decode().lower()[:_ID_CHARACTERS]
+
+
+def _rows(rows: Sequence[tuple[object, ...]]) -> str | None:
+    return _encode(rows).decode() if rows else None

@@ -1,0 +1,159 @@
+"""The reader threads: history pages and changed conversations, each thread on its own read-only connection.
+
+Each answer is one step of SQLite, however many rows it has, for each step gives the GIL away; so rows are gathered into
+one JSON text by SQLite, contents as hex, and all history pages that wait together are one statement. A page needs no
+LIMIT because the sequence has no gaps: it is a range of seq. Never writes. Read next: messages.py, conversations.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from longlink import config, errors
+from longlink.errors import LonglinkError
+from longlink.storage.base import Changes, Page
+from longlink.storage.sqlite.engine import STORAGE_ERRORS, close_quietly, connect_reader, unavailable
+from longlink.storage.sqlite.queries import ChangedQuery, HistoryQuery, read_changed, read_history
+from longlink.storage.sqlite.stats import Stats
+
+_TOGETHER: Final = 32
+_RETRY_AFTER_MS: Final = 500
+
+Query = HistoryQuery | ChangedQuery
+Found = Page | Changes | LonglinkError
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    query: Query
+    future: asyncio.Future[Page | Changes]
+    answer: Found | None = None
+
+
+class Readers:
+    """The public methods belong to the event loop's thread."""
+
+    def __init__(self, file: Path, settings: config.Storage, stats: Stats, committed: Callable[[], int]) -> None:
+        """committed: the stamp of the newest commit that is visible, asked before each look."""
+        self._file = file
+        self._settings = settings
+        self._stats = stats
+        self._committed = committed
+        self._loop = asyncio.get_running_loop()
+        self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waiting = 0
+        self._threads = [
+            threading.Thread(target=self._run, name=f"longlink-reader-{number}", daemon=True)
+            for number in range(settings.readers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, query: Query) -> asyncio.Future[Page | Changes]:
+        """Put a query in the line. Raises OVERLOADED when it is full."""
+        if self._waiting >= self._settings.queue:
+            message = f"at most {self._settings.queue} reads may wait, {self._waiting} do"
+            raise LonglinkError(errors.OVERLOADED, message, retry_after_ms=_RETRY_AFTER_MS)
+        self._waiting += 1
+        future: asyncio.Future[Page | Changes] = self._loop.create_future()
+        self._inbox.put(_Job(query, future))
+        return future
+
+    @property
+    def waiting(self) -> int:
+        """Reads whose answer is not given yet."""
+        return self._waiting
+
+    async def close(self) -> None:
+        """Finish what waits, end the threads, close the connections."""
+        for _ in self._threads:
+            self._inbox.put(None)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+
+    def _settle(self, jobs: Sequence[_Job]) -> None:
+        for job in jobs:
+            self._waiting -= 1
+            if job.future.done():
+                continue
+            if isinstance(job.answer, LonglinkError):
+                job.future.set_exception(job.answer)
+            elif job.answer is not None:
+                job.future.set_result(job.answer)
+
+    # From here on: the readers' threads -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        connection: apsw.Connection | None = None
+        while jobs := self._take():
+            try:
+                if connection is None:
+                    connection = connect_reader(self._file)
+                self._answer(connection, jobs)
+            except STORAGE_ERRORS as error:
+                self._stats.read_failures += 1
+                failure = unavailable(error, connection)
+                for job in jobs:
+                    job.answer = failure
+                close_quietly(connection)
+                connection = None
+            try:
+                self._loop.call_soon_threadsafe(self._settle, jobs)
+            except RuntimeError:
+                # The loop is closed: nobody is left to hear the answer.
+                break
+        close_quietly(connection)
+
+    def _take(self) -> list[_Job]:
+        """What waits, at most a fair part of it; empty when the end has come."""
+        job = self._inbox.get()
+        if job is None:
+            return []
+        jobs = [job]
+        for _ in range(min(_TOGETHER - 1, self._inbox.qsize() // len(self._threads))):
+            try:
+                job = self._inbox.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                # The end of this thread, or of a neighbour: whoever comes next takes it.
+                self._inbox.put(None)
+                break
+            jobs.append(job)
+        return jobs
+
+    def _answer(self, connection: apsw.Connection, jobs: Sequence[_Job]) -> None:
+        """Raises the errors of the disk; a defect of one query fails that query alone."""
+        try:
+            self._answer_together(connection, jobs)
+        except STORAGE_ERRORS:
+            raise
+        except Exception as error:
+            if len(jobs) == 1:
+                self._stats.read_failures += 1
+                jobs[0].answer = LonglinkError(errors.INTERNAL, f"the store could not read this: {error!r}")
+                return
+            for job in jobs:
+                self._answer(connection, [job])
+
+    def _answer_together(self, connection: apsw.Connection, jobs: Sequence[_Job]) -> None:
+        histories = []
+        for job in jobs:
+            if isinstance(job.query, HistoryQuery):
+                histories.append((job, job.query))
+            else:
+                # Asked before the look: whatever is committed later has a later stamp.
+                job.answer = read_changed(connection, job.query, self._committed())
+        if histories:
+            answers = read_history(connection, [query for _, query in histories])
+            for (job, _), answer in zip(histories, answers, strict=True):
+                job.answer = answer
+        self._stats.reads += len(jobs)

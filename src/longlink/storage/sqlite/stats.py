@@ -1,0 +1,70 @@
+"""The counters of the store, for metrics.
+
+Each field has one writing thread, so none is locked; a reader of them may see one commit half counted. Read next:
+ops/, which exports them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import Final
+
+COMMIT_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counted since the store was opened."""
+
+    commits: int = 0
+    failures: int = 0
+    appended: int = 0
+    duplicates: int = 0
+    marks: int = 0
+    batch_sum: int = 0
+    batch_max: int = 0
+    commit_seconds_sum: float = 0.0
+    commit_seconds: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_SECONDS) + 1))
+    reads: int = 0
+    read_failures: int = 0
+    checkpoints: int = 0
+    checkpoint_failures: int = 0
+    wal_bytes: int = 0
+
+    def committed(self, weight: int, seconds: float) -> None:
+        """A commit of so many writes has taken so long, planning included."""
+        self.commits += 1
+        self.batch_sum += weight
+        self.batch_max = max(self.batch_max, weight)
+        self.commit_seconds_sum += seconds
+        self.commit_seconds[bisect_left(COMMIT_SECONDS, seconds)] += 1
+
+    def planned(self, appended: int, duplicates: int, marks: int) -> None:
+        """What a batch held."""
+        self.appended += appended
+        self.duplicates += duplicates
+        self.marks += marks
+
+    def shown(self) -> dict[str, float]:
+        """All of them by name; the histogram as commit_seconds_le_BOUND, cumulative, and commit_seconds_le_inf."""
+        shown: dict[str, float] = {
+            "commits": self.commits,
+            "failures": self.failures,
+            "appended": self.appended,
+            "duplicates": self.duplicates,
+            "marks": self.marks,
+            "batch_sum": self.batch_sum,
+            "batch_max": self.batch_max,
+            "commit_seconds_sum": self.commit_seconds_sum,
+            "reads": self.reads,
+            "read_failures": self.read_failures,
+            "checkpoints": self.checkpoints,
+            "checkpoint_failures": self.checkpoint_failures,
+            "wal_bytes": self.wal_bytes,
+        }
+        total = 0
+        for bound, count in zip((*COMMIT_SECONDS, "inf"), self.commit_seconds, strict=True):
+            total += count
+            shown[f"commit_seconds_le_{bound}"] = total
+        return shown
