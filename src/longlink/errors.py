@@ -92,6 +92,8 @@ CONVERSATION_UNKNOWN = _row("conversation_unknown", 4531, 404, "Open the convers
 NOT_A_MEMBER = _row("not_a_member", 4532, 403, "Only members read and write a conversation.")
 SEQ_AHEAD = _row("seq_ahead", 4533, 422, "Acknowledge only what has been received.")
 CONTENT_DIFFERS = _row("content_differs", 4534, 409, "Choose a new client_id for a new message.")
+PATH_UNKNOWN = _row("path_unknown", 4540, 404, "Check the path; the message names those there are.")
+METHOD_UNKNOWN = _row("method_unknown", 4541, 405, "Use a method that the message names.")
 
 # The server's own side: never sent to a client ------------------------------------------------------------------------
 CONFIG_INVALID = _row("config_invalid", 4900, 500, "Mend the setting that the message names.")

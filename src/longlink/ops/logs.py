@@ -126,7 +126,7 @@ class JsonLines(logging.Formatter):
             "time": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name.removeprefix("longlink."),
-            "event": _text(record.getMessage()),
+            "event": _text(record.getMessage().strip()),
         }
         for name, value in _fields(record).items():
             line[name + "_" if name in RESERVED else name] = value
@@ -148,7 +148,7 @@ class Readable(logging.Formatter):
         extras = _extras(record)
         failure = extras.pop("exception", None)
         fields = " ".join(f"{name}={_quoted(value)}" for name, value in (_fields(record) | extras).items())
-        event = _text(record.getMessage())
+        event = _text(record.getMessage().strip())
         line = f"{clock} {shown} {name:<8} {event if event.isprintable() else json.dumps(event)}"
         line = f"{line:<40} {fields}".rstrip()
         return f"{line}\n{failure}" if failure else line

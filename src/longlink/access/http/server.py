@@ -1,0 +1,194 @@
+"""Serves an ASGI app over HTTP/1.1 with uvicorn, inside our event loop: our signals, our errors, every size bounded.
+
+What is over a bound: a header over HEADER_BYTES gets 431, one that is not there after HEADER_S and a connection above
+MOST_CONNECTIONS are cut, the request above MOST_REQUESTS at once gets 503. Read next: endpoints.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from longlink import errors
+from longlink.errors import LonglinkError
+from longlink.ops import logs
+
+log = logs.get("http")
+
+HEADER_BYTES: Final = 16_384
+HEADER_S: Final = 10.0
+KEEP_ALIVE_S: Final = 15
+MOST_REQUESTS: Final = 128
+MOST_CONNECTIONS: Final = 512
+BACKLOG: Final = 128
+STOP_S: Final = 3
+"""How long answers under way may take when the server stops."""
+TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class HttpServer:
+    """A server that listens. port: the real one, also when 0 was asked for."""
+
+    def __init__(self, server: _Server, serving: asyncio.Task[None], port: int) -> None:
+        self._server = server
+        self._serving = serving
+        self.port = port
+
+    def reload_tls(self, certificate: str, key: str) -> None:
+        """New connections use the new files. Raises CONFIG_INVALID; then the old ones stay in use."""
+        context = self._server.config.ssl
+        if context is None:
+            return
+        try:
+            context.load_cert_chain(certificate, key)
+        except OSError as error:
+            raise _bad_certificate(certificate, key, error) from None
+
+    async def close(self) -> None:
+        """Stop listening, finish what is under way for at most STOP_S. Idempotent."""
+        self._server.should_exit = True
+        await asyncio.wait([self._serving])
+
+
+async def serve_http(app: ASGIApp, host: str, port: int, *, tls: tuple[str, str] | None = None) -> HttpServer:
+    """Listen and serve; returns once connections are accepted. tls: certificate chain and key, PEM.
+
+    Raises PORT_TAKEN; CONFIG_INVALID for an address that this machine does not have and for certificates.
+    """
+    config = uvicorn.Config(
+        app,
+        http=_Bounded,
+        ws="none",
+        lifespan="off",
+        loop="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MOST_REQUESTS,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_S,
+        ssl_certfile=tls[0] if tls else None,
+        ssl_keyfile=tls[1] if tls else None,
+    )
+    try:
+        config.load()
+    except OSError as error:
+        raise _bad_certificate(*(tls or ("", "")), error) from None
+    listener = _listen(host, port)
+    server = _Server(config)
+    serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
+    serving.add_done_callback(_ended)
+    started = asyncio.get_running_loop().create_task(server.accepting.wait())
+    await asyncio.wait([serving, started], return_when=asyncio.FIRST_COMPLETED)
+    started.cancel()
+    if serving.done():
+        serving.result()
+    return HttpServer(server, serving, listener.getsockname()[1])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        listener = socket.socket(family, kind)
+    except OSError as error:
+        raise _cannot_listen(host, port, error) from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _cannot_listen(host, port, error) from None
+    return listener
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> LonglinkError:
+    row = errors.PORT_TAKEN if error.errno == errno.EADDRINUSE else errors.CONFIG_INVALID
+    return LonglinkError(row, f"cannot listen on {host}:{port} (listen.http): {error.strerror or error}")
+
+
+def _bad_certificate(certificate: str, key: str, error: OSError) -> LonglinkError:
+    reason = error.strerror or str(error)
+    return LonglinkError(
+        errors.CONFIG_INVALID, f"cannot use the certificate {certificate} with the key {key}: {reason}"
+    )
+
+
+def _ended(serving: asyncio.Task[None]) -> None:
+    if not serving.cancelled() and (failure := serving.exception()) is not None:
+        log.error("http_stopped", exc_info=failure)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the process and says when it accepts."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.accepting = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.accepting.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Bounded(HttpToolsProtocol):
+    """One connection, whose header is bounded in size and in time; uvicorn bounds only the rest."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _reading_header = True
+    _header_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self._expect_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._got_header()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._reading_header and self._deadline is None:
+            self._expect_header()
+        self._header_bytes += len(data)
+        super().data_received(data)
+        if self._reading_header and self._header_bytes > HEADER_BYTES and not self.transport.is_closing():
+            self.transport.write(TOO_LARGE)
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._got_header()
+        self._reading_header = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._reading_header = True
+        self._header_bytes = 0
+
+    def _expect_header(self) -> None:
+        self._deadline = self.loop.call_later(HEADER_S, self.transport.abort)
+
+    def _got_header(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
