@@ -1,0 +1,78 @@
+"""`longlink doctor`: is this machine ready to serve with these settings? Read next: ../ops/checks.py."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import ssl
+import sys
+from pathlib import Path
+from typing import Final
+
+from longlink.cli.serve import add_settings, settings
+from longlink.config import Config
+from longlink.ops import checks
+from longlink.ops.checks import Finding
+
+SUMMARY = "check this machine and these settings, and say how to mend what is not right"
+
+_COLOURS: Final = {"ok": "\x1b[32m", "warn": "\x1b[33m", "bad": "\x1b[31m"}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the findings as JSON")
+    add_settings(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    findings = examine(settings(options))
+    if options.json:
+        sys.stdout.write(json.dumps(checks.as_json(findings), indent=2) + "\n")
+    else:
+        sys.stdout.writelines(_lines(findings))
+    return 1 if any(finding.state == "bad" for finding in findings) else 0
+
+
+def examine(config: Config) -> list[Finding]:
+    """Every check; takes about a second."""
+    from longlink.access.keys import DATA_KEY
+
+    listen, folder = config.listen, Path(config.data.dir)
+    return [
+        _versions(),
+        checks.check_files(config.connection.max_connections),
+        checks.check_port("listen.address", listen.address, listen.http),
+        checks.check_port("listen.http", listen.http, listen.http),
+        *checks.check_folder(folder),
+        checks.check_clock(),
+        checks.check_tls(listen.tls_certificate, listen.tls_key),
+        *([checks.check_secret("tls key", Path(listen.tls_key))] if listen.tls_key else []),
+        checks.check_secret("signing key", folder / DATA_KEY),
+        checks.check_backlog(),
+        checks.check_port_range([listen.address, listen.http]),
+    ]
+
+
+def _versions() -> Finding:
+    import apsw
+
+    from longlink import _core
+
+    found = (
+        f"core {_core.__version__}, Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()}, "
+        f"{' '.join(ssl.OPENSSL_VERSION.split()[:2])}, {platform.system()} {platform.release()}"
+    )
+    return Finding("versions", "ok", found)
+
+
+def _lines(findings: list[Finding]) -> list[str]:
+    colour = sys.stdout.isatty()
+    lines = []
+    for finding in findings:
+        state = f"{finding.state:<4}"
+        shown = f"{_COLOURS[finding.state]}{state}\x1b[0m" if colour else state
+        lines.append(f"{shown}  {finding.name:<14}  {finding.found}\n")
+        if finding.mend:
+            lines.append(f"{'':20}  -> {finding.mend}\n")
+    return lines
