@@ -297,6 +297,3 @@ const fn phrase(status: u16) -> &'static str {
     }
 }
 
-#[cfg(test)]
-#[path = "http/tests.rs"]
-mod tests;

@@ -219,6 +219,3 @@ fn low_bytes(len: usize) -> [u8; 3] {
     [bytes[5], bytes[6], bytes[7]]
 }
 
-#[cfg(test)]
-#[path = "tcp/tests.rs"]
-mod tests;

@@ -208,6 +208,3 @@ impl Partial {
     }
 }
 
-#[cfg(test)]
-#[path = "websocket/tests.rs"]
-mod tests;

@@ -1,0 +1,8 @@
+//! Any bytes as a stream of TCP records. What must hold is in ../oracles.rs.
+#![no_main]
+
+#[path = "../oracles.rs"]
+#[allow(dead_code)] // Each target uses its own oracle of the three.
+mod oracles;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::check_tcp(data));
