@@ -1,0 +1,84 @@
+"""`python -m bench`: measures everything in rounds that take turns, prints it against the targets, and keeps it.
+
+Rounds take turns so that a change of the machine's mood hits all figures alike. Nothing here judges speed by failing:
+only a wrong result (a lost message, a lost connection) or a broken run gives an exit code. Read next: README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from bench import machine, report
+from bench.figures import echo, idle, messages, start
+from bench.plan import FULL, OUT, QUICK, Plan
+
+FIGURES: Final[Mapping[str, Callable[[Plan, int], dict[str, float]]]] = {
+    "start": start.measure,
+    "echo": echo.measure,
+    "load": messages.measure_load,
+    "idle": idle.measure,
+    "latency": messages.measure_latency,
+    "tls": idle.measure_tls,
+}
+ONCE: Final = ("start", "tls")
+"""Measured in the first round only: start repeats by itself, and TLS is for information."""
+
+
+def main() -> int:
+    options = _options()
+    plan = QUICK if options.quick else FULL
+    if options.rounds:
+        plan = plan._replace(rounds=options.rounds)
+    facts = {"date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"), **machine.describe()}
+    facts["command"] = " ".join(["python -m bench", *sys.argv[1:]])
+    facts["plan"] = f"{plan.name}, rounds: {plan.rounds}"
+    samples = _measure(plan, options.only or list(FIGURES))
+    return _conclude(plan, facts, samples, options.keep)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Longlink against its targets.")
+    parser.add_argument("--quick", action="store_true", help="one short round: shows that everything runs")
+    parser.add_argument("--rounds", type=int, help="measure so often")
+    parser.add_argument("--only", nargs="+", choices=list(FIGURES), metavar="FIGURE", help=f"of {', '.join(FIGURES)}")
+    parser.add_argument("--keep", metavar="NAME", help="also write the page to bench/results/NAME.md")
+    return parser.parse_args()
+
+
+def _measure(plan: Plan, names: list[str]) -> dict[str, list[dict[str, float]]]:
+    samples: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for turn in range(plan.rounds):
+        for name in names:
+            if turn > 0 and name in ONCE:
+                continue
+            begun = time.perf_counter()
+            print(f"round {turn + 1}/{plan.rounds}  {name} ...", end=" ", flush=True)
+            samples[name].append(FIGURES[name](plan, turn))
+            print(f"{time.perf_counter() - begun:.0f} s", flush=True)
+    return samples
+
+
+def _conclude(plan: Plan, facts: dict[str, str], samples: dict[str, list[dict[str, float]]], keep: str | None) -> int:
+    OUT.mkdir(parents=True, exist_ok=True)
+    page = report.page(facts, samples)
+    (OUT / f"{plan.name}.json").write_text(json.dumps({"facts": facts, "samples": samples}, indent=1) + "\n")
+    (OUT / f"{plan.name}.md").write_text(page)
+    if keep:
+        (OUT.parent / "results" / f"{keep}.md").write_text(page)
+    print("\n" + page)
+    for words in report.missed(samples):
+        print(f"target missed: {words}")
+    faults = report.wrong(samples)
+    for words in faults:
+        print(f"WRONG: {words}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

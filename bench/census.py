@@ -1,0 +1,57 @@
+"""What the Python layers hold for one idle connection, counted object by object in this process.
+
+It builds what the gateway and the registry build for a user that connects - with the real classes - and asks each
+object for its size. Sizes are what the interpreter asks of its allocator; rounding and free space show up as the
+remainder between this census and the growth of the process. Read next: figures/idle.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Final
+
+from longlink.protocol.codec import Encoding
+from longlink.routing.sessions import MemorySessions, Session
+from longlink.storage.sqlite.known import Known
+
+FIRST: Final = 1 << 24
+"""A connection number like those of the core: beyond small integers, so that it costs what they cost."""
+BLOCK: Final = 16
+"""The allocator of CPython hands out multiples of 16 bytes."""
+
+
+def census(connections: int) -> dict[str, float]:
+    """Bytes per connection by kind of object, with so many distinct users on one device each."""
+    return asyncio.run(_census(connections))
+
+
+async def _census(connections: int) -> dict[str, float]:
+    gateway: dict[int, Session] = {}
+    registry = MemorySessions()
+    store = Known()
+    for number in range(connections):
+        user, device = "".join(("swarm", f"{number:06}")), "".join(("be", "nch"))
+        session = Session(user, device, "gateway", FIRST + number, Encoding.BINARY)
+        gateway[session.connection] = session
+        await registry.add(session)
+        store.users[user] = FIRST + number
+    sample = next(iter(gateway.values()))
+    objects = {
+        "Session": sample,
+        "user name": sample.user,
+        "device name": sample.device,
+        "connection number": sample.connection,
+        "row id of the user": store.users[sample.user],
+    }
+    sizes = {name: float(_block(sys.getsizeof(held))) for name, held in objects.items()}
+    tables = {
+        "entry in the gateway's table": gateway,
+        "entry in the registry": registry._by_user,
+        "entry in the store's memory of users": store.users,
+    }
+    return sizes | {name: sys.getsizeof(table) / connections for name, table in tables.items()}
+
+
+def _block(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK

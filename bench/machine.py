@@ -1,0 +1,106 @@
+"""What the kernel says: CPU time and memory of a process, and what machine this is. Reads /proc, changes nothing.
+
+CPU time, not wall time, because other work may share the machine; Pss, not Rss, because pages shared with other
+processes are not a cost of one more connection. Read next: README.md, "Method".
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Final, NamedTuple
+
+TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
+VERSIONS: Final = ("longlink", "uvloop", "protobuf", "apsw", "picows", "websockets")
+
+
+class Cpu(NamedTuple):
+    """Seconds since the process began, all its threads, also the ended ones.
+
+    total_s: to the nanosecond, by the process's CPU clock. user_s, kernel_s: sampled by ticks of 10 ms, so good for the
+    share of each in a long run only.
+    """
+
+    total_s: float
+    user_s: float
+    kernel_s: float
+
+    def since(self, before: Cpu) -> Cpu:
+        return Cpu(*(now - then for now, then in zip(self, before, strict=True)))
+
+
+def cpu(pid: int) -> Cpu:
+    """Raises OSError when the process has gone. The clock id is that of clock_getcpuclockid(3) on Linux."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return Cpu(time.clock_gettime((~pid << 3) | 2), int(fields[11]) * TICK_S, int(fields[12]) * TICK_S)
+
+
+def cpu_by_thread(pid: int) -> dict[str, float]:
+    """Seconds by thread name, threads of one name added up; threads that have ended are not in it."""
+    used: dict[str, float] = defaultdict(float)
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        head, _, tail = (task / "stat").read_text().rpartition(")")
+        fields = tail.split()
+        used[head.partition("(")[2].rstrip("0123456789-")] += (int(fields[11]) + int(fields[12])) * TICK_S
+    return dict(used)
+
+
+def pss_bytes(pid: int) -> int:
+    """Memory of the process, pages shared with others counted in part."""
+    return _kib(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss:")
+
+
+def pss_by_kind(pid: int) -> dict[str, int]:
+    """Pss in bytes by kind of mapping: heap, anonymous, stack, file."""
+    kinds: dict[str, int] = defaultdict(int)
+    kind = ""
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split()
+        if "-" in words[0] and not words[0].endswith(":"):
+            kind = _kind(words[5] if len(words) > 5 else "")
+        elif words[0] == "Pss:":
+            kinds[kind] += int(words[1]) * 1024
+    return dict(kinds)
+
+
+def _kind(name: str) -> str:
+    if not name or name.startswith("[anon"):
+        return "anonymous"
+    return {"[heap]": "heap", "[stack]": "stack"}.get(name, "file")
+
+
+def _kib(text: str, field: str) -> int:
+    return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(field))
+
+
+def describe() -> dict[str, str]:
+    """The machine and the versions, without a path or a name of the machine."""
+    installed = " · ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS)
+    return {
+        "commit": _commit(),
+        "machine": f"{os.cpu_count()} CPUs, {_processor()}, {_memory_gib()} GiB",
+        "kernel": platform.release(),
+        "versions": f"Python {platform.python_version()} · {installed}",
+        "load average at the start": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def _commit() -> str:
+    asked = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return asked.stdout.strip() or "unknown"
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _memory_gib() -> int:
+    return round(_kib(Path("/proc/meminfo").read_text(), "MemTotal:") / 2**30)
