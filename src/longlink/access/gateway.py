@@ -30,6 +30,9 @@ POLL_LIMIT: Final = 4096
 """Events of one pass: enough to amortise the pass, few enough that replies do not wait for milliseconds."""
 REASON_BYTES: Final = 123
 """Longest reason of a WebSocket close frame (RFC 6455 section 5.5)."""
+GOODBYE_S: Final = 1.0
+"""How long the last connections of a drain have for their half of the close handshake."""
+DRAIN_STEP_S: Final = 0.02
 
 Groups = dict[str, list[Call]]
 
@@ -71,7 +74,9 @@ class Gateway:
         """
         self._announce(closing)
         self._core.drain(duration_ms, closing.code, closing.name)
-        await asyncio.sleep(duration_ms / 1000)
+        deadline = asyncio.get_running_loop().time() + duration_ms / 1000 + GOODBYE_S
+        while self._core.counters()["connections"] and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(DRAIN_STEP_S)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=wait_ms / 1000)
 

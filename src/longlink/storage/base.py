@@ -7,12 +7,16 @@ Every write is durable when its await returns. Nothing here is SQL. Read next: s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from longlink.errors import LonglinkError
+
+
+Histogram = tuple[Sequence[float], Sequence[int], float]
+"""Upper bounds, cumulative counts (one more than bounds, for +Inf), sum."""
 
 
 class Append(Struct, frozen=True, gc=False):
@@ -152,6 +156,9 @@ class Store(Protocol):
 
     async def check(self) -> None:
         """Whether a write would work now (a real one, durable). Raises STORAGE_UNAVAILABLE with the reason."""
+
+    def stats(self) -> Mapping[str, float | Histogram]:
+        """Numbers for metrics, by the names that ops/catalogue.py describes; cheap, never blocks."""
 
     async def close(self) -> None:
         """Finish what waits, checkpoint, close. Idempotent."""
