@@ -53,9 +53,12 @@ class Encoding(enum.Enum):
     def subprotocol(self) -> str:
         return self.value
 
-    def decode(self, data: bytes) -> Frame:
-        """Raises FRAME_MALFORMED, FRAME_UNKNOWN, FIELD_INVALID; see decode and decode_text."""
-        return decode(data) if self is Encoding.BINARY else decode_text(data)
+    def decode(self, data: bytes, *, strict: bool = True) -> Frame:
+        """Raises FRAME_MALFORMED, FRAME_UNKNOWN, FIELD_INVALID; see decode and decode_text.
+
+        strict: for servers; a client decodes with strict=False, because the server may be newer.
+        """
+        return decode(data) if self is Encoding.BINARY else decode_text(data, strict=strict)
 
     def encode(self, frame: Frame) -> bytes:
         return encode(frame) if self is Encoding.BINARY else encode_text(frame)

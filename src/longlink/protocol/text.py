@@ -27,16 +27,18 @@ SHOWN: Final = 60
 """How many characters of a name or value from outside an error repeats."""
 
 
-def decode_text(data: bytes | str) -> Frame:
+def decode_text(data: bytes | str, *, strict: bool = True) -> Frame:
     """A frame from its JSON text, UTF-8.
 
+    strict: refuse fields that the schema does not have, as servers do; otherwise skip them, as clients must, because
+    the server may be newer.
     Raises FRAME_MALFORMED (not one JSON object), FRAME_UNKNOWN (no such body) or FIELD_INVALID (no such field, or a
     value that does not fit); the last two with `request`, the id in the frame, so that they can be answered.
     """
     fields = _object(data)
     frame = Frame()
     try:
-        _fill(frame, fields, _FRAME, "")
+        _fill(frame, fields, _FRAME, "", strict)
     except LonglinkError as error:
         error.request = _request(fields)
         raise
@@ -116,35 +118,35 @@ class _Shape(NamedTuple):
     fields: Mapping[str, _Field]
 
 
-def _fill(message: Message, value: object, shape: _Shape, path: str) -> None:
+def _fill(message: Message, value: object, shape: _Shape, path: str, strict: bool) -> None:
     if not isinstance(value, dict):
         raise _misfit(path, "an object", value)
     filled: set[str] = set()
     for key, inner in value.items():
         here = f"{path}.{key}" if path else key
         field = shape.fields.get(key)
-        if field is None:
+        if field is None and strict:
             raise _unknown(shape, key, here)
-        if inner is None:
+        if field is None or inner is None:
             continue
         if field.slot in filled:
             raise LonglinkError(errors.FIELD_INVALID, f"{here}: expected one {field.slot}, got a second one")
         filled.add(field.slot)
-        _set(message, field, inner, here)
+        _set(message, field, inner, here, strict)
 
 
-def _set(message: Message, field: _Field, value: object, path: str) -> None:
+def _set(message: Message, field: _Field, value: object, path: str, strict: bool) -> None:
     if field.scalar is not None:
         setattr(message, field.name, field.scalar(value, path))
     elif field.shape is not None and field.repeated:
         if not isinstance(value, list):
             raise _misfit(path, "an array", value)
         for index, item in enumerate(value):
-            _fill(getattr(message, field.name).add(), item, field.shape, f"{path}[{index}]")
+            _fill(getattr(message, field.name).add(), item, field.shape, f"{path}[{index}]", strict)
     elif field.shape is not None:
         inner = getattr(message, field.name)
         inner.SetInParent()
-        _fill(inner, value, field.shape, path)
+        _fill(inner, value, field.shape, path, strict)
 
 
 def _unknown(shape: _Shape, key: str, path: str) -> LonglinkError:
