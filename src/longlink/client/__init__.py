@@ -1,0 +1,1 @@
+"""The Python client. `longlink.connect` is the door; client.py is what stands behind it."""

@@ -1,0 +1,426 @@
+"""The client: keeps one connection alive for ever, and gives the application chats, sends and a stream of events.
+
+It joins the parts: connection.py (one link), exchange.py (what goes on over it), outbox.py and inbox.py (what was not
+acknowledged, what is missing). It decides when to reconnect and what is final. Read next: chat.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import secrets
+from types import TracebackType
+from typing import Final, NoReturn, Self
+
+from longlink import errors
+from longlink.client import events
+from longlink.client.backoff import Backoff
+from longlink.client.chat import PAGE, Chat
+from longlink.client.connection import Connection, error_of, handshake
+from longlink.client.events import Connected, Disconnected, Event, Message, Reconnected, Sent, State
+from longlink.client.exchange import Exchange
+from longlink.client.inbox import Inbox
+from longlink.client.options import Options
+from longlink.client.outbox import Outbox, Pending
+from longlink.client.transport import open_transport
+from longlink.errors import LonglinkError
+from longlink.protocol import frames, limits
+from longlink.protocol.frames import Ack, Frame, ListConversations, OpenDirect, body_name
+
+log = logging.getLogger("longlink.client")
+
+ATTEMPT_S: Final = 10.0
+"""One attempt to connect: token, TCP, TLS, upgrade and Connected together."""
+STEADY_S: Final = 5.0
+"""A link that held so long was good: the next wait starts small again."""
+LAST_ACKS_S: Final = 1.0
+LAST_ACKS: Final = 256
+STOP_S: Final = 3.0
+PREFIX_BYTES: Final = 6
+WIDEST_ID: Final = 2**32 - 1
+RENEWABLE: Final = (errors.TOKEN_EXPIRED, errors.TOKEN_INVALID)
+
+
+class Client:
+    """Made by `longlink.connect`; use it as `async with`. All of it belongs to one event loop.
+
+    Iterating gives events, from one queue: two loops over the same client share them. After a final error (code 4500
+    and above) every waiting call and the iteration raise it.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._prefix = f"{secrets.token_hex(PREFIX_BYTES)}-"
+        self._counter = 0
+        self._outbox = Outbox(options.random, options.resend_after_s)
+        self._inbox = Inbox(self._prefix, options.max_events, options.replay)
+        self._answers: dict[Pending, asyncio.Future[Sent]] = {}
+        self._room = asyncio.Semaphore(options.max_pending)
+        self._backoff = Backoff(options.random)
+        self._live: Connection | None = None
+        self._up = asyncio.Event()
+        self._readable = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._supervisor: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+        self._last_error: LonglinkError | None = None
+        self._closed = False
+        self._greeted = False
+        self._renewed = False
+        self._max_frame_bytes = 0
+
+    # The application's side -------------------------------------------------------------------------------------------
+
+    @property
+    def user(self) -> str:
+        """Who this is, by the token; empty before the first connection."""
+        return self._inbox.user
+
+    @property
+    def device(self) -> str:
+        return self._options.device
+
+    @property
+    def connected(self) -> bool:
+        """Whether a link is up now."""
+        return self._live is not None
+
+    async def direct(self, user: str) -> Chat:
+        """The conversation with one other user. Raises USER_UNKNOWN when that user has never connected."""
+        reply = await self.request(Frame(open_direct=OpenDirect(user=user)))
+        self._inbox.listed(reply.conversation, self._now())
+        self._notice()
+        return self._chat(reply.conversation)
+
+    def chat(self, conversation: str) -> Chat:
+        """A chat by the id in an event, without asking the server; it knows no members."""
+        return Chat(self, conversation, (), 0)
+
+    async def chats(self) -> list[Chat]:
+        """All conversations of the user, the one that changed last at the end."""
+        found: dict[str, Chat] = {}
+        cursor = ""
+        while True:
+            reply = await self.request(Frame(list_conversations=ListConversations(limit=PAGE, cursor=cursor)))
+            for listed in reply.conversations.conversations:
+                found.pop(listed.id, None)
+                found[listed.id] = self._chat(listed)
+            cursor = reply.conversations.next
+            if not cursor:
+                return list(found.values())
+
+    async def ack(self, message: Message) -> None:
+        """Everything up to this message is safe here; for connect(auto_ack=False)."""
+        reply = await self.request(Frame(ack=Ack(conversation=message.conversation, seq=message.seq)))
+        self._inbox.acked(message.conversation, reply.acked.seq)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while True:
+            event = self._inbox.take(self._now())
+            if event is not None:
+                self._wake.set()
+                return event
+            if self._failure is not None:
+                raise self._failure
+            if self._closed:
+                raise StopAsyncIteration
+            self._readable.clear()
+            await self._readable.wait()
+
+    async def __aenter__(self) -> Self:
+        if self._supervisor is not None:
+            raise RuntimeError("a client is entered once; call longlink.connect again for another one")
+        self._supervisor = asyncio.create_task(self._supervise())
+        try:
+            async with asyncio.timeout(self._options.connect_timeout_s):
+                await self._connection()
+        except TimeoutError:
+            await self._stop()
+            raise self._down() from self._last_error
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Wait for what is unacknowledged, at most flush_timeout; say what was received; close the link. Idempotent."""
+        self._closed = True
+        try:
+            if self._failure is None and self._supervisor is not None:
+                await self._flush()
+        finally:
+            await self._stop()
+
+    # For Chat ---------------------------------------------------------------------------------------------------------
+
+    async def send(self, conversation: str, content: frames.Content, *, client_id: str = "") -> Sent:
+        """See Chat.send."""
+        if self._closed or self._failure is not None:
+            raise self._why()
+        send = frames.Send(conversation=conversation, client_id=client_id or self._next_id(), content=content)
+        self._check(send)
+        try:
+            async with asyncio.timeout(self._options.send_timeout_s), self._room:
+                return await self._post(send)
+        except TimeoutError:
+            raise self._unknown(send.client_id) from None
+
+    async def request(self, frame: Frame) -> Frame:
+        """A request that may be repeated, tried until it is answered or the time is over."""
+        limits.check(frame)
+        backoff = Backoff(self._options.random)
+        last = LonglinkError(errors.UNANSWERED, f"no answer to {body_name(frame)} in time")
+        try:
+            async with asyncio.timeout(self._options.request_timeout_s):
+                while True:
+                    connection = await self._connection()
+                    try:
+                        return await connection.request(frame)
+                    except LonglinkError as error:
+                        if not error.retry:
+                            raise
+                        last = error
+                    await self._options.sleep(backoff.next(last.retry_after_ms / 1000))
+        except TimeoutError:
+            raise (last if self._live else self._down()) from None
+
+    def mark(self, conversation: str, user: str) -> int:
+        """See Chat.delivered."""
+        return self._inbox.mark(conversation, user)
+
+    # Sending ----------------------------------------------------------------------------------------------------------
+
+    async def _post(self, send: frames.Send) -> Sent:
+        if self._closed or self._failure is not None:
+            raise self._why()
+        pending = self._outbox.add(send)
+        answer: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
+        self._answers[pending] = answer
+        self._idle.clear()
+        self._wake.set()
+        try:
+            return await answer
+        finally:
+            self._outbox.remove(pending)
+            self._answers.pop(pending, None)
+            if not self._answers:
+                self._idle.set()
+
+    def _check(self, send: frames.Send) -> None:
+        frame = Frame(id=WIDEST_ID, send=send)
+        limits.check(frame)
+        size = len(self._options.encoding.encode(frame))
+        if self._max_frame_bytes and size > self._max_frame_bytes:
+            raise LonglinkError(
+                errors.FRAME_TOO_LARGE, f"the server takes {self._max_frame_bytes} bytes, this message needs {size}"
+            )
+
+    def _next_id(self) -> str:
+        self._counter += 1
+        return f"{self._prefix}{self._counter:x}"
+
+    def _unknown(self, client_id: str) -> LonglinkError:
+        """What to tell whoever gave up waiting: the message may have been stored."""
+        row = errors.UNANSWERED if self._live else errors.DISCONNECTED
+        return LonglinkError(row, f"message {client_id} was not acknowledged in time; it may or may not be stored")
+
+    # Frames that are no answer to a call ------------------------------------------------------------------------------
+
+    def _take(self, frame: Frame) -> None:
+        name = body_name(frame)
+        if name == "message":
+            self._inbox.pushed(frame.message, self._now())
+        elif name == "delivered":
+            self._inbox.delivered(frame.delivered)
+        elif name == "missed":
+            self._inbox.sync_wanted = True
+        elif name == "sent":
+            self._stored(frame.sent)
+        elif name == "error":
+            self._refused(frame)
+        self._notice()
+
+    def _stored(self, frame: frames.Sent) -> None:
+        self._inbox.own(frame.conversation, frame.seq, self._now())
+        pending = self._outbox.stored(frame.client_id)
+        if pending is not None and not self._answers[pending].done():
+            self._answers[pending].set_result(events.sent(frame))
+
+    def _refused(self, frame: Frame) -> None:
+        error = error_of(frame.error)
+        pending = self._outbox.failed(frame.id, error, self._now())
+        if pending is not None and not self._answers[pending].done():
+            self._answers[pending].set_exception(error)
+
+    def _notice(self) -> None:
+        self._readable.set()
+        self._wake.set()
+
+    # Staying connected ------------------------------------------------------------------------------------------------
+
+    async def _supervise(self) -> None:
+        try:
+            await self._keep_connected()
+        except asyncio.CancelledError:
+            raise
+        except LonglinkError as error:
+            self._finish(error)
+        except Exception as error:
+            log.exception("the client has failed")
+            self._finish(error)
+
+    async def _keep_connected(self) -> NoReturn:
+        while True:
+            begun = self._now()
+            error = await self._one_link()
+            if self._is_final(error):
+                raise error
+            if self._now() - begun >= STEADY_S:
+                self._backoff.reset()
+            wait_s = self._backoff.next(error.retry_after_ms / 1000)
+            self._last_error = error
+            self._tell(Disconnected(error, wait_s))
+            await self._options.sleep(wait_s)
+
+    async def _one_link(self) -> LonglinkError:
+        """Connect, serve until the link ends, and say why it ended or did not begin."""
+        try:
+            async with asyncio.timeout(ATTEMPT_S):
+                connection = await self._open()
+        except TimeoutError:
+            return LonglinkError(errors.DISCONNECTED, f"no connection within {ATTEMPT_S:.0f} s")
+        except LonglinkError as error:
+            return error
+        try:
+            self._begin(connection)
+            await self._serve(connection)
+        except LonglinkError as error:
+            return error
+        finally:
+            self._live = None
+            self._up.clear()
+            self._outbox.link_lost()
+            self._inbox.link_lost()
+            await connection.close()
+
+    async def _open(self) -> Connection:
+        token = await self._token()
+        transport = await open_transport(self._options.url, self._options.encoding, self._options.tls)
+        try:
+            return await handshake(transport, self._options, token, self._take)
+        except BaseException:
+            await transport.close(1000)
+            raise
+
+    async def _token(self) -> str:
+        token = self._options.token
+        if isinstance(token, str):
+            return token
+        try:
+            given = token()
+            return await given if inspect.isawaitable(given) else given
+        except LonglinkError:
+            raise
+        except Exception as error:
+            raise LonglinkError(errors.DISCONNECTED, f"the token function failed: {error!r}") from error
+
+    def _begin(self, connection: Connection) -> None:
+        here = connection.connected
+        self._inbox.user = here.user
+        self._max_frame_bytes = here.max_frame_bytes
+        self._renewed = False
+        self._live = connection
+        self._up.set()
+        kind = Reconnected if self._greeted else Connected
+        self._greeted = True
+        self._tell(kind(here.user, here.device, here.session, here.server))
+
+    async def _serve(self, connection: Connection) -> NoReturn:
+        exchange = Exchange(connection, self._options, self._outbox, self._inbox, self._wake)
+        tasks = [asyncio.create_task(connection.run()), asyncio.create_task(exchange.run())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+            raise AssertionError("a link ended without an error")
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _is_final(self, error: LonglinkError) -> bool:
+        if error.retry:
+            return False
+        if error.row in RENEWABLE and not isinstance(self._options.token, str) and not self._renewed:
+            self._renewed = True
+            return False
+        return True
+
+    def _tell(self, state: State) -> None:
+        self._inbox.state(state)
+        self._notice()
+        if self._options.on_state is not None:
+            self._options.on_state(state)
+
+    async def _connection(self) -> Connection:
+        await self._up.wait()
+        if self._live is None:
+            raise self._why()
+        return self._live
+
+    # The end ----------------------------------------------------------------------------------------------------------
+
+    async def _flush(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._options.flush_timeout_s):
+                await self._idle.wait()
+        if self._live is None or not self._options.auto_ack:
+            return
+        acks = [Frame(ack=Ack(conversation=name, seq=seq)) for name, seq in self._inbox.acks(LAST_ACKS, final=True)]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_ACKS_S):
+                await asyncio.gather(*(self._live.request(frame) for frame in acks), return_exceptions=True)
+
+    async def _stop(self) -> None:
+        self._closed = True
+        if self._supervisor is not None and not self._supervisor.done():
+            self._supervisor.cancel()
+            await asyncio.wait({self._supervisor}, timeout=STOP_S)
+        self._finish(None)
+
+    def _finish(self, failure: BaseException | None) -> None:
+        """Nothing more will happen: wake everybody who waits."""
+        self._failure = self._failure or failure
+        for pending, answer in self._answers.items():
+            if not answer.done():
+                answer.set_exception(self._failure or self._unknown(pending.client_id))
+        self._live = None
+        self._up.set()
+        self._idle.set()
+        self._notice()
+
+    def _why(self) -> BaseException:
+        return self._failure or LonglinkError(errors.DISCONNECTED, "the client is closed")
+
+    def _down(self) -> LonglinkError:
+        reason = self._last_error.message if self._last_error else "no answer yet"
+        return LonglinkError(errors.DISCONNECTED, f"no connection to {self._options.url}: {reason}")
+
+    def _chat(self, frame: frames.Conversation) -> Chat:
+        return Chat(self, frame.id, tuple(member.user for member in frame.members), frame.head)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

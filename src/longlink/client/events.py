@@ -1,0 +1,121 @@
+"""What the application sees: frozen values, one class a kind of event, made from frames.
+
+Times are `datetime` in UTC with the server's millisecond precision. Nothing here does I/O. Read next: inbox.py, which
+decides when an event is due.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from longlink.errors import LonglinkError
+from longlink.protocol import frames
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """Content of the application's own. type: a MIME type or any name, 1..128 characters; data: stored untouched."""
+
+    type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of somebody else, or of another device of the same user. text is "" when custom is set."""
+
+    conversation: str
+    seq: int
+    sender: str
+    client_id: str
+    sent_at: datetime
+    text: str
+    custom: Custom | None
+
+    @property
+    def id(self) -> str:
+        """Names the message for ever; equal to `Sent.id` on the sender's side."""
+        return f"{self.conversation}:{self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The answer to a send: the message is on the server's disk. duplicate: an earlier try had stored it already."""
+
+    conversation: str
+    seq: int
+    client_id: str
+    sent_at: datetime
+    duplicate: bool
+
+    @property
+    def id(self) -> str:
+        """Equal to `Message.id` on the receivers' side."""
+        return f"{self.conversation}:{self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Everything up to seq has reached a device of that user."""
+
+    conversation: str
+    user: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The first link is up. device is the one in use, also when it was chosen at random."""
+
+    user: str
+    device: str
+    session: str
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """A later link is up. What was missed follows as ordinary messages."""
+
+    user: str
+    device: str
+    session: str
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The link is down, or an attempt to get it back failed; the next attempt starts in retry_in_s seconds."""
+
+    error: LonglinkError
+    retry_in_s: float
+
+
+State = Connected | Reconnected | Disconnected
+Event = Message | Delivered | Connected | Reconnected | Disconnected
+
+
+def moment(ms: int) -> datetime:
+    """ms since the Unix epoch, exactly (a float would round)."""
+    return EPOCH + timedelta(milliseconds=ms)
+
+
+def message(frame: frames.Message) -> Message:
+    custom = Custom(frame.content.custom.type, frame.content.custom.data) if frame.content.HasField("custom") else None
+    return Message(
+        conversation=frame.conversation,
+        seq=frame.seq,
+        sender=frame.sender,
+        client_id=frame.client_id,
+        sent_at=moment(frame.sent_at),
+        text=frame.content.text,
+        custom=custom,
+    )
+
+
+def sent(frame: frames.Sent) -> Sent:
+    return Sent(frame.conversation, frame.seq, frame.client_id, moment(frame.sent_at), frame.duplicate)

@@ -1,0 +1,172 @@
+"""What goes on over one live connection: writing what the outbox holds, syncing, filling gaps, acknowledging.
+
+The outbox and the inbox decide; this module does their I/O, with a bound on what is under way. Natural batching: while
+an ack of a conversation is under way, the next one gathers. It never reconnects. Read next: outbox.py, inbox.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Final, NoReturn
+
+from longlink import errors
+from longlink.client.backoff import Backoff
+from longlink.client.connection import Connection
+from longlink.client.inbox import Inbox, wake_at
+from longlink.client.options import Options
+from longlink.client.outbox import Outbox
+from longlink.errors import LonglinkError
+from longlink.protocol.frames import Ack, Frame, ListConversations, ReadHistory
+
+log = logging.getLogger("longlink.client")
+
+PAGE: Final = 200
+"""The largest page of history or of conversations (proto)."""
+FETCHES: Final = 4
+"""Conversations whose gaps are read at the same time."""
+ACKS: Final = 64
+"""Acks under way at the same time; the rest gathers."""
+
+
+class Exchange:
+    """One per live connection. wake: set by whoever gives the outbox or the inbox something new to do."""
+
+    def __init__(
+        self, connection: Connection, options: Options, outbox: Outbox, inbox: Inbox, wake: asyncio.Event
+    ) -> None:
+        self._connection = connection
+        self._options = options
+        self._outbox = outbox
+        self._inbox = inbox
+        self._wake = wake
+        self._now = asyncio.get_running_loop().time
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
+        self._syncing = False
+        self._sync_at = 0.0
+        self._sync_backoff = Backoff(options.random)
+
+    async def run(self) -> NoReturn:
+        """Work until the link ends; raises why."""
+        work = asyncio.create_task(self._work())
+        try:
+            await asyncio.wait((work, self._failed), return_when=asyncio.FIRST_COMPLETED)
+            (self._failed if self._failed.done() else work).result()
+            raise AssertionError("the work on a link ended without an error")
+        finally:
+            for task in (work, *self._tasks):
+                task.cancel()
+            await asyncio.gather(work, *self._tasks, return_exceptions=True)
+            self._failed.cancel()
+
+    async def _work(self) -> NoReturn:
+        while True:
+            self._wake.clear()
+            await self._write_due()
+            self._start_reads()
+            self._start_acks()
+            try:
+                async with asyncio.timeout_at(self._next_due()):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _next_due(self) -> float | None:
+        sync_at = self._sync_at if self._inbox.sync_wanted and not self._syncing else None
+        return wake_at((self._outbox.next_due(), self._inbox.next_fetch() if self._room else None, sync_at))
+
+    async def _write_due(self) -> None:
+        for pending in self._outbox.due(self._now()):
+            if pending not in self._outbox:
+                continue
+            request = self._connection.next_request()
+            self._outbox.written(pending, request, self._now())
+            await self._connection.write(Frame(id=request, send=pending.request_body))
+
+    # Reading what is missing ------------------------------------------------------------------------------------------
+
+    @property
+    def _room(self) -> bool:
+        return self._inbox.fetching < FETCHES
+
+    def _start_reads(self) -> None:
+        now = self._now()
+        if self._inbox.sync_wanted and not self._syncing and self._sync_at <= now:
+            self._syncing = True
+            self._inbox.sync_wanted = False
+            self._start(self._sync())
+        if self._room:
+            for conversation, after in self._inbox.fetches(now, FETCHES - self._inbox.fetching):
+                self._start(self._fetch(conversation, after))
+
+    async def _sync(self) -> None:
+        """Every conversation that changed since the last complete sync, page by page."""
+        since, cursor = self._inbox.synced_at, ""
+        try:
+            while True:
+                page = (
+                    await self._ask(Frame(list_conversations=ListConversations(since=since, limit=PAGE, cursor=cursor)))
+                ).conversations
+                for listed in page.conversations:
+                    self._inbox.listed(listed, self._now())
+                cursor = page.next
+                if not cursor:
+                    break
+        except LonglinkError as error:
+            log.warning("sync failed: %s", error)
+            self._inbox.sync_wanted = True
+            self._sync_at = self._now() + self._sync_backoff.next(error.retry_after_ms / 1000)
+        else:
+            self._sync_backoff.reset()
+            self._inbox.synced(page.synced_at, self._now())
+        finally:
+            self._syncing = False
+
+    async def _fetch(self, conversation: str, after: int) -> None:
+        try:
+            reply = await self._ask(Frame(read_history=ReadHistory(conversation=conversation, after=after, limit=PAGE)))
+        except LonglinkError as error:
+            log.warning("history of %s failed: %s", conversation, error)
+            self._inbox.fetch_failed(conversation, self._now(), retry=error.retry)
+        else:
+            self._inbox.fetched(reply.history, self._now())
+
+    # Acknowledging ----------------------------------------------------------------------------------------------------
+
+    def _start_acks(self) -> None:
+        if self._options.auto_ack:
+            for conversation, seq in self._inbox.acks(limit=ACKS):
+                self._start(self._ack(conversation, seq))
+
+    async def _ack(self, conversation: str, seq: int) -> None:
+        try:
+            reply = await self._ask(Frame(ack=Ack(conversation=conversation, seq=seq)))
+        except LonglinkError as error:
+            log.warning("ack of %s up to %d failed: %s", conversation, seq, error)
+            if error.retry:
+                await asyncio.sleep(max(error.retry_after_ms / 1000, 1.0))
+            self._inbox.ack_failed(conversation, retry=error.retry)
+        else:
+            self._inbox.acked(conversation, reply.acked.seq)
+
+    # Tasks ------------------------------------------------------------------------------------------------------------
+
+    async def _ask(self, frame: Frame) -> Frame:
+        try:
+            async with asyncio.timeout(self._options.request_timeout_s):
+                return await self._connection.request(frame)
+        except TimeoutError:
+            raise LonglinkError(errors.UNANSWERED, f"no answer in {self._options.request_timeout_s} s") from None
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake.set()
+        if not task.cancelled() and (failure := task.exception()) is not None and not self._failed.done():
+            self._failed.set_exception(failure)

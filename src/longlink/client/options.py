@@ -1,0 +1,68 @@
+"""What `longlink.connect` can be told, checked once, with a default and a bound for everything."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from longlink import errors
+from longlink.client.events import State
+from longlink.client.transport import check_url
+from longlink.errors import LonglinkError
+from longlink.protocol.codec import Encoding
+
+Token = str | Callable[[], str] | Callable[[], Awaitable[str]]
+"""A token, or a function that gives one; it is called before every connect, so a short-lived token stays fresh."""
+
+ENCODINGS: Final = {"binary": Encoding.BINARY, "json": Encoding.TEXT}
+DEVICE_BYTES: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """See `longlink.connect` for what each one means."""
+
+    url: str
+    token: Token = field(repr=False)
+    device: str
+    encoding: Encoding
+    tls: ssl.SSLContext | None
+    connect_timeout_s: float | None
+    request_timeout_s: float
+    send_timeout_s: float | None
+    resend_after_s: float
+    flush_timeout_s: float
+    dead_after_s: float
+    max_pending: int
+    max_events: int
+    replay: bool
+    auto_ack: bool
+    on_state: Callable[[State], None] | None
+    random: Callable[[], float] = random.random
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    def __post_init__(self) -> None:
+        check_url(self.url)
+        for name in ("max_pending", "max_events"):
+            if getattr(self, name) < 1:
+                raise LonglinkError(errors.CONFIG_INVALID, f"{name}: expected at least 1, got {getattr(self, name)}")
+        for name in ("connect_timeout_s", "request_timeout_s", "send_timeout_s", "resend_after_s", "dead_after_s"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise LonglinkError(errors.CONFIG_INVALID, f"{name}: expected more than 0 seconds, got {value}")
+
+
+def encoding(name: str) -> Encoding:
+    """Raises CONFIG_INVALID."""
+    if name not in ENCODINGS:
+        raise LonglinkError(errors.CONFIG_INVALID, f"encoding: expected {' or '.join(ENCODINGS)}, got {name!r}")
+    return ENCODINGS[name]
+
+
+def random_device() -> str:
+    return f"py-{secrets.token_hex(DEVICE_BYTES)}"
