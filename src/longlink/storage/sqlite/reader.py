@@ -50,6 +50,7 @@ class Readers:
         self._loop = asyncio.get_running_loop()
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._waiting = 0
+        self._closed = False
         self._threads = [
             threading.Thread(target=self._run, name=f"longlink-reader-{number}", daemon=True)
             for number in range(settings.readers)
@@ -58,7 +59,9 @@ class Readers:
             thread.start()
 
     def submit(self, query: Query) -> asyncio.Future[Page | Changes]:
-        """Put a query in the line. Raises OVERLOADED when it is full."""
+        """Put a query in the line. Raises OVERLOADED when it is full, STORAGE_UNAVAILABLE after close()."""
+        if self._closed:
+            raise LonglinkError(errors.STORAGE_UNAVAILABLE, "the store is closed")
         if self._waiting >= self._settings.queue:
             message = f"at most {self._settings.queue} reads may wait, {self._waiting} do"
             raise LonglinkError(errors.OVERLOADED, message, retry_after_ms=_RETRY_AFTER_MS)
@@ -73,7 +76,8 @@ class Readers:
         return self._waiting
 
     async def close(self) -> None:
-        """Finish what waits, end the threads, close the connections."""
+        """Finish what waits, end the threads, close the connections. Call it once."""
+        self._closed = True
         for _ in self._threads:
             self._inbox.put(None)
         for thread in self._threads:
