@@ -65,7 +65,23 @@ CORE: Final[dict[str, Metric]] = {
     "batch_events": Metric("histogram", "Events taken by one poll of Python."),
 }
 
-STORE: Final[dict[str, Metric]] = {}
+STORE: Final[dict[str, Metric]] = {
+    "commits": Metric("counter", "Durable commits."),
+    "failures": Metric("counter", "Commits that failed, and single writes refused as defects."),
+    "appended": Metric("counter", "Messages written."),
+    "duplicates": Metric("counter", "Resent messages met in a commit."),
+    "marks": Metric("counter", "Delivered marks written."),
+    "batch_sum": Metric("counter", "Writes of all commits together; divided by commits, the mean batch."),
+    "batch_max": Metric("gauge", "Writes of the largest commit so far."),
+    "commit_seconds": Metric("histogram", "How long a commit took, planning included."),
+    "reads": Metric("counter", "Reads of history, conversations and users."),
+    "read_failures": Metric("counter", "Reads that failed."),
+    "checkpoints": Metric("counter", "Checkpoints of the write-ahead log."),
+    "checkpoint_failures": Metric("counter", "Checkpoints that failed; the log grows until one succeeds."),
+    "wal_bytes": Metric("gauge", "Size of the write-ahead log, as of the last look."),
+    "writes_waiting": Metric("gauge", "Writes waiting for a commit now."),
+    "reads_waiting": Metric("gauge", "Reads waiting for a thread now."),
+}
 
 PROCESS: Final[dict[str, Metric]] = {
     "longlink_info": Metric("gauge", "Always 1; the labels say which version runs."),

@@ -16,7 +16,7 @@ import apsw
 
 from longlink import config, errors
 from longlink.errors import LonglinkError
-from longlink.storage.base import Conversations, Messages, Users
+from longlink.storage.base import Conversations, Histogram, Messages, Users
 from longlink.storage.sqlite import engine, migrations
 from longlink.storage.sqlite.checkpoint import Checkpointer
 from longlink.storage.sqlite.committer import Committer
@@ -82,12 +82,12 @@ class SqliteStore:
             raise LonglinkError(errors.STORAGE_UNAVAILABLE, message)
         self._probe.result()
 
-    def stats(self) -> dict[str, float]:
+    def stats(self) -> dict[str, float | Histogram]:
         """Counters since the opening, and gauges, by name.
 
         commits, failures (commits that failed, and single writes refused as defects), appended, duplicates, marks
-        (that moved), batch_sum and batch_max (writes per commit), commit_seconds_sum, commit_seconds_le_BOUND
-        (cumulative, s), reads, read_failures, checkpoints, checkpoint_failures, wal_bytes (as of the last look);
+        (that moved), batch_sum and batch_max (writes per commit), commit_seconds (histogram),
+        reads, read_failures, checkpoints, checkpoint_failures, wal_bytes (as of the last look);
         writes_waiting and reads_waiting now.
         """
         return {

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
+
+from longlink.storage.base import Histogram
 
 COMMIT_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -46,9 +49,9 @@ class Stats:
         self.duplicates += duplicates
         self.marks += marks
 
-    def shown(self) -> dict[str, float]:
-        """All of them by name; the histogram as commit_seconds_le_BOUND, cumulative, and commit_seconds_le_inf."""
-        shown: dict[str, float] = {
+    def shown(self) -> dict[str, float | Histogram]:
+        """All of them by name; commit_seconds as a histogram."""
+        return {
             "commits": self.commits,
             "failures": self.failures,
             "appended": self.appended,
@@ -56,15 +59,10 @@ class Stats:
             "marks": self.marks,
             "batch_sum": self.batch_sum,
             "batch_max": self.batch_max,
-            "commit_seconds_sum": self.commit_seconds_sum,
+            "commit_seconds": (COMMIT_SECONDS, list(accumulate(self.commit_seconds)), self.commit_seconds_sum),
             "reads": self.reads,
             "read_failures": self.read_failures,
             "checkpoints": self.checkpoints,
             "checkpoint_failures": self.checkpoint_failures,
             "wal_bytes": self.wal_bytes,
         }
-        total = 0
-        for bound, count in zip((*COMMIT_SECONDS, "inf"), self.commit_seconds, strict=True):
-            total += count
-            shown[f"commit_seconds_le_{bound}"] = total
-        return shown

@@ -1,0 +1,66 @@
+"""Settings that contradict one another stop the start."""
+
+from __future__ import annotations
+
+import pytest
+
+from longlink import errors
+from longlink.config import load
+from longlink.errors import LonglinkError
+
+
+def refusal(**environ: str) -> LonglinkError:
+    with pytest.raises(LonglinkError) as caught:
+        load(None, {f"LONGLINK_{name}": value for name, value in environ.items()}, {})
+    return caught.value
+
+
+def accept(**environ: str) -> None:
+    load(None, {f"LONGLINK_{name}": value for name, value in environ.items()}, {})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:7700", "127.9.9.9:0", "localhost:7700", "[::1]:65535"])
+def test_loopback_needs_no_tls(address: str) -> None:
+    accept(LISTEN_ADDRESS=address)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:7700", "[::]:7700", "192.0.2.1:7700", "chat.example:7700"])
+def test_other_addresses_without_tls_are_insecure_unless_a_proxy_is_in_front(address: str) -> None:
+    error = refusal(LISTEN_ADDRESS=address)
+    assert error.row is errors.INSECURE
+    assert "listen.address (LONGLINK_LISTEN_ADDRESS)" in error.message
+    accept(LISTEN_ADDRESS=address, LISTEN_BEHIND_PROXY="true")
+    accept(LISTEN_ADDRESS=address, LISTEN_TLS_CERTIFICATE="c.pem", LISTEN_TLS_KEY="k.pem")
+
+
+def test_the_http_address_is_held_to_the_same_rule() -> None:
+    assert refusal(LISTEN_HTTP="0.0.0.0:7701").row is errors.INSECURE
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "7700", ":7700", "127.0.0.1", "127.0.0.1:", "127.0.0.1:70000", "127.0.0.1:-1", "127.0.0.1:7 ", "::1:7700"]
+    + ["127.0.0.1:٣", "[]:1", "[127.0.0.1]:1", " 127.0.0.1:1"],
+)
+def test_an_address_must_be_host_and_port(address: str) -> None:
+    error = refusal(LISTEN_ADDRESS=address)
+    assert error.row is errors.CONFIG_INVALID
+    assert "expected host:port" in error.message
+
+
+@pytest.mark.parametrize(("given", "missing"), [("CERTIFICATE", "tls_key"), ("KEY", "tls_certificate")])
+def test_certificate_and_key_come_together(given: str, missing: str) -> None:
+    assert f"listen.{missing}: expected a file" in refusal(**{f"LISTEN_TLS_{given}": "x.pem"}).message
+
+
+def test_the_idle_timeout_is_more_than_two_heartbeats_or_off() -> None:
+    accept(CONNECTION_HEARTBEAT_MS="100", CONNECTION_IDLE_TIMEOUT_MS="201")
+    accept(CONNECTION_HEARTBEAT_MS="100", CONNECTION_IDLE_TIMEOUT_MS="0")
+    error = refusal(CONNECTION_HEARTBEAT_MS="100", CONNECTION_IDLE_TIMEOUT_MS="200")
+    assert "expected more than twice connection.heartbeat_ms, 2 x 100, or 0 for off, got 200" in error.message
+
+
+def test_the_largest_message_fits_the_queues_that_it_must_pass() -> None:
+    assert "connection.queue_bytes" in refusal(CONNECTION_QUEUE_BYTES="262143").message
+    assert "connection.ring_bytes" in refusal(CONNECTION_RING_BYTES="65535").message
+    assert "storage.queue: expected at least storage.batch (1024), got 1023" in refusal(STORAGE_QUEUE="1023").message
