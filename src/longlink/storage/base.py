@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from longlink.errors import LonglinkError
 
-
 Histogram = tuple[Sequence[float], Sequence[int], float]
 """Upper bounds, cumulative counts (one more than bounds, for +Inf), sum."""
 
