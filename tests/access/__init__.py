@@ -1,0 +1,1 @@
+"""The access layer, from its parsers to the gateway."""
