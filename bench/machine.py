@@ -41,12 +41,20 @@ def cpu(pid: int) -> Cpu:
 
 
 def cpu_by_thread(pid: int) -> dict[str, float]:
-    """Seconds by thread name, threads of one name added up; threads that have ended are not in it."""
+    """Seconds by thread, threads of one name added up; threads that have ended are not in it.
+
+    The first thread runs the event loop. Before Python 3.14 its other threads have no name of their own.
+    """
+    main = Path(f"/proc/{pid}/comm").read_text().strip()
     used: dict[str, float] = defaultdict(float)
     for task in Path(f"/proc/{pid}/task").iterdir():
-        head, _, tail = (task / "stat").read_text().rpartition(")")
-        fields = tail.split()
-        used[head.partition("(")[2].rstrip("0123456789-")] += (int(fields[11]) + int(fields[12])) * TICK_S
+        name = (task / "comm").read_text().strip()
+        fields = (task / "stat").read_text().rpartition(")")[2].split()
+        if int(task.name) == pid:
+            name = "event loop"
+        elif name == main:
+            name = "storage"
+        used[name.rstrip("0123456789-")] += (int(fields[11]) + int(fields[12])) * TICK_S
     return dict(used)
 
 

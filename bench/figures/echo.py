@@ -92,13 +92,8 @@ def _echo(plan: Plan, candidate: _Candidate) -> dict[str, float]:
 def _running(candidate: _Candidate) -> Iterator[tuple[int, int]]:
     """The server's pid and port; it is killed with the block."""
     pinned = ["taskset", "-c", SERVER_CPU] if SERVER_CPU else []
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LONGLINK_")}
     process = subprocess.Popen(
-        [*pinned, *candidate.command],
-        env=inherited | {"LONGLINK_CONNECTION_ACCEPT_RATE": "0", "LONGLINK_CONNECTION_MESSAGE_RATE": "0"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
+        [*pinned, *candidate.command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
