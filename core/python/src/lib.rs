@@ -1,5 +1,36 @@
 //! `longlink._core`: the Python face of the connection core.
+//!
+//! Turns arguments into commands and batches into lists, and nothing else. The shape is src/longlink/_core.pyi, the
+//! contract core/BOUNDARY.md. Read next: core/engine/src/engine.rs.
+
+mod core;
+mod events;
+
 use pyo3::prelude::*;
 
 #[pymodule]
-mod _core {}
+mod _core {
+    use longlink_core::{Delivery, EventKind};
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::core::Core;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        for (name, kind) in [
+            ("BINARY", EventKind::Binary),
+            ("TEXT", EventKind::Text),
+            ("CLOSED", EventKind::Closed),
+            ("MISSED", EventKind::Missed),
+        ] {
+            module.add(name, kind as u8)?;
+        }
+        for (name, delivery) in
+            [("REPLY", Delivery::Reply), ("EVENT", Delivery::Event), ("TRANSIENT", Delivery::Transient)]
+        {
+            module.add(name, delivery as u8)?;
+        }
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,171 @@
+//! One connection: as little as an idle one needs, everything else in boxes that exist only while they are needed.
+//!
+//! Only state; what happens to it is in reading, writing, timers and closing. Read next: `io.rs`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::net::TcpStream;
+
+use crate::bucket::Bucket;
+use crate::clock::Tick;
+use crate::queue::OutQueue;
+use crate::tls::{Acceptor, Session};
+use crate::turn;
+use crate::wire::Kind;
+use crate::{tcp, websocket};
+
+/// How bytes become messages. `New` until the first bytes have said it.
+pub(crate) enum Wire {
+    New,
+    WebSocket(websocket::Decoder),
+    Tcp(tcp::Decoder),
+}
+
+/// What a connection has until it is admitted.
+pub(crate) struct Young {
+    /// The key of its address, see `addresses.rs`.
+    pub(crate) address: u128,
+    /// Accepted, and later: upgraded.
+    pub(crate) since: Tick,
+    pub(crate) accepted: Instant,
+    /// First bytes that were not enough to decide.
+    pub(crate) head: Vec<u8>,
+    /// The port speaks TLS, and TLS has not begun.
+    pub(crate) tls: Option<Arc<Acceptor>>,
+}
+
+/// Yes or no, in one bit each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flags(u16);
+
+impl Flags {
+    /// The socket may have bytes for us.
+    pub(crate) const READABLE: Self = Self(1);
+    /// The peer has ended its side; what it sent before is still to be read.
+    pub(crate) const PEER_SHUT: Self = Self(1 << 1);
+    /// Out of tokens; the wheel resumes it.
+    pub(crate) const THROTTLED: Self = Self(1 << 2);
+    /// Waits for room in the ring.
+    pub(crate) const PARKED: Self = Self(1 << 3);
+    /// In the list of those that go on in the next turn.
+    pub(crate) const AGAIN: Self = Self(1 << 4);
+    pub(crate) const ADMITTED: Self = Self(1 << 5);
+    /// Has yielded a message.
+    pub(crate) const SPOKE: Self = Self(1 << 6);
+    /// Our close is on its way; nothing more is sent or told.
+    pub(crate) const CLOSING: Self = Self(1 << 7);
+    /// Our close has left; the peer has a few seconds.
+    pub(crate) const CLOSE_SENT: Self = Self(1 << 8);
+    /// The peer has closed, so that nobody waits for its answer.
+    pub(crate) const PEER_CLOSED: Self = Self(1 << 9);
+    /// CLOSED is in the ring.
+    pub(crate) const TOLD: Self = Self(1 << 10);
+    pub(crate) const ONLY_TEXT: Self = Self(1 << 11);
+    pub(crate) const ONLY_BINARY: Self = Self(1 << 12);
+    /// `ends` says when it has lived long enough.
+    pub(crate) const MORTAL: Self = Self(1 << 13);
+
+    pub(crate) const fn none() -> Self {
+        Self(0)
+    }
+
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+pub(crate) struct Conn {
+    pub(crate) stream: TcpStream,
+    pub(crate) flags: Flags,
+    /// The close code that Python will be told.
+    pub(crate) code: u16,
+    pub(crate) wire: Wire,
+    pub(crate) tls: Option<Box<Session>>,
+    pub(crate) young: Option<Box<Young>>,
+    /// Bytes that were read and not decoded, because the connection has to wait.
+    pub(crate) rest: Option<Box<Vec<u8>>>,
+    pub(crate) out: Option<Box<OutQueue>>,
+    /// When it last said something.
+    pub(crate) seen: Tick,
+    /// When it has to go: its lifetime, or the end of a close.
+    pub(crate) ends: Tick,
+    pub(crate) bucket: Bucket,
+    /// Its place in the writes of this turn.
+    pub(crate) turn: u32,
+}
+
+impl Conn {
+    pub(crate) fn new(stream: TcpStream, young: Young, bucket: Bucket) -> Self {
+        Self {
+            stream,
+            flags: Flags::none(),
+            code: 1006,
+            wire: Wire::New,
+            tls: None,
+            seen: young.since,
+            ends: young.since,
+            young: Some(Box::new(young)),
+            rest: None,
+            out: None,
+            bucket,
+            turn: turn::NONE,
+        }
+    }
+
+    pub(crate) fn is(&self, flag: Flags) -> bool {
+        self.flags.0 & flag.0 != 0
+    }
+
+    pub(crate) fn set(&mut self, flag: Flags) {
+        self.flags.0 |= flag.0;
+    }
+
+    pub(crate) fn unset(&mut self, flag: Flags) {
+        self.flags.0 &= !flag.0;
+    }
+
+    pub(crate) fn is_new(&self) -> bool {
+        matches!(self.wire, Wire::New)
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        if self.is(Flags::ONLY_TEXT) {
+            Kind::Text
+        } else if self.is(Flags::ONLY_BINARY) {
+            Kind::Binary
+        } else {
+            Kind::Any
+        }
+    }
+
+    /// Bytes that wait for the socket.
+    pub(crate) fn waiting(&self) -> usize {
+        self.out.as_ref().map_or(0, |out| out.waiting().len())
+    }
+
+    /// Memory in boxes, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let young = |young: &Young| size_of::<Young>() + young.head.capacity();
+        let decoder = match &self.wire {
+            Wire::New => 0,
+            Wire::WebSocket(decoder) => decoder.held_bytes(),
+            Wire::Tcp(decoder) => decoder.held_bytes(),
+        };
+        decoder
+            + self.young.as_deref().map_or(0, young)
+            + self.rest.as_ref().map_or(0, |rest| rest.capacity() + size_of::<Vec<u8>>())
+            + self.out.as_ref().map_or(0, |out| out.held_bytes())
+            + self.tls.as_ref().map_or(0, |tls| tls.held_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Conn>() <= 96, "{}", size_of::<Conn>());
+    }
+}

@@ -1,0 +1,339 @@
+//! The core's face to its one caller: commands in, events out, listeners, counters.
+//!
+//! Never blocks on an I/O thread, except in `stop`, which joins them. Read next: BOUNDARY.md, `thread.rs`.
+
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::path::Path;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use mio::{Poll, Waker};
+
+use crate::addresses::Addresses;
+use crate::bucket::Rate;
+use crate::clock::Clock;
+use crate::commands::{Command, Commands, Control, Mailbox, Span};
+use crate::ident::{self, ConnId};
+use crate::io::{BUFFER_BYTES, Io, Limits};
+use crate::listening;
+use crate::peers::Peers;
+use crate::queue::Delivery;
+use crate::ring::{Batch, Ring};
+use crate::settings::Settings;
+use crate::stats::{self, Histogram, Shape, Stats};
+use crate::table::Table;
+use crate::thread::{IoThread, WAKER};
+use crate::tls::Acceptor;
+use crate::turn::Turn;
+use crate::wheel::Wheel;
+
+/// The caller's side of one I/O thread.
+struct Lane {
+    mailbox: Arc<Mailbox>,
+    peers: Arc<Peers>,
+    stats: Arc<Stats>,
+    pending: Commands,
+}
+
+/// Commands are for open connections; what the caller asks for, it cannot always have.
+#[derive(Debug)]
+pub enum ListenError {
+    Address(io::Error),
+    Certificate(String),
+}
+
+#[derive(Default)]
+struct State {
+    lanes: Vec<Lane>,
+    threads: Vec<JoinHandle<()>>,
+    acceptors: Vec<Arc<Acceptor>>,
+    stopped: bool,
+}
+
+pub struct Engine {
+    settings: Arc<Settings>,
+    ring: Arc<Ring>,
+    addresses: Arc<Addresses>,
+    open: Arc<AtomicUsize>,
+    batches: Histogram,
+    /// One for all threads, because they share the addresses.
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+impl Engine {
+    /// Check the settings; threads start at the first `listen`.
+    ///
+    /// # Errors
+    /// A sentence that names the setting out of range, or why there is no eventfd.
+    pub fn new(settings: Settings) -> Result<Self, String> {
+        settings.check()?;
+        let ring = Ring::new(settings.ring_events, settings.ring_bytes).map_err(|error| error.to_string())?;
+        let rate = Rate { per_second: settings.accept_rate, burst: settings.accept_burst };
+        Ok(Self {
+            addresses: Arc::new(Addresses::new(rate, settings.half_open_per_address)),
+            settings: Arc::new(settings),
+            ring: Arc::new(ring),
+            open: Arc::default(),
+            batches: Histogram::batch_events(),
+            clock: Clock::new(),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Listen on all addresses of the host; the port, useful with 0.
+    ///
+    /// # Errors
+    /// The address cannot be had, or the certificate is no good.
+    pub fn listen(&self, host: &str, port: u16, tls: Option<(&Path, &Path)>, shared: bool) -> Result<u16, ListenError> {
+        let acceptor = tls
+            .map(|(certificate, key)| Acceptor::load(certificate, key).map(Arc::new))
+            .transpose()
+            .map_err(ListenError::Certificate)?;
+        let mut state = self.state();
+        if state.stopped {
+            return Err(ListenError::Address(io::Error::other("the core has been stopped")));
+        }
+        let (sockets, port) =
+            listening::bind(host, port, self.settings.threads, shared).map_err(ListenError::Address)?;
+        self.start(&mut state).map_err(ListenError::Address)?;
+        for (lane, sockets) in state.lanes.iter().zip(sockets) {
+            for socket in sockets {
+                let control = Control::Listen { socket, tls: acceptor.clone() };
+                lane.mailbox.control(control).map_err(ListenError::Address)?;
+            }
+        }
+        state.acceptors.extend(acceptor);
+        Ok(port)
+    }
+
+    /// New handshakes on all TLS ports use these files.
+    ///
+    /// # Errors
+    /// A sentence about the files; the old ones stay in use.
+    pub fn reload_tls(&self, certificate: &Path, key: &Path) -> Result<(), String> {
+        let state = self.state();
+        if state.acceptors.is_empty() {
+            return Err("no port listens with TLS".to_owned());
+        }
+        state.acceptors.iter().try_for_each(|acceptor| acceptor.reload(certificate, key))
+    }
+
+    fn start(&self, state: &mut State) -> io::Result<()> {
+        while state.lanes.len() < self.settings.threads {
+            let number = u8::try_from(state.lanes.len()).map_err(io::Error::other)?;
+            let (lane, handle) = self.start_thread(number)?;
+            state.lanes.push(lane);
+            state.threads.push(handle);
+        }
+        Ok(())
+    }
+
+    fn start_thread(&self, number: u8) -> io::Result<(Lane, JoinHandle<()>)> {
+        let poll = Poll::new()?;
+        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKER)?));
+        let peers = Arc::<Peers>::default();
+        let stats = Arc::new(Stats::new());
+        let clock = self.clock;
+        let now = clock.now();
+        let mut thread = IoThread {
+            io: self.io(Arc::clone(&stats), now),
+            table: Table::new(number),
+            poll,
+            mailbox: Arc::clone(&mailbox),
+            peers: Arc::clone(&peers),
+            listeners: Vec::new(),
+            open: Arc::clone(&self.open),
+            held: 0,
+            queued: 0,
+            paused_at: now,
+            pause: 0,
+            drain: None,
+            stopping: false,
+        };
+        let body = move || run_or_abort(&mut thread, &clock);
+        let handle = Builder::new().name(format!("longlink-io-{number}")).spawn(body)?;
+        Ok((Lane { mailbox, peers, stats, pending: Commands::default() }, handle))
+    }
+
+    fn io(&self, stats: Arc<Stats>, now: crate::clock::Tick) -> Io {
+        Io {
+            limits: Limits::new(&self.settings),
+            settings: Arc::clone(&self.settings),
+            addresses: Arc::clone(&self.addresses),
+            stats,
+            ring: Arc::clone(&self.ring),
+            now,
+            wheel: Wheel::new(now),
+            turn: Turn::default(),
+            batch: Batch::default(),
+            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            replies: Vec::new(),
+            parked: Vec::new(),
+            again: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn fd(&self) -> RawFd {
+        self.ring.fd()
+    }
+
+    /// The oldest batch of events; None resets the eventfd.
+    #[must_use]
+    pub fn take(&self) -> Option<Batch> {
+        self.ring.take()
+    }
+
+    /// Give a batch back whose events have all been taken.
+    pub fn release(&self, batch: Batch) {
+        if self.ring.release(batch) {
+            for lane in &self.state().lanes {
+                // Fails only when the thread is gone, and then nothing waits for room.
+                let _ = lane.mailbox.wake();
+            }
+        }
+    }
+
+    /// Note how many events one poll took.
+    pub fn observe_batch(&self, events: usize) {
+        self.batches.observe(events as u64);
+    }
+
+    pub fn send(&self, connection: ConnId, payload: &[u8], delivery: Delivery, text: bool) {
+        self.command(connection, |pending| {
+            let payload = pending.keep(payload);
+            Command::Send { connection, payload, delivery, text }
+        });
+    }
+
+    pub fn send_many(&self, connections: &[ConnId], payload: &[u8], delivery: Delivery, text: bool) {
+        let mut state = self.state();
+        for (number, lane) in state.lanes.iter_mut().enumerate() {
+            let pending = &mut lane.pending;
+            let start = pending.targets.len();
+            pending.targets.extend(connections.iter().copied().filter(|id| ident::thread_of(*id) == number));
+            let targets = Span::new(start, pending.targets.len());
+            if targets.len() > 0 {
+                let payload = pending.keep(payload);
+                pending.list.push(Command::SendMany { targets, payload, delivery, text });
+            }
+        }
+    }
+
+    pub fn admit(&self, connection: ConnId, lifetime_ms: u64) {
+        self.command(connection, |_| Command::Admit { connection, lifetime_ms });
+    }
+
+    pub fn close(&self, connection: ConnId, code: u16, reason: &str) {
+        self.command(connection, |pending| {
+            let reason = pending.keep(reason.as_bytes());
+            Command::Close { connection, code, reason }
+        });
+    }
+
+    /// A command for a thread that does not exist is for a connection that never was.
+    fn command(&self, connection: ConnId, make: impl FnOnce(&mut Commands) -> Command) {
+        let mut state = self.state();
+        if let Some(lane) = state.lanes.get_mut(ident::thread_of(connection)) {
+            let command = make(&mut lane.pending);
+            lane.pending.list.push(command);
+        }
+    }
+
+    /// Let queued commands take effect.
+    ///
+    /// # Errors
+    /// A thread could not be woken.
+    pub fn flush(&self) -> io::Result<()> {
+        for lane in &mut self.state().lanes {
+            if !lane.pending.is_empty() {
+                lane.mailbox.post(&mut lane.pending)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn peer(&self, connection: ConnId) -> Option<SocketAddr> {
+        self.state().lanes.get(ident::thread_of(connection))?.peers.find(connection)
+    }
+
+    /// Stop listening and close all connections, evenly over the duration.
+    ///
+    /// # Errors
+    /// A thread could not be woken.
+    pub fn drain(&self, duration_ms: u64, code: u16, reason: &str) -> io::Result<()> {
+        for lane in &self.state().lanes {
+            lane.mailbox.control(Control::Drain { duration_ms, code, reason: reason.to_owned() })?;
+        }
+        Ok(())
+    }
+
+    /// Drop all connections and join the threads.
+    pub fn stop(&self) {
+        let threads = {
+            let mut state = self.state();
+            state.stopped = true;
+            for lane in &state.lanes {
+                // Fails only when the thread is gone already.
+                let _ = lane.mailbox.control(Control::Stop);
+            }
+            mem::take(&mut state.threads)
+        };
+        for thread in threads {
+            // A thread that panicked has aborted the process.
+            let _ = thread.join();
+        }
+    }
+
+    /// Counters and gauges by name.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        let state = self.state();
+        let total = |index: usize| state.lanes.iter().map(|lane| lane.stats.read(index)).fold(0, u64::wrapping_add);
+        let mut all: Vec<_> = stats::NAMES.iter().enumerate().map(|(index, name)| (*name, total(index))).collect();
+        let (events, bytes) = self.ring.level();
+        all.push(("ring_events", events as u64));
+        all.push(("ring_bytes", bytes as u64));
+        all
+    }
+
+    #[must_use]
+    pub fn histograms(&self) -> Vec<(&'static str, Shape)> {
+        let state = self.state();
+        let lanes = || state.lanes.iter().map(|lane| &*lane.stats);
+        let all = [
+            ("handshake_seconds", Histogram::merge(lanes().map(|stats| &stats.handshake))),
+            ("message_bytes", Histogram::merge(lanes().map(|stats| &stats.message_bytes))),
+            ("batch_events", Histogram::merge(std::iter::once(&self.batches))),
+        ];
+        all.into_iter().filter_map(|(name, shape)| Some((name, shape?))).collect()
+    }
+
+    /// The data under the lock is whole at every moment, so a panic elsewhere does not spoil it.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A thread that panics would leave its connections hanging in silence, so the process ends with a word instead.
+fn run_or_abort(thread: &mut IoThread, clock: &Clock) {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| thread.run(clock)));
+    match outcome {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => eprintln!("longlink: an I/O thread cannot wait for sockets: {error}"),
+        Err(_) => eprintln!("longlink: an I/O thread panicked (see above); the process cannot go on"),
+    }
+    std::process::abort();
+}

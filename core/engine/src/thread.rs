@@ -1,0 +1,235 @@
+//! One I/O thread: wait for sockets, read, obey, look at the clock, write, publish; again.
+//!
+//! Owns its connections alone: nothing in here is locked. Read next: `io.rs`, `accepting.rs`, `orders.rs`.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::accepting::Listener;
+use crate::clock::{self, Clock, Tick};
+use crate::commands::{Control, Mailbox};
+use crate::connection::{Conn, Flags};
+use crate::draining::Drain;
+use crate::ident::{self, ConnId};
+use crate::io::{After, Io};
+use crate::peers::Peers;
+use crate::stats::Count;
+use crate::table::Table;
+
+pub(crate) const WAKER: Token = Token(usize::MAX);
+/// Tokens of listeners; connection numbers have 52 bits.
+const LISTENERS: usize = 1 << 60;
+const EVENTS: usize = 1024;
+
+pub(crate) struct IoThread {
+    pub(crate) io: Io,
+    pub(crate) table: Table<Conn>,
+    pub(crate) poll: Poll,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) listeners: Vec<Listener>,
+    /// Connections of all threads.
+    pub(crate) open: Arc<AtomicUsize>,
+    /// Bytes in boxes of connections, and bytes that wait for sockets.
+    pub(crate) held: usize,
+    pub(crate) queued: usize,
+    pub(crate) paused_at: Tick,
+    pub(crate) pause: u32,
+    pub(crate) drain: Option<Drain>,
+    pub(crate) stopping: bool,
+}
+
+impl IoThread {
+    /// Until `stop`.
+    pub(crate) fn run(&mut self, clock: &Clock) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut hurry = false;
+        while !self.stopping {
+            self.sleep(&mut events, hurry)?;
+            self.io.now = clock.now();
+            for event in &events {
+                self.meet(event);
+            }
+            self.read_mail();
+            self.look_at_clock();
+            hurry = self.accept_portions();
+            hurry |= self.go_on();
+            self.write_all();
+            self.io.turn.clear();
+            self.io.ring.publish(&mut self.io.batch);
+            hurry |= self.must_resume();
+            self.publish_gauges();
+        }
+        self.drop_all();
+        Ok(())
+    }
+
+    fn sleep(&mut self, events: &mut Events, hurry: bool) -> io::Result<()> {
+        let idle = self.mailbox.may_sleep();
+        let timeout = if hurry || !idle { Some(Duration::ZERO) } else { self.next_deadline() };
+        let outcome = self.poll.poll(events, timeout);
+        self.mailbox.awake();
+        match outcome {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        let wheel = self.io.wheel.next_in(self.io.now);
+        let drain = self.drain.as_ref().map(|_| 1);
+        let pause = (self.pause > 0).then_some(self.pause);
+        [wheel, drain, pause].into_iter().flatten().min().map(|ticks| clock::duration(ticks.max(1)))
+    }
+
+    fn meet(&mut self, event: &Event) {
+        let Token(token) = event.token();
+        if event.token() == WAKER {
+            return;
+        }
+        if token >= LISTENERS {
+            if let Some(listener) = self.listeners.get_mut(token - LISTENERS) {
+                listener.ready = true;
+            }
+            return;
+        }
+        let id = token as ConnId;
+        self.with(id, |io, conn| {
+            if event.is_writable() && (conn.out.is_some() || conn.tls.is_some()) {
+                let after = io.socket_writable(id, conn);
+                if after == After::Drop {
+                    return after;
+                }
+            }
+            if event.is_read_closed() || event.is_error() {
+                conn.set(Flags::PEER_SHUT);
+            }
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                conn.set(Flags::READABLE);
+                return io.pump(id, conn);
+            }
+            After::Keep
+        });
+    }
+
+    /// Do something with one connection, keep the books, and take it away if that is the outcome. False: it is gone.
+    pub(crate) fn with(&mut self, id: ConnId, act: impl FnOnce(&mut Io, &mut Conn) -> After) -> bool {
+        let Some(conn) = self.table.get(id) else { return false };
+        let before = (conn.held_bytes(), conn.waiting());
+        let after = act(&mut self.io, conn);
+        self.held = self.held + conn.held_bytes() - before.0;
+        self.queued = self.queued + conn.waiting() - before.1;
+        if after == After::Drop {
+            self.remove(id);
+        }
+        true
+    }
+
+    pub(crate) fn remove(&mut self, id: ConnId) {
+        let Some(mut conn) = self.table.remove(id) else { return };
+        self.held -= conn.held_bytes();
+        self.queued -= conn.waiting();
+        self.io.wheel.clear(ident::slot_of(id));
+        self.io.tell_closed(id, &mut conn);
+        if let Some(young) = conn.young.take() {
+            self.io.addresses.leave(young.address);
+            self.io.stats.less(Count::HalfOpen, 1);
+        }
+        if conn.is(Flags::ADMITTED) {
+            self.io.stats.less(Count::Admitted, 1);
+        }
+        self.io.stats.one(Count::Closed);
+        self.peers.leave(id);
+        self.open.fetch_sub(1, Relaxed);
+    }
+
+    fn read_mail(&mut self) {
+        let (batches, controls) = self.mailbox.take();
+        for batch in batches {
+            self.obey(&batch);
+            self.mailbox.give_back(batch);
+        }
+        for control in controls {
+            match control {
+                Control::Listen { socket, tls } => self.listen(Listener { socket, tls, ready: true }),
+                Control::Drain { duration_ms, code, reason } => self.begin_drain(duration_ms, code, reason),
+                Control::Stop => self.stopping = true,
+            }
+        }
+    }
+
+    fn listen(&mut self, mut listener: Listener) {
+        let token = Token(LISTENERS + self.listeners.len());
+        if self.poll.registry().register(&mut listener.socket, token, Interest::READABLE).is_ok() {
+            self.listeners.push(listener);
+        }
+    }
+
+    fn look_at_clock(&mut self) {
+        let mut due = Vec::new();
+        self.io.wheel.advance(self.io.now, &mut due);
+        for slot in due {
+            if let Some(id) = self.table.at(slot) {
+                self.with(id, |io, conn| io.ring_bell(id, conn));
+            }
+        }
+        self.drain_portion();
+    }
+
+    /// Those that had more to read, and those that waited for room in the ring.
+    fn go_on(&mut self) -> bool {
+        for id in std::mem::take(&mut self.io.again) {
+            self.with(id, |io, conn| {
+                conn.unset(Flags::AGAIN);
+                io.pump(id, conn)
+            });
+        }
+        if !self.io.ring.is_full(&self.io.batch) {
+            for id in std::mem::take(&mut self.io.parked) {
+                self.with(id, |io, conn| {
+                    conn.unset(Flags::PARKED);
+                    io.pump(id, conn)
+                });
+            }
+        }
+        !self.io.again.is_empty()
+    }
+
+    /// Connections are parked: sleep until Python has made room, unless it has already.
+    fn must_resume(&self) -> bool {
+        !self.io.parked.is_empty() && !self.io.ring.block()
+    }
+
+    pub(crate) fn write_all(&mut self) {
+        let mut entry = 0;
+        while let Some(id) = self.io.turn.id(entry) {
+            self.with(id, |io, conn| io.write_turn(id, conn));
+            entry += 1;
+        }
+        self.io.turn.forget_entries();
+    }
+
+    fn drop_all(&mut self) {
+        for slot in 0..self.table.slots() {
+            if let Some(id) = self.table.at(slot) {
+                self.remove(id);
+            }
+        }
+        self.io.ring.publish(&mut self.io.batch);
+        self.publish_gauges();
+    }
+
+    fn publish_gauges(&self) {
+        let stats = &self.io.stats;
+        stats.set(Count::Connections, self.table.len());
+        stats.set(Count::QueuedBytes, self.queued);
+        let own = self.table.bytes() + self.peers.bytes() + self.io.held_bytes() + self.held;
+        stats.set(Count::CoreBytes, own);
+    }
+}

@@ -1,0 +1,41 @@
+//! Bytes to and from a socket, with TLS or without.
+//!
+//! Read next: `reading.rs`, `writing.rs`.
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use crate::connection::Conn;
+
+/// Plain bytes from the peer; 0 at the end, `WouldBlock` when there are none now.
+pub(crate) fn read(conn: &mut Conn, buffer: &mut [u8]) -> io::Result<usize> {
+    retry(|| match &mut conn.tls {
+        Some(tls) => tls.read(&mut conn.stream, buffer),
+        None => conn.stream.read(buffer),
+    })
+}
+
+/// How many of the bytes were taken, 0 when the socket takes no more.
+pub(crate) fn write(conn: &mut Conn, bytes: &[u8]) -> io::Result<usize> {
+    let outcome = retry(|| match &mut conn.tls {
+        Some(tls) => tls.write(&mut conn.stream, bytes),
+        None => conn.stream.write(bytes),
+    });
+    match outcome {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        done => done,
+    }
+}
+
+/// Does something wait inside TLS for the socket?
+pub(crate) fn is_dirty(conn: &Conn) -> bool {
+    conn.tls.as_ref().is_some_and(|tls| tls.is_dirty())
+}
+
+fn retry<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match act() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The class `Core`: arguments checked, commands passed on.
+//!
+//! Frozen: all change happens behind the engine's own locks. Read next: `events.rs`.
+
+use std::path::PathBuf;
+
+use longlink_core::{ConnId, Delivery, Engine, ListenError, Settings, Subprotocol};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::events::{self, Started};
+
+/// The longest reason of a close (RFC 6455 section 5.5), in bytes.
+const MAX_REASON: usize = 123;
+/// The longest payload of a TCP record, in bytes.
+const MAX_PAYLOAD: usize = (1 << 24) - 1;
+
+#[pyclass(frozen, module = "longlink._core")]
+pub(crate) struct Core {
+    engine: Engine,
+    started: Started,
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    #[pyo3(signature = (*, threads, max_connections, max_message_bytes, header_timeout_ms, hello_timeout_ms,
+        idle_timeout_ms, stall_timeout_ms, queue_bytes, message_rate, message_burst, accept_rate, accept_burst,
+        half_open_per_address, ring_events, ring_bytes, subprotocols))]
+    #[allow(clippy::too_many_arguments)] // keywords on Python's side: every limit is explicit
+    fn new(
+        threads: usize,
+        max_connections: usize,
+        max_message_bytes: usize,
+        header_timeout_ms: u64,
+        hello_timeout_ms: u64,
+        idle_timeout_ms: u64,
+        stall_timeout_ms: u64,
+        queue_bytes: usize,
+        message_rate: u32,
+        message_burst: u32,
+        accept_rate: u32,
+        accept_burst: u32,
+        half_open_per_address: u32,
+        ring_events: usize,
+        ring_bytes: usize,
+        subprotocols: Vec<(String, bool)>,
+    ) -> PyResult<Self> {
+        let subprotocols = subprotocols.into_iter().map(|(name, text)| Subprotocol { name, text }).collect();
+        let settings = Settings {
+            threads,
+            max_connections,
+            max_message_bytes,
+            header_timeout_ms,
+            hello_timeout_ms,
+            idle_timeout_ms,
+            stall_timeout_ms,
+            queue_bytes,
+            message_rate,
+            message_burst,
+            accept_rate,
+            accept_burst,
+            half_open_per_address,
+            ring_events,
+            ring_bytes,
+            subprotocols,
+        };
+        let engine = Engine::new(settings).map_err(PyValueError::new_err)?;
+        Ok(Self { engine, started: Started::default() })
+    }
+
+    #[pyo3(signature = (host, port, *, tls=None, shared=false))]
+    fn listen(
+        &self,
+        py: Python<'_>,
+        host: &str,
+        port: u16,
+        tls: Option<(PathBuf, PathBuf)>,
+        shared: bool,
+    ) -> PyResult<u16> {
+        let tls = tls.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+        // The host may have to be resolved.
+        let outcome = py.detach(|| self.engine.listen(host, port, tls, shared));
+        outcome.map_err(|error| match error {
+            ListenError::Address(error) => PyErr::from(error),
+            ListenError::Certificate(reason) => PyValueError::new_err(reason),
+        })
+    }
+
+    fn reload_tls(&self, py: Python<'_>, certificate: PathBuf, key: PathBuf) -> PyResult<()> {
+        py.detach(|| self.engine.reload_tls(&certificate, &key)).map_err(PyValueError::new_err)
+    }
+
+    fn fileno(&self) -> i32 {
+        self.engine.fd()
+    }
+
+    #[pyo3(signature = (limit=4096))]
+    fn poll<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
+        events::poll(py, &self.engine, &self.started, limit)
+    }
+
+    #[pyo3(signature = (connection, payload, delivery, text=false))]
+    fn send(&self, connection: ConnId, payload: &[u8], delivery: u8, text: bool) -> PyResult<()> {
+        check_length(payload)?;
+        self.engine.send(connection, payload, class(delivery)?, text);
+        Ok(())
+    }
+
+    #[pyo3(signature = (connections, payload, delivery, text=false))]
+    #[allow(clippy::needless_pass_by_value)] // made from Python's sequence for this call
+    fn send_many(&self, connections: Vec<ConnId>, payload: &[u8], delivery: u8, text: bool) -> PyResult<()> {
+        check_length(payload)?;
+        self.engine.send_many(&connections, payload, class(delivery)?, text);
+        Ok(())
+    }
+
+    #[pyo3(signature = (connection, lifetime_ms=0))]
+    fn admit(&self, connection: ConnId, lifetime_ms: u64) {
+        self.engine.admit(connection, lifetime_ms);
+    }
+
+    #[pyo3(signature = (connection, code, reason=""))]
+    fn close(&self, connection: ConnId, code: u16, reason: &str) -> PyResult<()> {
+        check_close(code, reason)?;
+        self.engine.close(connection, code, reason);
+        Ok(())
+    }
+
+    fn flush(&self) -> PyResult<()> {
+        Ok(self.engine.flush()?)
+    }
+
+    fn peer(&self, connection: ConnId) -> Option<String> {
+        self.engine.peer(connection).map(|peer| peer.to_string())
+    }
+
+    fn drain(&self, duration_ms: u64, code: u16, reason: &str) -> PyResult<()> {
+        check_close(code, reason)?;
+        Ok(self.engine.drain(duration_ms, code, reason)?)
+    }
+
+    fn stop(&self, py: Python<'_>) {
+        py.detach(|| self.engine.stop());
+    }
+
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counters = PyDict::new(py);
+        for (name, value) in self.engine.counters() {
+            counters.set_item(name, value)?;
+        }
+        Ok(counters)
+    }
+
+    fn histograms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let histograms = PyDict::new(py);
+        for (name, shape) in self.engine.histograms() {
+            histograms.set_item(name, shape)?;
+        }
+        Ok(histograms)
+    }
+}
+
+fn class(delivery: u8) -> PyResult<Delivery> {
+    Delivery::from_number(delivery)
+        .ok_or_else(|| PyValueError::new_err(format!("delivery: expected REPLY, EVENT or TRANSIENT, got {delivery}")))
+}
+
+fn check_length(payload: &[u8]) -> PyResult<()> {
+    if payload.len() > MAX_PAYLOAD {
+        let length = payload.len();
+        return Err(PyValueError::new_err(format!("payload: expected at most {MAX_PAYLOAD} bytes, got {length}")));
+    }
+    Ok(())
+}
+
+fn check_close(code: u16, reason: &str) -> PyResult<()> {
+    if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+        return Err(PyValueError::new_err(format!("code: expected a close code of RFC 6455, got {code}")));
+    }
+    if reason.len() > MAX_REASON {
+        let length = reason.len();
+        return Err(PyValueError::new_err(format!("reason: expected at most {MAX_REASON} bytes, got {length}")));
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! From batches to the list of tuples that `poll` returns.
+//!
+//! A batch that was not taken whole waits in `Started`; no lock is held while Python objects are made, because making
+//! them may run any Python code. Read next: core/engine/src/ring.rs.
+
+use std::sync::{Mutex, PoisonError};
+
+use longlink_core::{Batch, Engine, EventKind};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyInt, PyList, PyTuple};
+
+/// The batch that is being taken, and how many of its events have been.
+#[derive(Default)]
+pub(crate) struct Started(Mutex<Option<(Batch, usize)>>);
+
+impl Started {
+    fn swap(&self, batch: Option<(Batch, usize)>) -> Option<(Batch, usize)> {
+        std::mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), batch)
+    }
+}
+
+/// Up to `limit` events.
+pub(crate) fn poll<'py>(
+    py: Python<'py>,
+    engine: &Engine,
+    started: &Started,
+    limit: usize,
+) -> PyResult<Bound<'py, PyList>> {
+    let mut taken: Vec<Bound<'py, PyTuple>> = Vec::new();
+    while taken.len() < limit {
+        let next = started.swap(None).or_else(|| engine.take().map(|batch| (batch, 0)));
+        let Some((batch, begin)) = next else { break };
+        let end = batch.events().len().min(begin + limit - taken.len());
+        taken.reserve(end - begin);
+        for event in &batch.events()[begin..end] {
+            let data = match event.kind {
+                EventKind::Binary | EventKind::Text => PyBytes::new(py, batch.payload(event)).into_any(),
+                EventKind::Closed | EventKind::Missed => PyInt::new(py, event.number).into_any(),
+            };
+            taken.push((event.kind as u8, event.connection, data).into_pyobject(py)?);
+        }
+        if end < batch.events().len() {
+            started.swap(Some((batch, end)));
+        } else {
+            engine.release(batch);
+        }
+    }
+    if !taken.is_empty() {
+        engine.observe_batch(taken.len());
+    }
+    PyList::new(py, taken)
+}
