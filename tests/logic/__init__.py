@@ -1,0 +1,1 @@
+"""The commands over the real store. Read next: stage.py."""

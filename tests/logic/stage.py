@@ -1,0 +1,115 @@
+"""The commands on a real store in a folder of the test, with a bus that only writes down what it is given.
+
+Read next: test_send.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from longlink.config import Storage
+from longlink.logic import commands
+from longlink.logic.services import Services
+from longlink.ops.metrics import Counts
+from longlink.protocol.codec import Encoding
+from longlink.protocol.frames import Connect, Content, Frame, OpenDirect, Send
+from longlink.routing.bus.base import Parcel
+from longlink.routing.calls import Call
+from longlink.routing.delivery import Delivery
+from longlink.routing.sessions import MemorySessions, Session
+from longlink.storage.sqlite import SqliteStore, open_store
+
+NOON_MS = 1_790_000_000_000
+PAGE_BYTES = 4_096
+
+
+class Notebook:
+    """A bus that writes down every parcel."""
+
+    def __init__(self) -> None:
+        self.parcels: list[Parcel] = []
+
+    def publish(self, gateway: str, parcels: Sequence[Parcel]) -> None:
+        assert gateway == "gateway"
+        self.parcels += parcels
+
+    def attach(self, gateway: str, receive: Callable[[Sequence[Parcel]], None]) -> None:
+        raise AssertionError("logic attaches no gateway")
+
+    def detach(self, gateway: str) -> None:
+        raise AssertionError("logic detaches no gateway")
+
+
+class Stage:
+    """One store, one clock that stands still, and users who come and ask."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.counts = Counts()
+        self.bus = Notebook()
+        self.sessions = MemorySessions()
+        self.store = store
+        self.services = Services(
+            store=store,
+            delivery=Delivery(self.sessions, self.bus, self.counts),
+            counts=self.counts,
+            now_ms=lambda: NOON_MS,
+            server="longlink/test",
+            heartbeat_ms=1_000,
+            max_frame_bytes=2_000,
+            page_bytes=PAGE_BYTES,
+        )
+        self._handle = commands.handler(self.services)
+        self._connections = 0
+
+    async def enter(self, user: str, device: str = "phone", encoding: Encoding = Encoding.BINARY) -> Session:
+        """A connected session."""
+        self._connections += 1
+        session = Session(user, device, "gateway", self._connections, encoding)
+        await self.ask(session, Frame(connect=Connect(version=1, device=device)))
+        await self.sessions.add(session)
+        return session
+
+    async def ask(self, session: Session, *frames: Frame) -> list[Frame]:
+        """The answers to requests with the same body, which come as one batch under the ids 1, 2, 3, ..."""
+        for number, frame in enumerate(frames, 1):
+            frame.id = number
+        answers = await self._handle([Call(session, frame) for frame in frames])
+        assert [answer.id for answer in answers] == [frame.id for frame in frames]
+        return answers
+
+    async def ask_together(self, *calls: Call) -> list[Frame]:
+        """The answers to one batch of calls of several sessions."""
+        return await self._handle(calls)
+
+    async def direct(self, session: Session, peer: str) -> str:
+        (answer,) = await self.ask(session, Frame(open_direct=OpenDirect(user=peer)))
+        assert answer.conversation.id, answer
+        return answer.conversation.id
+
+    def heard(self) -> list[tuple[int, Frame]]:
+        """What was handed to the bus since the last call: connection and frame, in order."""
+        parcels, self.bus.parcels = self.bus.parcels, []
+        return [
+            (connection, (Encoding.TEXT if parcel.text else Encoding.BINARY).decode(parcel.payload))
+            for parcel in parcels
+            for connection in parcel.connections
+        ]
+
+
+def play(folder: Path, story: Callable[[Stage], Awaitable[None]]) -> None:
+    """Open a store, run the story, close the store."""
+
+    async def whole() -> None:
+        store = await open_store(folder / "data", Storage(), now_ms=lambda: NOON_MS)
+        try:
+            await story(Stage(store))
+        finally:
+            await store.close()
+
+    asyncio.run(asyncio.wait_for(whole(), 30))
+
+
+def text(conversation: str, client_id: str, said: str = "") -> Frame:
+    return Frame(send=Send(conversation=conversation, client_id=client_id, content=Content(text=said or client_id)))

@@ -1,0 +1,1 @@
+"""Sessions, delivery and the bus of one process."""

@@ -1,0 +1,86 @@
+"""The registry in memory: one session a device, the newest wins. Read next: test_delivery.py."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longlink.protocol.codec import Encoding
+from longlink.routing.sessions import MemorySessions, Session
+
+
+def session(user: str, device: str, connection: int) -> Session:
+    return Session(user, device, "g", connection, Encoding.BINARY)
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(story)
+
+
+def test_a_session_is_named_by_gateway_and_connection() -> None:
+    assert session("alice", "phone", 255).id == "g-ff"
+
+
+def test_the_newest_session_of_a_device_replaces_the_one_before() -> None:
+    async def story() -> None:
+        sessions = MemorySessions()
+        first, second, other = session("alice", "phone", 1), session("alice", "phone", 2), session("alice", "tab", 3)
+        assert await sessions.add(first) is None
+        assert await sessions.add(other) is None
+        assert await sessions.add(second) == first
+        assert {found.connection for found in await sessions.of(["alice"])} == {2, 3}
+
+    run(story())
+
+
+def test_removing_a_replaced_session_leaves_the_one_that_replaced_it() -> None:
+    async def story() -> None:
+        sessions = MemorySessions()
+        first, second = session("alice", "phone", 1), session("alice", "phone", 2)
+        await sessions.add(first)
+        await sessions.add(second)
+        await sessions.remove(first)
+        assert await sessions.of(["alice"]) == [second]
+        await sessions.remove(second)
+        await sessions.remove(second)
+        assert await sessions.of(["alice"]) == []
+
+    run(story())
+
+
+def test_users_who_are_not_there_have_no_sessions_and_others_are_found_together() -> None:
+    async def story() -> None:
+        sessions = MemorySessions()
+        for number, user in enumerate(("alice", "bob", "carol")):
+            await sessions.add(session(user, "phone", number))
+        found = await sessions.of(["alice", "nobody", "carol"])
+        assert {one.user for one in found} == {"alice", "carol"}
+
+    run(story())
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from("ab"), st.sampled_from("xyz"), st.integers(0, 9))))
+def test_whatever_comes_and_goes_the_registry_holds_the_newest_of_each_device(
+    steps: list[tuple[bool, str, str, int]],
+) -> None:
+    async def story() -> None:
+        sessions = MemorySessions()
+        model: dict[tuple[str, str], Session] = {}
+        for comes, user, device, number in steps:
+            one = session(user, device, number)
+            if comes:
+                assert await sessions.add(one) == model.get((user, device))
+                model[user, device] = one
+            else:
+                await sessions.remove(one)
+                if model.get((user, device)) == one:
+                    del model[user, device]
+            for name in "ab":
+                expected = {held.id for (owner, _), held in model.items() if owner == name}
+                assert {held.id for held in await sessions.of([name])} == expected
+
+    run(story())
