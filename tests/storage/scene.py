@@ -21,7 +21,7 @@ NOON_MS = 1_790_000_000_000
 class Opener(Protocol):
     """How a backend is opened at a place."""
 
-    async def __call__(self, place: Path, settings: Storage, *, now_ms: Callable[[], int]) -> Store: ...
+    async def __call__(self, place: Path, settings: Storage, /, *, now_ms: Callable[[], int]) -> Store: ...
 
 
 @dataclass

@@ -26,7 +26,7 @@ from longlink.storage.sqlite.plan import MessageKey, Plan, StoredMessage
 from longlink.storage.sqlite.requests import Answer, Appends, Marks, OpenDirect, Remember, Request, weigh
 from longlink.storage.sqlite.stats import Stats
 
-_COMMIT: Final = (
+COMMIT: Final = (
     "INSERT INTO work (stamp, new_users, new_conversations, new_directs, new_members,"
     " new_messages, contents, heads, marks, probe) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
@@ -197,7 +197,7 @@ class Committer:
         if row is None:
             return False
         with self._checkpointer.gate:
-            connection.execute(_COMMIT, row)
+            connection.execute(COMMIT, row)
         return True
 
 
