@@ -296,4 +296,3 @@ const fn phrase(status: u16) -> &'static str {
         _ => "Refused",
     }
 }
-

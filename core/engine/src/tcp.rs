@@ -218,4 +218,3 @@ fn low_bytes(len: usize) -> [u8; 3] {
     let bytes = (len as u64).to_be_bytes();
     [bytes[5], bytes[6], bytes[7]]
 }
-
