@@ -47,7 +47,7 @@ def build_http(*, ready: Callable[[], Awaitable[list[str]]], metrics: Callable[[
     paths = ", ".join(route.path for route in routes)
 
     async def answer_refused(request: Request, refusal: Exception) -> Response:
-        allowed = (getattr(refusal, "headers", None) or {}).get("Allow", "GET")
+        allowed = ", ".join(sorted((getattr(refusal, "headers", None) or {}).get("Allow", "").split(", ")))
         if isinstance(refusal, HTTPException) and refusal.status_code == errors.METHOD_UNKNOWN.http:
             message = f"expected one of {allowed} for {request.url.path}, got {request.method}"
             return _error(LonglinkError(errors.METHOD_UNKNOWN, message), {"Allow": allowed})

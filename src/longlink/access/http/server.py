@@ -175,6 +175,11 @@ class _Bounded(HttpToolsProtocol):
             self.transport.write(TOO_LARGE)
             self.transport.close()
 
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._deadline is None:
+            self._expect_header()
+
     def on_headers_complete(self) -> None:
         self._got_header()
         self._reading_header = False

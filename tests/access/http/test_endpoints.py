@@ -1,0 +1,91 @@
+"""The operator's endpoints, asked in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import httpx2 as httpx
+import pytest
+
+from longlink import errors
+from longlink.access.http import build_http, endpoints
+
+
+async def is_ready() -> list[str]:
+    return []
+
+
+def ask(
+    path: str,
+    method: str = "GET",
+    ready: Callable[[], Awaitable[list[str]]] = is_ready,
+    metrics: Callable[[], bytes] = lambda: b"x 1\n",
+) -> httpx.Response:
+    async def one() -> httpx.Response:
+        transport = httpx.ASGITransport(build_http(ready=ready, metrics=metrics), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path)
+
+    return asyncio.run(one())
+
+
+def test_healthz_says_that_the_process_lives() -> None:
+    answer = ask("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_readyz_is_200_when_nothing_speaks_against_it() -> None:
+    answer = ask("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "reasons": []})
+
+
+def test_readyz_is_503_with_the_reasons() -> None:
+    async def reasons() -> list[str]:
+        return ["draining"]
+
+    answer = ask("/readyz", ready=reasons)
+    assert (answer.status_code, answer.json()) == (503, {"status": "not ready", "reasons": ["draining"]})
+
+
+def test_a_check_that_hangs_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "READY_S", 0.01)
+
+    async def hang() -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    answer = ask("/readyz", ready=hang)
+    assert (answer.status_code, answer.json()["reasons"]) == (503, ["the check took longer than 0.01 s"])
+
+
+def test_metrics_are_the_text_of_prometheus() -> None:
+    answer = ask("/metrics")
+    assert answer.content == b"x 1\n"
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+def test_an_unknown_path_is_an_error_of_the_table_that_names_those_there_are() -> None:
+    answer = ask("/metric")
+    assert answer.status_code == 404
+    error = answer.json()["error"]
+    assert (error["code"], error["name"], error["retry"]) == (errors.PATH_UNKNOWN.code, "path_unknown", False)
+    assert error["message"] == "expected one of /healthz, /readyz, /metrics, got '/metric'"
+    assert error["remedy"] == errors.PATH_UNKNOWN.remedy
+
+
+def test_a_method_that_is_not_there_is_an_error_that_names_those_there_are() -> None:
+    answer = ask("/healthz", "POST")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert answer.json()["error"]["message"] == "expected one of GET, HEAD for /healthz, got POST"
+
+
+def test_a_defect_is_told_without_its_details() -> None:
+    def fail() -> bytes:
+        raise RuntimeError("at the secret place")
+
+    answer = ask("/metrics", metrics=fail)
+    assert answer.status_code == 500
+    assert answer.json()["error"]["name"] == "internal"
+    assert "secret place" not in answer.text

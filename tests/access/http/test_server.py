@@ -1,0 +1,235 @@
+"""The HTTP server on real sockets: its bounds, its errors at the start, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from longlink import errors
+from longlink.access.http import HttpServer, serve_http, server
+from longlink.errors import LonglinkError
+
+DEADLINE_S = 10.0
+REQUEST = b"GET /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+@contextlib.asynccontextmanager
+async def serving(application: Callable[..., Awaitable[None]] = app) -> AsyncIterator[HttpServer]:
+    http = await serve_http(application, "127.0.0.1", 0)
+    try:
+        yield http
+    finally:
+        await http.close()
+
+
+async def exchange(port: int, data: bytes, tls: ssl.SSLContext | None = None) -> bytes:
+    """Send, and read until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
+    try:
+        writer.write(data)
+        return await asyncio.wait_for(reader.read(), DEADLINE_S)
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+def test_an_app_is_served_on_the_port_that_the_system_gave() -> None:
+    async def run() -> None:
+        async with serving() as http:
+            answer = await exchange(http.port, REQUEST)
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"/x" in answer
+            assert b"server:" not in answer
+
+    asyncio.run(run())
+
+
+def test_a_header_above_the_bound_gets_431() -> None:
+    async def run() -> None:
+        async with serving() as http:
+            head = b"GET / HTTP/1.1\r\nx: " + b"y" * (server.HEADER_BYTES + 1)
+            assert (await exchange(http.port, head)).startswith(b"HTTP/1.1 431 ")
+
+    asyncio.run(run())
+
+
+def test_a_header_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEADER_S", 0.05)
+
+    async def run() -> None:
+        async with serving() as http:
+            for beginning in (b"", b"GET / HT"):
+                with contextlib.suppress(ConnectionError):
+                    assert await exchange(http.port, beginning) == b""
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("second", "end"),
+    [
+        (b"GET / HT", b""),
+        (b"\r\n", b""),
+        (b"GET / HTTP/1.1\r\nx: " + b"y" * (server.HEADER_BYTES + 1), b"HTTP/1.1 431 "),
+    ],
+)
+def test_the_second_header_of_a_connection_is_bounded_like_the_first(
+    monkeypatch: pytest.MonkeyPatch, second: bytes, end: bytes
+) -> None:
+    monkeypatch.setattr(server, "HEADER_S", 0.05)
+
+    async def run() -> None:
+        async with serving() as http:
+            reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
+            writer.write(REQUEST.replace(b"connection: close\r\n", b""))
+            await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), DEADLINE_S)
+            writer.write(second)
+            rest = b""
+            with contextlib.suppress(ConnectionError):
+                rest = await asyncio.wait_for(reader.read(), DEADLINE_S)
+            assert rest.startswith(end)
+            writer.close()
+
+    asyncio.run(run())
+
+
+def test_connections_above_the_bound_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 1)
+
+    async def run() -> None:
+        async with serving() as http:
+            _, first = await asyncio.open_connection("127.0.0.1", http.port)
+            with contextlib.suppress(ConnectionError):
+                assert await exchange(http.port, b"") == b""
+            first.close()
+
+    asyncio.run(run())
+
+
+def test_bytes_that_are_no_http_get_400() -> None:
+    async def run() -> None:
+        async with serving() as http:
+            assert (await exchange(http.port, b"\x16\x03\x01 hello\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+
+    asyncio.run(run())
+
+
+def test_a_port_that_is_taken_is_an_error_of_ours() -> None:
+    async def run() -> None:
+        async with serving() as http:
+            with pytest.raises(LonglinkError, match=f"cannot listen on 127.0.0.1:{http.port}") as caught:
+                await serve_http(app, "127.0.0.1", http.port)
+            assert caught.value.row is errors.PORT_TAKEN
+
+    asyncio.run(run())
+
+
+def test_an_address_of_another_machine_is_a_setting_to_mend() -> None:
+    async def run() -> None:
+        with pytest.raises(LonglinkError) as caught:
+            await serve_http(app, "192.0.2.1", 0)
+        assert caught.value.row is errors.CONFIG_INVALID
+
+    asyncio.run(run())
+
+
+def test_the_signal_handlers_of_the_process_are_left_alone() -> None:
+    async def run() -> None:
+        before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        async with serving():
+            assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+    asyncio.run(run())
+
+
+def test_closing_frees_the_port_and_is_idempotent() -> None:
+    async def run() -> None:
+        async with serving() as http:
+            await http.close()
+            await http.close()
+            with socket.create_server(("127.0.0.1", http.port)):
+                pass
+
+    asyncio.run(run())
+
+
+def test_closing_does_not_wait_for_an_answer_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STOP_S", 0.05)
+    entered = asyncio.Event()
+
+    async def hang(scope: Scope, receive: Receive, send: Send) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        http = await serve_http(hang, "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection("127.0.0.1", http.port)
+        writer.write(REQUEST)
+        await asyncio.wait_for(entered.wait(), DEADLINE_S)
+        await asyncio.wait_for(http.close(), DEADLINE_S)
+        writer.close()
+
+    asyncio.run(run())
+
+
+def make_certificate(folder: Path, name: str) -> tuple[str, str]:
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
+    command += ["-addext", f"subjectAltName=DNS:{name}", "-keyout", str(key), "-out", str(certificate)]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("openssl cannot make a certificate here")
+    return str(certificate), str(key)
+
+
+async def name_of(port: int) -> bytes:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.write(REQUEST)
+    assert (await asyncio.wait_for(reader.read(), DEADLINE_S)).startswith(b"HTTP/1.1 200")
+    writer.close()
+    assert isinstance(der, bytes)
+    return der
+
+
+def test_tls_is_served_and_a_renewed_certificate_is_used_after_a_reload(tmp_path: Path) -> None:
+    first, second = make_certificate(tmp_path, "one.test"), make_certificate(tmp_path, "two.test")
+
+    async def run() -> None:
+        http = await serve_http(app, "127.0.0.1", 0, tls=first)
+        try:
+            assert b"one.test" in await name_of(http.port)
+            with pytest.raises(LonglinkError, match="cannot use the certificate"):
+                http.reload_tls(second[0], first[1])
+            http.reload_tls(*second)
+            assert b"two.test" in await name_of(http.port)
+        finally:
+            await http.close()
+
+    asyncio.run(run())
+
+
+def test_a_certificate_that_cannot_be_used_is_a_setting_to_mend(tmp_path: Path) -> None:
+    async def run() -> None:
+        with pytest.raises(LonglinkError, match="No such file") as caught:
+            await serve_http(app, "127.0.0.1", 0, tls=(str(tmp_path / "c"), str(tmp_path / "k")))
+        assert caught.value.row is errors.CONFIG_INVALID
+
+    asyncio.run(run())
