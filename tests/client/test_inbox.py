@@ -217,6 +217,16 @@ def test_a_stranger_cannot_hide_a_message_behind_our_prefix() -> None:
     assert seqs(box) == [1]
 
 
+def test_own_messages_from_before_the_first_sync_take_no_room_after_it() -> None:
+    box = inbox()
+    box.pushed(entry(6), 0.0)
+    box.own("c", 4, 0.0)
+    box.own("c", 5, 0.0)
+    box.listed(listed(6, mine=5), 0.0)
+    assert seqs(box) == [6]
+    assert box._held == 0
+
+
 # Bounds ---------------------------------------------------------------------------------------------------------------
 
 

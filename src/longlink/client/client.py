@@ -348,7 +348,7 @@ class Client:
         self._tell(kind(here.user, here.device, here.session, here.server))
 
     async def _serve(self, connection: Connection) -> NoReturn:
-        exchange = Exchange(connection, self._options, self._outbox, self._inbox, self._wake)
+        exchange = Exchange(connection, self._options, self._outbox, self._inbox, self._wake, self._notice)
         tasks = [asyncio.create_task(connection.run()), asyncio.create_task(exchange.run())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -376,9 +376,10 @@ class Client:
             self._options.on_state(state)
 
     async def _connection(self) -> Connection:
-        await self._up.wait()
-        if self._live is None:
-            raise self._why()
+        while self._live is None:
+            if self._closed or self._failure is not None:
+                raise self._why()
+            await self._up.wait()
         return self._live
 
     # The end ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Final, NoReturn
 
 from longlink import errors
@@ -31,16 +31,26 @@ ACKS: Final = 64
 
 
 class Exchange:
-    """One per live connection. wake: set by whoever gives the outbox or the inbox something new to do."""
+    """One per live connection. wake: set by whoever gives the outbox or the inbox something new to do.
+
+    notice: called when the inbox may have something for the application.
+    """
 
     def __init__(
-        self, connection: Connection, options: Options, outbox: Outbox, inbox: Inbox, wake: asyncio.Event
+        self,
+        connection: Connection,
+        options: Options,
+        outbox: Outbox,
+        inbox: Inbox,
+        wake: asyncio.Event,
+        notice: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._options = options
         self._outbox = outbox
         self._inbox = inbox
         self._wake = wake
+        self._notice = notice
         self._now = asyncio.get_running_loop().time
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
@@ -167,6 +177,6 @@ class Exchange:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._wake.set()
+        self._notice()
         if not task.cancelled() and (failure := task.exception()) is not None and not self._failed.done():
             self._failed.set_exception(failure)
