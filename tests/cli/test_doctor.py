@@ -1,0 +1,44 @@
+"""`longlink doctor`: the checks together, on this machine."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from longlink.cli import main
+
+FREE = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_each_check_is_a_line_with_its_state(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", *FREE]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert {line[:4].strip() for line in lines} <= {"ok", "warn"}
+    names = [line[6:20].strip() for line in lines]
+    first = ["versions", "file limit", "listen.address", "listen.http", "data folder", "disk flush", "clock", "tls"]
+    assert names == [*first, "signing key", "accept queue", "port range"]
+    assert "SQLite 3." in lines[0]
+
+
+def test_something_bad_is_exit_code_1_with_how_to_mend_it(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("d").mkdir()
+    Path("d/signing-key.json").touch(mode=0o644)
+    assert main(["doctor", "--json", "--data", "d", *FREE]) == 1
+    findings = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert findings["signing key"]["state"] == "bad"
+    assert findings["signing key"]["mend"] == "chmod 600 d/signing-key.json"
+
+
+def test_a_port_of_another_program_is_bad(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        assert main(["doctor", "--listen", address, "--http", "127.0.0.1:0"]) == 1
+    assert f"{address}: Address already in use" in capsys.readouterr().out
