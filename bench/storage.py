@@ -3,9 +3,9 @@
     python -m bench.storage [--seconds 1.5] [--rounds 5]
 
 Each message is appended and then marked as delivered by the other member; 200 conversations, 150 bytes of content. The
-variants take turns and each shows the median of its rounds, because single runs on shared machines vary by half. `forms`
-compares one INSERT into `work` (schema/sqlite/commit.sql) with the same rows in five plain statements. Writes only below
-a temporary folder. Read next: src/longlink/storage/sqlite/committer.py.
+variants take turns and each shows the median of its rounds, because single runs on shared machines vary by half.
+`forms` compares one INSERT into `work` (schema/sqlite/commit.sql) with the same rows in five plain statements. Writes
+only below a temporary folder. Read next: src/longlink/storage/sqlite/committer.py.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ IN_FLIGHT_CALLS = 2
 
 @dataclass(frozen=True)
 class Variant:
-    """call: messages per call; busy: the event loop computes all the time; switch_s: the interpreter's switch interval."""
+    """call: messages per call; busy: the event loop computes all the time; switch_s: the switch interval."""
 
     call: int
     busy: bool
@@ -53,7 +53,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Sample:
-    """rate: messages/s; cpu_us: of the whole process per message; writer_us: of the writer's thread; latency_ms: median."""
+    """rate: messages/s; cpu_us: per message, whole process; writer_us: its writer thread; latency_ms: median."""
 
     rate: float
     cpu_us: float
@@ -146,7 +146,7 @@ def _shown(taken: Sequence[Sample], busy: bool) -> str:
     )
 
 
-# One INSERT against five statements -------------------------------------------------------------------------------------
+# One INSERT against five statements --------------------------------------------------------------------------------
 
 PLAIN = (
     "BEGIN IMMEDIATE",

@@ -129,7 +129,7 @@ async def open_store(
         if checkpointer is not None:
             checkpointer.close()
         lock.release()
-        if isinstance(error, engine.STORAGE_ERRORS | apsw.Error):
+        if isinstance(error, apsw.Error | OSError):
             message = f"the database {file} cannot be used: {engine.reason(error)}"
             raise LonglinkError(errors.DATA_UNUSABLE, message) from error
         raise

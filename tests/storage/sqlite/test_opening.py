@@ -1,0 +1,158 @@
+"""What open_store accepts and refuses: locks, folders, foreign files, migrations. Read next: test_crash.py."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import apsw
+import pytest
+
+from longlink import errors
+from longlink.config import Storage
+from longlink.errors import LonglinkError, Row
+from longlink.storage.sqlite import engine, migrations, open_store
+from longlink.storage.sqlite.migrations import Migration
+
+
+def _opened(folder: Path) -> None:
+    async def whole() -> None:
+        await (await open_store(folder, Storage())).close()
+
+    asyncio.run(whole())
+
+
+def _refused(folder: Path, row: Row, *words: str) -> None:
+    with pytest.raises(LonglinkError) as caught:
+        _opened(folder)
+    assert caught.value.row is row
+    for word in words:
+        assert word in caught.value.message
+
+
+def test_the_folder_is_made_and_only_its_owner_can_enter(tmp_path: Path) -> None:
+    _opened(tmp_path / "data")
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    assert sorted(os.listdir(tmp_path / "data")) == ["lock", "longlink.db"]
+
+
+def test_a_folder_whose_parent_is_missing_is_not_made(tmp_path: Path) -> None:
+    _refused(tmp_path / "mistyped" / "data", errors.DATA_UNUSABLE, str(tmp_path / "mistyped" / "data"), "No such file")
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    _refused(tmp_path / "data", errors.DATA_UNUSABLE, str(tmp_path / "data"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o500)
+    _refused(tmp_path / "data", errors.DATA_UNUSABLE, str(tmp_path / "data"), "Permission denied")
+
+
+def test_a_second_server_is_told_the_pid_of_the_first(tmp_path: Path) -> None:
+    async def whole() -> None:
+        first = await open_store(tmp_path, Storage())
+        with pytest.raises(LonglinkError, match=f"process {os.getpid()}$") as caught:
+            await open_store(tmp_path, Storage())
+        assert caught.value.row is errors.DATA_LOCKED
+        await first.close()
+        await (await open_store(tmp_path, Storage())).close()
+
+    asyncio.run(whole())
+
+
+def test_a_killed_server_leaves_no_lock_behind(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, sys, pathlib\n"
+        "from longlink.config import Storage\n"
+        "from longlink.storage.sqlite import open_store\n"
+        "async def whole():\n"
+        "    await open_store(pathlib.Path(sys.argv[1]), Storage())\n"
+        "    print('open', flush=True)\n"
+        "    await asyncio.Event().wait()\n"
+        "asyncio.run(whole())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"open\n"
+        _refused(tmp_path, errors.DATA_LOCKED, str(child.pid))
+        child.send_signal(signal.SIGKILL)
+    _opened(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"this is no database, only text that is long enough" * 100, b"\x00" * 8192])
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / engine.DATABASE).write_bytes(content)
+    _refused(tmp_path, errors.DATA_UNUSABLE, str(tmp_path / engine.DATABASE))
+    assert (tmp_path / engine.DATABASE).read_bytes() == content
+
+
+@pytest.mark.parametrize("sql", ["PRAGMA application_id = 7; CREATE TABLE t (a)", "CREATE TABLE t (a)"])
+def test_the_database_of_another_program_is_refused(tmp_path: Path, sql: str) -> None:
+    with apsw.Connection(str(tmp_path / engine.DATABASE)) as foreign:
+        foreign.execute(sql)
+    foreign.close()
+    _refused(tmp_path, errors.DATA_UNUSABLE, "another program")
+
+
+def test_a_newer_database_is_refused_with_both_versions(tmp_path: Path) -> None:
+    _opened(tmp_path)
+    with apsw.Connection(str(tmp_path / engine.DATABASE)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    newest = migrations.shipped()[-1].version
+    _refused(tmp_path, errors.DATA_NEWER, "version 99", f"up to {newest}")
+
+
+# Migrations ----------------------------------------------------------------------------------------------------
+
+ONE = Migration(1, "0001_one.sql", "CREATE TABLE one (a INTEGER) STRICT; INSERT INTO one VALUES (1);")
+TWO = Migration(2, "0002_two.sql", "CREATE TABLE two (a INTEGER) STRICT; INSERT INTO two SELECT a + 1 FROM one;")
+
+
+def _migrated(file: Path, steps: Sequence[Migration], sql: str) -> list[tuple[object, ...]]:
+    connection = apsw.Connection(str(file))
+    try:
+        migrations.migrate(connection, file, steps)
+        return list(connection.execute(sql).fetchall())
+    finally:
+        connection.close()
+
+
+def test_migrations_are_applied_in_order_and_only_once(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    assert _migrated(file, [ONE], "SELECT a FROM one") == [(1,)]
+    for _ in range(2):
+        assert _migrated(file, [ONE, TWO], "SELECT a FROM two") == [(2,)]
+        assert _migrated(file, [ONE, TWO], "PRAGMA user_version") == [(2,)]
+        assert _migrated(file, [ONE, TWO], "PRAGMA application_id") == [(migrations.APPLICATION_ID,)]
+
+
+def test_a_migration_that_fails_leaves_nothing_of_itself(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    broken = Migration(2, "0002_broken.sql", "CREATE TABLE two (a); INSERT INTO one VALUES ('text');")
+    _migrated(file, [ONE], "SELECT 1")
+    with pytest.raises(apsw.ConstraintError):
+        _migrated(file, [ONE, broken], "SELECT 1")
+    assert _migrated(file, [ONE], "SELECT name FROM sqlite_schema WHERE name = 'two'") == []
+    assert _migrated(file, [ONE, TWO], "SELECT a FROM two") == [(2,)]
+
+
+def test_an_applied_migration_whose_text_has_changed_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    _migrated(file, [ONE], "SELECT 1")
+    with pytest.raises(LonglinkError, match=r"another text of 0001_one\.sql") as caught:
+        _migrated(file, [Migration(1, ONE.name, ONE.sql + " "), TWO], "SELECT 1")
+    assert caught.value.row is errors.DATA_UNUSABLE
+
+
+def test_the_shipped_migrations_are_numbered_without_gaps() -> None:
+    assert [step.version for step in migrations.shipped()] == list(range(1, len(migrations.shipped()) + 1))
