@@ -75,7 +75,8 @@ class Gateway:
         self._announce(closing)
         self._core.drain(duration_ms, closing.code, closing.name)
         deadline = asyncio.get_running_loop().time() + duration_ms / 1000 + GOODBYE_S
-        while self._core.counters()["connections"] and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - the core tells no event
+        # The core tells no event when the last connection goes, most of which never were sessions.
+        while self._core.counters()["connections"] and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_STEP_S)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=wait_ms / 1000)
