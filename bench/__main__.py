@@ -11,6 +11,7 @@ import datetime
 import json
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -18,6 +19,7 @@ from bench import machine, report
 from bench.figures import echo, idle, messages, start
 from bench.plan import FULL, OUT, QUICK, Plan
 
+Samples = dict[str, list[dict[str, float]]]
 FIGURES: Final[Mapping[str, Callable[[Plan, int], dict[str, float]]]] = {
     "start": start.measure,
     "echo": echo.measure,
@@ -38,8 +40,8 @@ def main() -> int:
     facts = {"date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"), **machine.describe()}
     facts["command"] = " ".join(["python -m bench", *sys.argv[1:]])
     facts["plan"] = f"{plan.name}, rounds: {plan.rounds}"
-    samples = _measure(plan, options.only or list(FIGURES))
-    return _conclude(plan, facts, samples, options.keep)
+    samples, broken = _measure(plan, options.only or list(FIGURES))
+    return _conclude(plan, facts, samples, options.keep) or int(bool(broken))
 
 
 def _options() -> argparse.Namespace:
@@ -51,20 +53,27 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure(plan: Plan, names: list[str]) -> dict[str, list[dict[str, float]]]:
-    samples: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+def _measure(plan: Plan, names: list[str]) -> tuple[Samples, list[str]]:
+    """The numbers, and the figures that broke; those are left out, the others go on."""
+    samples: Samples = {}
+    broken: list[str] = []
     for turn in range(plan.rounds):
         for name in names:
-            if turn > 0 and name in ONCE:
+            if name in broken or (turn > 0 and name in ONCE):
                 continue
             begun = time.perf_counter()
             print(f"round {turn + 1}/{plan.rounds}  {name} ...", end=" ", flush=True)
-            samples[name].append(FIGURES[name](plan, turn))
+            try:
+                samples.setdefault(name, []).append(FIGURES[name](plan, turn))
+            except Exception:
+                traceback.print_exc()
+                broken.append(name)
+                samples.pop(name, None)
             print(f"{time.perf_counter() - begun:.0f} s", flush=True)
-    return samples
+    return samples, broken
 
 
-def _conclude(plan: Plan, facts: dict[str, str], samples: dict[str, list[dict[str, float]]], keep: str | None) -> int:
+def _conclude(plan: Plan, facts: dict[str, str], samples: Samples, keep: str | None) -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     page = report.page(facts, samples)
     (OUT / f"{plan.name}.json").write_text(json.dumps({"facts": facts, "samples": samples}, indent=1) + "\n")

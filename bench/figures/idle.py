@@ -6,24 +6,20 @@ and with the real crowd on top, after heartbeats have gone round at least twice.
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from bench import machine
 from bench.census import census
-from bench.plan import OUT, Plan
+from bench.plan import Plan
 from bench.server import metrics, server
 from bench.swarm import Swarm, swarm, total
+from bench.trust import certificate
 from longlink.testing.server import RunningServer
 
 MEMBERS: Final = 2
-CROWD: Final = 500
-"""Connected before the first measurement."""
+CROWD: Final = 2_000
+"""Connected before the first measurement: enough that Python's collector has thrown away what the start left behind."""
 HEARTBEAT_S: Final = 3.0
 SETTINGS: Final = {
     "LONGLINK_CONNECTION_HEARTBEAT_MS": "3000",
@@ -41,9 +37,9 @@ def measure(plan: Plan, turn: int) -> dict[str, float]:
 def measure_tls(plan: Plan, turn: int) -> dict[str, float]:
     """The same over TLS, for information."""
     with (
-        _certificate() as (certificate, key),
+        certificate() as (chain, key),
         server(
-            SETTINGS | {"LONGLINK_LISTEN_TLS_CERTIFICATE": str(certificate), "LONGLINK_LISTEN_TLS_KEY": str(key)}
+            SETTINGS | {"LONGLINK_LISTEN_TLS_CERTIFICATE": str(chain), "LONGLINK_LISTEN_TLS_KEY": str(key)}
         ) as running,
         swarm(MEMBERS) as crowd,
     ):
@@ -99,30 +95,3 @@ def _memory(running: RunningServer) -> tuple[int, dict[str, int], float]:
 
 def _shares(connections: int) -> dict[str, float]:
     return {f"python: {name}": size for name, size in census(connections).items()}
-
-
-@contextlib.contextmanager
-def _certificate() -> Iterator[tuple[Path, Path]]:
-    """A certificate for this run, signed by itself: P-256, as most sites have."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    with tempfile.TemporaryDirectory(dir=OUT, prefix="tls-") as folder:
-        files = Path(folder).resolve() / "chain.pem", Path(folder).resolve() / "key.pem"
-        files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-        files[1].write_bytes(private)
-        yield files

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from typing import Any, Final
 from picows import WSMsgType
 
 from bench.load.link import Link, in_turn, join
+from bench.trust import trusting
 from longlink.access.tokens import Signer
 
 SLICES: Final = 50
@@ -33,7 +33,7 @@ class Idle:
     async def connect(self, count: int) -> dict[str, Any]:
         """So many more users, each on one connection."""
         first = len(self._links)
-        tls = _trusting() if self._url.startswith("wss:") else None
+        tls = trusting() if self._url.startswith("wss:") else None
         users = [f"{self._prefix}{number:06}" for number in range(first, first + count)]
         tokens = [self._signer.sign(user, days=1.0) for user in users]
         self._links += await in_turn(partial(join, Link, self._url, token, self._source, tls) for token in tokens)
@@ -56,11 +56,3 @@ class Idle:
                     self._sent += 1
             turn += 1
             await asyncio.sleep(self._heartbeat_s / SLICES)
-
-
-def _trusting() -> ssl.SSLContext:
-    """The certificate of the run is signed by nobody; what is measured is the server's memory, not trust."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
