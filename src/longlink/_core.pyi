@@ -3,6 +3,18 @@
 from collections.abc import Sequence
 from typing import Final, final
 
+__all__ = [
+    "BINARY",
+    "CLOSED",
+    "EVENT",
+    "MISSED",
+    "REPLY",
+    "TEXT",
+    "TRANSIENT",
+    "Core",
+    "__version__",
+]
+
 BINARY: Final[int]
 TEXT: Final[int]
 CLOSED: Final[int]

@@ -60,6 +60,7 @@ impl IoThread {
                     return;
                 }
                 Err(error) if is_exhausted(&error) => {
+                    self.io.stats.one(Count::RefusedFull);
                     self.paused_at = self.io.now;
                     self.pause = PAUSE_TICKS;
                     return;

@@ -81,8 +81,11 @@ impl Io {
 
     fn leave_within(&mut self, id: ConnId, conn: &mut Conn, ticks: u32) {
         conn.set(Flags::CLOSING.and(Flags::MORTAL));
-        // What was kept back for Python is of no use to it any more.
-        conn.rest = None;
+        if conn.is(Flags::THROTTLED.and(Flags::PARKED)) {
+            // What was kept back is still read, because the peer's close lies behind it.
+            conn.unset(Flags::THROTTLED.and(Flags::PARKED));
+            self.go_on_next_turn(id, conn);
+        }
         conn.ends = self.now.after(ticks);
         self.hasten(id, conn.ends);
     }

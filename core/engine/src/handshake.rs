@@ -23,7 +23,7 @@ impl Io {
         }
         let Some(young) = &mut conn.young else { return After::Drop };
         if let Some(acceptor) = young.tls.take() {
-            let Ok(session) = acceptor.session() else { return self.fail(After::Drop) };
+            let Ok(session) = acceptor.session() else { return self.fail() };
             return self.begin_tls(id, conn, session, bytes);
         }
         if young.head.is_empty() {
@@ -49,20 +49,17 @@ impl Io {
         conn.tls = Some(Box::new(session));
         conn.set(Flags::READABLE);
         if fed.is_err() {
-            let _ = self.flush_tls(id, conn);
-            return self.fail(After::Drop);
+            let _ = self.flush_tls(conn);
+            return self.fail();
         }
-        self.flush_tls(id, conn)
+        self.flush_tls(conn)
     }
 
     /// What TLS itself has to say; what the socket does not take goes out when it is writable.
-    pub(crate) fn flush_tls(&mut self, id: ConnId, conn: &mut Conn) -> After {
+    #[expect(clippy::unused_self, reason = "one of the steps that a connection goes through")]
+    pub(crate) fn flush_tls(&self, conn: &mut Conn) -> After {
         let Some(tls) = &mut conn.tls else { return After::Keep };
-        if tls.flush(&mut conn.stream).is_err() {
-            return After::Drop;
-        }
-        let _ = id;
-        After::Keep
+        if tls.flush(&mut conn.stream).is_ok() { After::Keep } else { After::Drop }
     }
 
     /// How many bytes the handshake used; None when it needs more or has failed.
@@ -132,9 +129,9 @@ impl Io {
         }
     }
 
-    fn fail(&mut self, after: After) -> After {
+    fn fail(&mut self) -> After {
         self.stats.one(Count::HandshakeFailures);
-        after
+        After::Drop
     }
 }
 

@@ -16,6 +16,9 @@ use crate::stats::Count;
 use crate::wire::{Flow, Item, Violation};
 use crate::{tcp, transport, websocket};
 
+/// Reads of one connection in one turn.
+const READS: usize = 4;
+
 /// Why decoding stopped before the end of its input.
 enum Stop {
     Throttled,
@@ -107,6 +110,19 @@ impl Io {
     }
 
     fn read(&mut self, id: ConnId, conn: &mut Conn) -> After {
+        for _ in 0..READS {
+            if self.read_once(id, conn) == After::Drop {
+                return After::Drop;
+            }
+            if !conn.is(Flags::READABLE) || conn.is(Flags::THROTTLED.and(Flags::PARKED)) {
+                return After::Keep;
+            }
+        }
+        self.go_on_next_turn(id, conn);
+        After::Keep
+    }
+
+    fn read_once(&mut self, id: ConnId, conn: &mut Conn) -> After {
         let mut buffer = mem::take(&mut self.buffer);
         let after = match transport::read(conn, &mut buffer) {
             Ok(0) => After::Drop,
@@ -120,18 +136,15 @@ impl Io {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 conn.unset(Flags::READABLE);
-                self.flush_tls(id, conn)
+                self.flush_tls(conn)
             }
             Err(_) => After::Drop,
         };
         self.buffer = buffer;
-        if after == After::Keep && conn.is(Flags::READABLE) {
-            self.go_on_next_turn(id, conn);
-        }
         after
     }
 
-    fn go_on_next_turn(&mut self, id: ConnId, conn: &mut Conn) {
+    pub(crate) fn go_on_next_turn(&mut self, id: ConnId, conn: &mut Conn) {
         if !conn.is(Flags::AGAIN.and(Flags::THROTTLED).and(Flags::PARKED)) {
             conn.set(Flags::AGAIN);
             self.again.push(id);

@@ -59,11 +59,11 @@ impl IoThread {
             self.read_mail();
             self.look_at_clock();
             hurry = self.accept_portions();
-            hurry |= self.go_on();
+            self.go_on();
             self.write_all();
             self.io.turn.clear();
             self.io.ring.publish(&mut self.io.batch);
-            hurry |= self.must_resume();
+            hurry |= self.must_resume() || !self.io.again.is_empty();
             self.publish_gauges();
         }
         self.drop_all();
@@ -183,7 +183,7 @@ impl IoThread {
     }
 
     /// Those that had more to read, and those that waited for room in the ring.
-    fn go_on(&mut self) -> bool {
+    fn go_on(&mut self) {
         for id in std::mem::take(&mut self.io.again) {
             self.with(id, |io, conn| {
                 conn.unset(Flags::AGAIN);
@@ -198,7 +198,6 @@ impl IoThread {
                 });
             }
         }
-        !self.io.again.is_empty()
     }
 
     /// Connections are parked: sleep until Python has made room, unless it has already.

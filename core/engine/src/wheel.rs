@@ -20,6 +20,8 @@ const IDLE: Link = Link { previous: NONE, next: NONE, when: Tick(0), armed: fals
 
 pub(crate) struct Wheel {
     heads: Vec<u32>,
+    /// One bit for each bucket that holds something.
+    occupied: Vec<u64>,
     links: Vec<Link>,
     done: Tick,
     armed: usize,
@@ -27,7 +29,7 @@ pub(crate) struct Wheel {
 
 impl Wheel {
     pub(crate) fn new(now: Tick) -> Self {
-        Self { heads: vec![NONE; BUCKETS as usize], links: Vec::new(), done: now, armed: 0 }
+        Self { heads: vec![NONE; BUCKETS as usize], occupied: vec![0; (BUCKETS / 64) as usize], links: Vec::new(), done: now, armed: 0 }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -50,6 +52,7 @@ impl Wheel {
             self.links[head as usize].previous = slot;
         }
         self.heads[bucket] = slot;
+        self.occupied[bucket / 64] |= 1 << (bucket % 64);
         self.armed += 1;
     }
 
@@ -64,7 +67,11 @@ impl Wheel {
     pub(crate) fn clear(&mut self, slot: u32) {
         let Some(link) = self.links.get(slot as usize).copied().filter(|link| link.armed) else { return };
         if link.previous == NONE {
-            self.heads[(link.when.0 % BUCKETS) as usize] = link.next;
+            let bucket = (link.when.0 % BUCKETS) as usize;
+            self.heads[bucket] = link.next;
+            if link.next == NONE {
+                self.occupied[bucket / 64] &= !(1 << (bucket % 64));
+            }
         } else {
             self.links[link.previous as usize].next = link.next;
         }
@@ -100,8 +107,20 @@ impl Wheel {
         if self.armed == 0 {
             return None;
         }
-        let ahead = (1..=BUCKETS).find(|step| self.heads[(self.done.after(*step).0 % BUCKETS) as usize] != NONE)?;
-        Some(self.done.after(ahead).since(now))
+        let first = self.done.after(1).0 % BUCKETS;
+        let ahead = self.distance(first)?;
+        Some(self.done.after(1 + ahead).since(now))
+    }
+
+    /// Buckets from `first` to one that holds something, around the wheel.
+    fn distance(&self, first: u32) -> Option<u32> {
+        let words = BUCKETS / 64;
+        (0..=words).find_map(|step| {
+            let word = (first / 64 + step) % words;
+            let skipped = if step == 0 { first % 64 } else { 0 };
+            let bits = self.occupied[word as usize] >> skipped;
+            (bits != 0).then(|| (word * 64 + skipped + bits.trailing_zeros()).wrapping_sub(first) % BUCKETS)
+        })
     }
 }
 

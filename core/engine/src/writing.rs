@@ -94,7 +94,7 @@ impl Io {
 
     /// Like `writable`, and what TLS holds back although nothing is queued.
     pub(crate) fn socket_writable(&mut self, id: ConnId, conn: &mut Conn) -> After {
-        if conn.out.is_some() { self.writable(id, conn) } else { self.flush_tls(id, conn) }
+        if conn.out.is_some() { self.writable(id, conn) } else { self.flush_tls(conn) }
     }
 
     fn finish_queue(&mut self, id: ConnId, conn: &mut Conn) -> After {
