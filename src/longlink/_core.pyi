@@ -91,7 +91,7 @@ class Core:
         """Let queued commands take effect."""
 
     def peer(self, connection: int) -> str | None:
-        """"address:port" of the other end, None when the connection has gone."""
+        """Where the other end is, as "address:port"; None when the connection has gone."""
 
     def drain(self, duration_ms: int, code: int, reason: str) -> None:
         """Stop listening, then close all connections with this code, spread evenly over the duration."""
