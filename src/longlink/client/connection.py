@@ -179,6 +179,6 @@ def row(code: int, name: str) -> Row:
 def _decode(data: bytes, encoding: Encoding) -> Frame:
     """A server that sends rubbish is tried again: final errors are about what this client sends."""
     try:
-        return encoding.decode(data)
+        return encoding.decode(data, strict=False)
     except LonglinkError as error:
         raise LonglinkError(errors.DISCONNECTED, f"the server sent what is no frame: {error.message}") from error
