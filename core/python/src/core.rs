@@ -2,10 +2,11 @@
 //!
 //! Frozen: all change happens behind the engine's own locks. Read next: `events.rs`.
 
+use std::io;
 use std::path::PathBuf;
 
 use longlink_core::{ConnId, Delivery, Engine, ListenError, Settings, Subprotocol};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -83,7 +84,7 @@ impl Core {
         // The host may have to be resolved.
         let outcome = py.detach(|| self.engine.listen(host, port, tls, shared));
         outcome.map_err(|error| match error {
-            ListenError::Address(error) => PyErr::from(error),
+            ListenError::Address(error) => os_error(&error),
             ListenError::Certificate(reason) => PyValueError::new_err(reason),
         })
     }
@@ -159,6 +160,16 @@ impl Core {
             histograms.set_item(name, shape)?;
         }
         Ok(histograms)
+    }
+}
+
+/// An `OSError` with its errno, as Python's own sockets raise it.
+fn os_error(error: &io::Error) -> PyErr {
+    let text = error.to_string();
+    let sentence = text.split(" (os error").next().unwrap_or_default().to_owned();
+    match error.raw_os_error() {
+        Some(number) => PyOSError::new_err((number, sentence)),
+        None => PyOSError::new_err(sentence),
     }
 }
 
