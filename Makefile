@@ -17,6 +17,7 @@ unexport VIRTUAL_ENV CONDA_PREFIX
 
 RUST := Cargo.toml Cargo.lock $(shell find core/engine core/python -name '*.rs' -o -name Cargo.toml)
 GENERATORS := $(wildcard proto/generate.py docs/generate*.py)
+TYPED := $(foreach folder,tests bench examples docs proto,$(if $(wildcard $(folder)/*.py $(folder)/*/*.py),$(folder)))
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,7 +59,7 @@ check: .venv/.core ## format, lint, types, import rules, generated files
 	$(PYTHON) -m ruff format --check --quiet
 	$(PYTHON) -m ruff check --quiet
 	$(PYTHON) -m mypy --no-error-summary
-	$(PYTHON) -m mypy --no-error-summary $(wildcard tests docs bench examples proto/generate.py)
+	$(PYTHON) -m mypy --no-error-summary $(TYPED)
 	$(PYTHON) -m mypy.stubtest longlink._core
 	.venv/bin/lint-imports
 	cargo fmt --check
