@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from longlink.client import events
@@ -25,7 +25,7 @@ class Chat:
     """members: the users in it, and head: its newest seq, as they were when the chat was opened; a chat made by
     `client.chat(id)` does not know them (empty and 0)."""
 
-    _client: Client
+    _client: Client = field(repr=False)
     id: str
     members: tuple[str, ...]
     head: int
@@ -63,10 +63,10 @@ class Chat:
                 after = message.seq
             more = page.more and bool(page.messages)
 
-    async def last(self, count: int = 50) -> list[Message]:
-        """The newest messages, count at most, oldest first."""
+    async def last(self, count: int = 50, *, before: int | None = None) -> list[Message]:
+        """The newest messages, count at most, oldest first. before: only those with a smaller seq."""
         found: list[Message] = []
-        before = END
+        before = END if before is None else before
         while len(found) < count:
             limit = min(PAGE, count - len(found))
             page = await self._page(ReadHistory(conversation=self.id, before=before, limit=limit))

@@ -1,0 +1,64 @@
+"""Who a client command is, and where its server is: the flags --as, --token, --url and --data.
+
+On the server's machine the data folder answers both: it has the key that signs a token, and the running server's
+address. Elsewhere --token and --url do. Read next: send.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from longlink import errors
+from longlink.errors import LonglinkError
+
+if TYPE_CHECKING:
+    from longlink.client.client import Client
+
+DEFAULT_URL: Final = "ws://127.0.0.1:7700"
+NOTE: Final = "server.json"
+"""Left by a running server in its data folder."""
+
+
+def add_account(parser: argparse.ArgumentParser) -> None:
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--as", dest="user", metavar="USER", help="be this user, with a token signed by the key of --data")
+    who.add_argument("--token", metavar="TOKEN", help="be whom this token says, or @FILE to read it from a file")
+    parser.add_argument(
+        "--data", metavar="DIR", type=Path, default=Path("./data"), help="the server's data folder (default: ./data)"
+    )
+    parser.add_argument("--url", metavar="URL", help=f"the server (default: what --data says, or {DEFAULT_URL})")
+    parser.add_argument("--device", metavar="NAME", default="", help="name of this device (default: a random one)")
+
+
+def client(options: argparse.Namespace, **more: Any) -> Client:
+    """A client for `async with`. more: options of longlink.connect. Raises DATA_UNUSABLE, CONFIG_INVALID."""
+    from longlink.client.connect import connect
+
+    return connect(address(options), token=_token(options), device=options.device, **more)
+
+
+def address(options: argparse.Namespace) -> str:
+    """Where the server is."""
+    if options.url:
+        return str(options.url)
+    try:
+        return str(json.loads((options.data / NOTE).read_text())["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return DEFAULT_URL
+
+
+def _token(options: argparse.Namespace) -> str:
+    if options.user is not None:
+        from longlink.access.tokens import Signer
+
+        return Signer.from_data(options.data).sign(options.user)
+    token = str(options.token)
+    if not token.startswith("@"):
+        return token
+    try:
+        return Path(token[1:]).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LonglinkError(errors.CONFIG_INVALID, f"--token: cannot read {token[1:]}: {error}") from None

@@ -1,0 +1,102 @@
+"""`longlink tail`: print what arrives for a user, until Ctrl-C; as lines for people or as JSON for programs.
+
+What was printed counts as received. The state of the link goes to stderr. Read next: account.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from longlink.cli import plain
+from longlink.cli.account import add_account, client
+
+if TYPE_CHECKING:
+    from longlink.client.client import Client
+    from longlink.client.events import Event, Message
+
+SUMMARY = "print what arrives for a user"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_account(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line; binary data in Base64")
+    parser.add_argument(
+        "--history", metavar="N", type=_count, default=0, help="begin with the newest N messages of each conversation"
+    )
+    parser.add_argument("--count", metavar="N", type=_count, default=0, help="leave after N messages (default: never)")
+
+
+def run(options: argparse.Namespace) -> int:
+    asyncio.run(_tail(options))
+    return 0
+
+
+async def _tail(options: argparse.Namespace) -> None:
+    from longlink.client.events import Message
+
+    async with client(options, connect_timeout=5.0) as receiver:
+        shown = await _history(receiver, options)
+        left = options.count
+        async for event in receiver:
+            if not isinstance(event, Message):
+                _state(event)
+            elif event.seq > shown.get(event.conversation, 0):
+                _show(event, options)
+                left -= 1
+                if left == 0:
+                    return
+
+
+async def _history(receiver: Client, options: argparse.Namespace) -> dict[str, int]:
+    """Print the newest messages of all conversations, by time. Returns up to which seq each one was printed."""
+    if not options.history:
+        return {}
+    pages = [await chat.last(options.history) for chat in await receiver.chats()]
+    for message in sorted((message for page in pages for message in page), key=lambda message: message.sent_at):
+        _show(message, options)
+    return {page[-1].conversation: page[-1].seq for page in pages if page}
+
+
+def _show(message: Message, options: argparse.Namespace) -> None:
+    sys.stdout.write((json.dumps(_values(message), ensure_ascii=False) if options.json else _line(message)) + "\n")
+    sys.stdout.flush()
+
+
+def _line(message: Message) -> str:
+    said = f"[{message.custom.type}, {len(message.custom.data)} bytes]" if message.custom else message.text
+    return f"{message.sent_at.astimezone():%Y-%m-%d %H:%M:%S}  {plain.line(message.sender)}: {plain.line(said)}"
+
+
+def _values(message: Message) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "id": message.id,
+        "conversation": message.conversation,
+        "seq": message.seq,
+        "sender": message.sender,
+        "sent_at": message.sent_at.isoformat(timespec="milliseconds"),
+    }
+    if message.custom:
+        data = base64.b64encode(message.custom.data).decode()
+        return values | {"custom": {"type": message.custom.type, "data": data}}
+    return values | {"text": message.text}
+
+
+def _state(event: Event) -> None:
+    from longlink.client.events import Connected, Disconnected, Reconnected
+
+    if isinstance(event, Connected | Reconnected):
+        sys.stderr.write(f"connected as {plain.line(event.user)}\n")
+    elif isinstance(event, Disconnected):
+        sys.stderr.write(f"disconnected: {plain.line(event.error.message)}; again in {event.retry_in_s:.1f} s\n")
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not 0 <= count <= 100_000:
+        raise argparse.ArgumentTypeError(f"expected 0 to 100000, got {text}")
+    return count
