@@ -9,20 +9,15 @@ fn vectors(file: &str, list: &str) -> Vec<Value> {
     let path = format!("{}/../../proto/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).expect(&path);
     let mut all: Value = serde_json::from_str(&text).expect(&path);
-    let Value::Array(found) = all[list].take() else {
-        panic!("{path} has no list {list}")
-    };
+    let Value::Array(found) = all[list].take() else { panic!("{path} has no list {list}") };
     assert!(!found.is_empty(), "{path}: {list} is empty");
     found
 }
 
 fn bytes(vector: &Value) -> Vec<u8> {
     let hex = vector["hex"].as_str().expect("hex");
-    assert!(hex.len().is_multiple_of(2), "{hex}");
-    (0..hex.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex"))
-        .collect()
+    assert!(hex.len() % 2 == 0, "{hex}");
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -50,7 +45,7 @@ fn shown(item: Item<'_>) -> Value {
         Item::Ping(payload) => json!({"kind": "ping", "hex": hex(payload)}),
         Item::Pong => json!({"kind": "pong"}),
         Item::Close { code, reason } => {
-            json!({"kind": "close", "code": code, "reason": str::from_utf8(reason).expect("UTF-8")})
+            json!({"kind": "close", "code": code, "reason": std::str::from_utf8(reason).expect("UTF-8")})
         }
     }
 }
@@ -78,16 +73,12 @@ where
 
 fn by_tcp(input: &[u8], piece: usize, kind: Kind, limit: usize) -> (Vec<Value>, Option<u16>) {
     let mut decoder = tcp::Decoder::new();
-    run(input, piece, |part, sink| {
-        decoder.decode(part, kind, limit, &mut |item| sink(item))
-    })
+    run(input, piece, |part, sink| decoder.decode(part, kind, limit, &mut |item| sink(item)))
 }
 
 fn by_websocket(input: &[u8], piece: usize, kind: Kind, limit: usize) -> (Vec<Value>, Option<u16>) {
     let mut decoder = websocket::Decoder::new();
-    run(input, piece, |part, sink| {
-        decoder.decode(part, kind, limit, &mut |item| sink(item))
-    })
+    run(input, piece, |part, sink| decoder.decode(part, kind, limit, &mut |item| sink(item)))
 }
 
 type Reader = fn(&[u8], usize, Kind, usize) -> (Vec<Value>, Option<u16>);
@@ -97,9 +88,7 @@ fn check(file: &str, list: &str, read: Reader) {
         let input = bytes(&vector);
         let limit = vector["max_message"].as_u64().expect("max_message");
         let limit = usize::try_from(limit).expect("max_message");
-        let violation = vector["violation"]
-            .as_u64()
-            .map(|code| u16::try_from(code).expect("code"));
+        let violation = vector["violation"].as_u64().map(|code| u16::try_from(code).expect("code"));
         let items = vector["items"].as_array().expect("items");
         for piece in [input.len(), 3, 1] {
             let (found, failed) = read(&input, piece, kind(&vector), limit);
@@ -138,14 +127,8 @@ fn every_frame_passes_both_framings_unchanged() {
         let record = [&tcp::encode_header(payload.len())[..], &payload].concat();
         let frame = masked(&payload);
         for piece in [record.len() + frame.len(), 7, 1] {
-            assert_eq!(
-                by_tcp(&record, piece, Kind::Binary, LIMIT),
-                (item.clone(), None)
-            );
-            assert_eq!(
-                by_websocket(&frame, piece, Kind::Binary, LIMIT),
-                (item.clone(), None)
-            );
+            assert_eq!(by_tcp(&record, piece, Kind::Binary, LIMIT), (item.clone(), None));
+            assert_eq!(by_websocket(&frame, piece, Kind::Binary, LIMIT), (item.clone(), None));
         }
     }
 }
@@ -155,14 +138,6 @@ fn masked(payload: &[u8]) -> Vec<u8> {
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let (mut header, size) = websocket::encode_header(false, payload.len());
     header[1] |= 0x80;
-    let hidden = payload
-        .iter()
-        .zip(KEY.iter().cycle())
-        .map(|(byte, key)| byte ^ key);
-    header[..size]
-        .iter()
-        .copied()
-        .chain(KEY)
-        .chain(hidden)
-        .collect()
+    let hidden = payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key);
+    header[..size].iter().copied().chain(KEY).chain(hidden).collect()
 }

@@ -146,7 +146,9 @@ class Connect(_message.Message):
     device replaces the first.
     """
     agent: _builtins.str
-    """Name and version of the client software, for logs: "longlink-python/0.1.0". At most 64 characters."""
+    """Name and version of the client software, for logs: "longlink-python/0.1.0". At most 64 characters of printable
+    ASCII; may be empty.
+    """
     def __init__(
         self,
         *,
@@ -171,6 +173,7 @@ class OpenDirect(_message.Message):
 
     USER_FIELD_NUMBER: _builtins.int
     user: _builtins.str
+    """1..64 bytes of UTF-8, no control characters, no white space at its ends."""
     def __init__(
         self,
         *,
@@ -195,8 +198,8 @@ class Send(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     client_id: _builtins.str
-    """Chosen by the client, 1..64 characters, unique per conversation and sender for ever. The same id again is the same
-    message: it is answered with the first answer and stored once.
+    """Chosen by the client, 1..64 characters of printable ASCII, unique per conversation and sender for ever. The same id
+    again is the same message: it is answered with the first answer and stored once.
     """
     @_builtins.property
     def content(self) -> Global___Content: ...
@@ -227,6 +230,7 @@ class Ack(_message.Message):
     SEQ_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     seq: _builtins.int
+    """At least 1, at most the head of the conversation."""
     def __init__(
         self,
         *,
@@ -320,6 +324,7 @@ class Error(_message.Message):
     RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
     code: _builtins.int
     name: _builtins.str
+    """The name in the table of errors: stable, lower case with underscores."""
     message: _builtins.str
     """What was expected and what came, for people."""
     retry_after_ms: _builtins.int
