@@ -1,6 +1,6 @@
 """The line of writes on every backend: the order of calls, its bound, cancelled callers, the end, and the clock.
 
-Read next: sqlite/test_crash.py.
+Read next: test_sqlite_crash.py.
 """
 
 from __future__ import annotations

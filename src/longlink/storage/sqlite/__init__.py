@@ -7,6 +7,7 @@ event loop never waits for the disk. Read next: writer.py and committer.py for t
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,11 @@ class SqliteStore:
     @property
     def users(self) -> Users:
         return self._users
+
+    @property
+    def gate(self) -> threading.Lock:
+        """While someone holds it, commits wait: for tests, and for a backup that copies files."""
+        return self._checkpointer.gate
 
     async def check(self) -> None:
         """As base.Store.check. Raises STORAGE_UNAVAILABLE also when no commit came within 2 s.

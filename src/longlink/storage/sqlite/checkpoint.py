@@ -103,6 +103,7 @@ class Checkpointer:
                 connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
             except apsw.BusyError:
                 return False
+        self._stats.wal_bytes = 0
         self._stats.checkpoints += 1
         return True
 

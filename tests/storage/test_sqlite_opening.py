@@ -1,4 +1,4 @@
-"""What open_store accepts and refuses: locks, folders, foreign files, migrations. Read next: test_crash.py."""
+"""What open_store accepts and refuses: locks, folders, foreign files, migrations. Read next: test_sqlite_crash.py."""
 
 from __future__ import annotations
 

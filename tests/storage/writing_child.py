@@ -1,4 +1,4 @@
-"""The process that test_crash.py kills: several tasks append, and each acknowledgement goes to stdout at once.
+"""The process that test_sqlite_crash.py kills: several tasks append, and each acknowledgement goes to stdout at once.
 
 Each run first resends the last messages of the run before, then goes on with new ones, until it is killed.
 """

@@ -1,0 +1,187 @@
+"""How writes become commits: natural batches, a defect that fails alone, what is remembered, and the log's bound."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from longlink import errors
+from longlink.config import Storage
+from longlink.errors import LonglinkError
+from longlink.ops import catalogue
+from longlink.storage.base import Append, Appended, Mark, Marked
+from longlink.storage.sqlite import SqliteStore, engine, known, open_store
+
+from .scene import direct, refused, say, stored, texts
+
+Story = Callable[[SqliteStore], Awaitable[None]]
+
+
+def _play(folder: Path, story: Story, settings: Storage | None = None) -> None:
+    async def whole() -> None:
+        store = await open_store(folder, settings or Storage())
+        try:
+            await story(store)
+        finally:
+            await store.close()
+
+    asyncio.run(asyncio.wait_for(whole(), 60))
+
+
+def test_what_arrives_during_a_commit_is_one_commit(tmp_path: Path) -> None:
+    async def story(store: SqliteStore) -> None:
+        chat = (await direct(store)).id
+        before = _count(store, "commits")
+        with store.gate:
+            calls = [asyncio.ensure_future(say(store, chat, str(number))) for number in range(100)]
+            await _started(store, 100)
+        await asyncio.gather(*calls)
+        after = _count(store, "commits")
+        # The first call may have been taken alone; all that came while it waited at the gate went together.
+        assert after in (before + 1, before + 2)
+
+    _play(tmp_path, story)
+
+
+async def _started(store: SqliteStore, writes: int) -> None:
+    """Let the tasks run until so many writes wait."""
+    while _count(store, "writes_waiting") != writes:  # noqa: ASYNC110 - turns of the loop, no wait
+        await asyncio.sleep(0)
+
+
+def _count(store: SqliteStore, name: str) -> float:
+    value = store.stats()[name]
+    assert not isinstance(value, tuple)
+    return value
+
+
+def test_a_write_that_cannot_be_stored_fails_alone(tmp_path: Path) -> None:
+    async def story(store: SqliteStore) -> None:
+        chat = (await direct(store)).id
+        with store.gate:
+            # A lone surrogate is no text, so it has no place in the database.
+            bad = [Append(chat, "alice", name, b"") for name in ("1", "\ud800", "2")]
+            # Called in this order, all while the first waits at the gate.
+            first = store.messages.append([Append(chat, "alice", "0", b"")])
+            middle = store.messages.append(bad)
+            last = store.messages.append([Append(chat, "alice", "3", b"")])
+            marks = store.conversations.mark_delivered([Mark(chat, "bob", 1)])
+        good, broken, more = await middle
+        assert refused(broken) is errors.INTERNAL
+        assert [one.seq for one in stored([*await first, good, more, *await last])] == [1, 2, 3, 4]
+        assert await marks == [Marked(1, True, ("alice", "bob"))]
+        assert len(await texts(store, chat)) == 4
+
+    _play(tmp_path, story)
+
+
+def test_a_row_that_was_stolen_fails_its_own_write_only(tmp_path: Path) -> None:
+    """Another program has written a message with the next seq: the guard holds, and is not taken for a resend."""
+
+    async def story(store: SqliteStore) -> None:
+        stolen = (await direct(store)).id
+        other = (await direct(store, "alice", "carol")).id
+        with apsw.Connection(str(tmp_path / engine.DATABASE)) as connection:
+            connection.execute("INSERT INTO messages VALUES (1, 1, 1, 'stolen', 0, x'')")
+        connection.close()
+        batch = [Append(stolen, "alice", "1", b"1"), Append(other, "alice", "2", b"2")]
+        bad, good = await store.messages.append(batch)
+        assert isinstance(bad, LonglinkError)
+        assert bad.row is errors.INTERNAL
+        assert isinstance(good, Appended)
+
+    _play(tmp_path, story)
+
+
+def test_what_was_forgotten_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "CONVERSATIONS", 2)
+    monkeypatch.setattr(known, "USERS", 2)
+
+    async def story(store: SqliteStore) -> None:
+        chats = [(await direct(store, "alice", f"peer-{number}")).id for number in range(6)]
+        for round_ in range(3):
+            results = await store.messages.append([Append(chat, "alice", str(round_), b"x") for chat in chats])
+            assert [result.seq for result in results if isinstance(result, Appended)] == [round_ + 1] * 6
+            marks = await store.conversations.mark_delivered([Mark(chat, "alice", round_ + 1) for chat in chats])
+            assert all(not isinstance(mark, LonglinkError) and mark.moved for mark in marks)
+        again = [(await store.conversations.open_direct(f"peer-{number}", "alice")).id for number in range(6)]
+        assert again == chats
+
+    _play(tmp_path, story)
+
+
+def test_times_of_the_newest_change_survive_a_restart_with_the_clock_far_back(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = await open_store(tmp_path, Storage(), now_ms=lambda: 2_000_000_000_000)
+        chat = (await direct(store)).id
+        await store.close()
+        store = await open_store(tmp_path, Storage(), now_ms=lambda: 1_000_000_000_000)
+        assert (await say(store, chat, "1"))[0].sent_at == 2_000_000_000_000
+        synced = await store.conversations.changed("alice", since=2_000_000_000_000, cursor="", limit=5)
+        assert [(one.head, one.changed_at) for one in synced.conversations] == [(1, 2_000_000_000_000)]
+        await store.close()
+
+    asyncio.run(story())
+
+
+def test_the_log_starts_again_under_constant_writing_and_reading(tmp_path: Path) -> None:
+    limit = 65_536
+
+    async def story(store: SqliteStore) -> None:
+        chat = (await direct(store)).id
+        log = tmp_path / (engine.DATABASE + "-wal")
+        written = 0
+        async with asyncio.timeout(40):
+            while written < 100 * limit or _size(log) > written / 4:
+                names = [f"{written}-{number}" for number in range(50)]
+                append = store.messages.append([Append(chat, "alice", name, b"x" * 1_000) for name in names])
+                reads = [store.messages.history(chat, "bob", after=0, before=0, limit=20) for _ in range(4)]
+                await asyncio.gather(append, *reads)
+                written += 50_000
+        assert store.stats()["checkpoints"]
+        assert len(await texts(store, chat)) == written // 1_000
+
+    _play(tmp_path, story, Storage(checkpoint_bytes=limit))
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size
+
+
+def test_writes_are_refused_while_another_program_keeps_the_log_from_starting_again(tmp_path: Path) -> None:
+    async def story(store: SqliteStore) -> None:
+        chat = (await direct(store)).id
+        foreign = apsw.Connection(str(tmp_path / engine.DATABASE))
+        foreign.execute("BEGIN; SELECT count(*) FROM messages").fetchall()
+        count = 0
+        while await _works(store):
+            await store.messages.append([Append(chat, "alice", str(count), b"x" * 10_000)])
+            count += 1
+        with pytest.raises(LonglinkError, match="another program") as caught:
+            await store.messages.append([Append(chat, "alice", "refused", b"")])
+        assert caught.value.row is errors.STORAGE_UNAVAILABLE
+        foreign.close(True)
+        while not await _works(store):  # noqa: ASYNC110 - nothing tells that the log has started again
+            await asyncio.sleep(0.05)
+        assert len(await texts(store, chat)) == count
+
+    _play(tmp_path, story, Storage(checkpoint_bytes=8_192))
+
+
+async def _works(store: SqliteStore) -> bool:
+    try:
+        await store.check()
+    except LonglinkError:
+        return False
+    return True
+
+
+def test_every_number_is_described(tmp_path: Path) -> None:
+    async def story(store: SqliteStore) -> None:
+        assert set(store.stats()) == set(catalogue.STORE)
+
+    _play(tmp_path, story)
