@@ -1,0 +1,202 @@
+"""The store against a plain dict: whatever is called in whatever order, with restarts between, both must agree."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from longlink import errors
+from longlink.config import Storage
+from longlink.errors import LonglinkError
+from longlink.storage.base import Append, Appended, Conversation, Entry, Mark, Marked, Page
+from longlink.storage.sqlite import SqliteStore, open_store
+
+USERS: Final = ("alice", "bob", "carol")
+STRANGER: Final = "mallory"
+Result = TypeVar("Result")
+
+users = st.sampled_from(USERS)
+anyone = st.sampled_from((*USERS, STRANGER))
+# Few, so that resends and other content under the same client_id are frequent.
+client_ids = st.sampled_from(("a", "b", "c", "d", "", "é\x00"))
+contents = st.sampled_from((b"", b"one", b"two\x00"))
+
+
+@dataclass
+class Chat:
+    """What the model knows of a conversation."""
+
+    members: tuple[str, ...]
+    log: list[Entry] = field(default_factory=list)
+    marks: dict[str, int] = field(default_factory=dict)
+    touched: int = 0
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Every rule calls the real store and the model, and compares."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="longlink-model-"))
+        self.loop = asyncio.new_event_loop()
+        self.now_ms = 1_790_000_000_000
+        self.chats: dict[str, Chat] = {}
+        self.pairs: dict[frozenset[str], str] = {}
+        self.changes = 0
+        self.synced_at = 0
+        self.seen: dict[str, int] = {}
+        self.store = self.run(self._opened())
+
+    def run(self, call: Coroutine[Any, Any, Result]) -> Result:
+        return self.loop.run_until_complete(asyncio.wait_for(call, 30))
+
+    async def _opened(self) -> SqliteStore:
+        return await open_store(self.folder, Storage(readers=1, batch=3), now_ms=lambda: self.now_ms)
+
+    def teardown(self) -> None:
+        self.run(self.store.close())
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+    @initialize()
+    def remember(self) -> None:
+        self.run(self.store.users.remember(USERS))
+
+    @rule(step=st.integers(-5_000, 5_000))
+    def clock_moves(self, step: int) -> None:
+        self.now_ms += step
+
+    @rule()
+    def restart(self) -> None:
+        self.run(self.store.close())
+        self.store = self.run(self._opened())
+
+    @rule(user=users, peer=users)
+    def open_direct(self, user: str, peer: str) -> None:
+        opened = self.run(self.store.conversations.open_direct(user, peer))
+        pair = frozenset((user, peer))
+        if pair not in self.pairs:
+            assert opened.id not in self.chats
+            self.pairs[pair] = opened.id
+            self.chats[opened.id] = Chat(tuple(sorted(pair)), marks=dict.fromkeys(pair, 0))
+            self._touch(self.chats[opened.id])
+        assert opened.id == self.pairs[pair]
+        self._compare(opened)
+
+    @rule(data=st.data(), batch=st.lists(st.tuples(anyone, client_ids, contents), max_size=6))
+    def append(self, data: st.DataObject, batch: list[tuple[str, str, bytes]]) -> None:
+        items = [Append(self._draw_chat(data), *item) for item in batch]
+        # Called as two, so that batches of the store and calls do not coincide.
+        calls = [self.store.messages.append(items[:2]), self.store.messages.append(items[2:])]
+        results = [result for call in calls for result in self.run(call)]
+        for item, result in zip(items, results, strict=True):
+            self._check_append(item, result)
+
+    def _check_append(self, item: Append, result: Appended | LonglinkError) -> None:
+        chat = self.chats.get(item.conversation)
+        if chat is None or item.sender not in chat.members:
+            expected = errors.CONVERSATION_UNKNOWN if chat is None else errors.NOT_A_MEMBER
+            assert isinstance(result, LonglinkError)
+            assert result.row is expected
+            return
+        first = next((e for e in chat.log if (e.sender, e.client_id) == (item.sender, item.client_id)), None)
+        if first is not None and first.content != item.content:
+            assert isinstance(result, LonglinkError)
+            assert result.row is errors.CONTENT_DIFFERS
+            return
+        assert isinstance(result, Appended)
+        assert result.members == self._in_order(chat)
+        if first is not None:
+            assert (result.seq, result.sent_at, result.duplicate) == (first.seq, first.sent_at, True)
+            return
+        assert (result.seq, result.duplicate) == (len(chat.log) + 1, False)
+        assert result.sent_at >= max([entry.sent_at for entry in chat.log], default=0)
+        chat.log.append(Entry(result.seq, item.sender, item.client_id, result.sent_at, item.content))
+        self._touch(chat)
+
+    @rule(data=st.data(), user=anyone, seq=st.integers(0, 12))
+    def mark(self, data: st.DataObject, user: str, seq: int) -> None:
+        name = self._draw_chat(data)
+        (result,) = self.run(self.store.conversations.mark_delivered([Mark(name, user, seq)]))
+        chat = self.chats.get(name)
+        if chat is None or user not in chat.members or seq > len(chat.log):
+            assert isinstance(result, LonglinkError)
+            return
+        moved = seq > chat.marks[user]
+        chat.marks[user] = max(seq, chat.marks[user])
+        if moved:
+            self._touch(chat)
+        assert result == Marked(chat.marks[user], moved, self._in_order(chat))
+
+    @rule(data=st.data(), after=st.integers(0, 12), before=st.integers(0, 12), limit=st.integers(1, 6))
+    def history(self, data: st.DataObject, after: int, before: int, limit: int) -> None:
+        name = self._draw_chat(data)
+        if name not in self.chats:
+            return
+        chat = self.chats[name]
+        found = self.run(self.store.messages.history(name, chat.members[0], after=after, before=before, limit=limit))
+        fitting = [entry for entry in chat.log if entry.seq > after and (not before or entry.seq < before)]
+        shown = fitting[-limit:] if before else fitting[:limit]
+        assert found == Page(tuple(shown), len(chat.log), len(fitting) > len(shown))
+
+    @rule(limit=st.integers(1, 3), touch=st.booleans())
+    def sync(self, limit: int, touch: bool) -> None:
+        """Alice's client: after a sync it must know every change of hers that was made before the sync began."""
+        before = {name: chat.touched for name, chat in self.chats.items() if "alice" in chat.members}
+        cursor, since = "", self.synced_at
+        for page_number in range(100):
+            page = self.run(self.store.conversations.changed("alice", since=since, cursor=cursor, limit=limit))
+            assert len(page.conversations) <= limit
+            for shown in page.conversations:
+                self._compare(shown)
+                self.seen[shown.id] = self.chats[shown.id].touched
+            cursor = page.next
+            if not cursor:
+                break
+            if touch and page_number == 0:
+                self._touch_one(page.conversations[0].id)
+        self.synced_at = page.synced_at
+        assert all(self.seen.get(name, -1) >= touched for name, touched in before.items())
+
+    def _touch_one(self, name: str) -> None:
+        chat = self.chats[name]
+        item = Append(name, "alice", f"while paging {len(chat.log)}", b"")
+        (result,) = self.run(self.store.messages.append([item]))
+        self._check_append(item, result)
+
+    @invariant()
+    def logs_are_equal(self) -> None:
+        for name, chat in self.chats.items():
+            page = self.run(self.store.messages.history(name, chat.members[0], after=0, before=0, limit=10_000))
+            assert list(page.entries) == chat.log
+
+    def _draw_chat(self, data: st.DataObject) -> str:
+        return data.draw(st.sampled_from([*self.chats, "d_aaaaaaaaaaaaaaaaaaaa"]))
+
+    def _in_order(self, chat: Chat) -> tuple[str, ...]:
+        return tuple(user for user in USERS if user in chat.members)
+
+    def _touch(self, chat: Chat) -> None:
+        self.changes += 1
+        chat.touched = self.changes
+
+    def _compare(self, shown: Conversation) -> None:
+        chat = self.chats[shown.id]
+        assert shown.head == len(chat.log)
+        assert {member.user: member.delivered for member in shown.members} == chat.marks
+
+
+TestStoreMachine = StoreMachine.TestCase
+TestStoreMachine.settings = settings(
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
