@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
+use rustix::io::Errno;
 
 use crate::addresses::{self, Answer};
 use crate::bucket::Bucket;
@@ -116,7 +117,6 @@ impl IoThread {
 }
 
 fn is_exhausted(error: &io::Error) -> bool {
-    let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
-    use rustix::io::Errno;
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(code, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }

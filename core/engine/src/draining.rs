@@ -34,8 +34,7 @@ impl IoThread {
         let slots = self.table.slots();
         let left: Vec<_> = (0..slots).filter_map(|slot| self.table.at(slot)).collect();
         let total = left.len();
-        self.drain =
-            Some(Drain { started: self.io.now, ticks: clock::ticks(duration_ms), code, reason, left, total });
+        self.drain = Some(Drain { started: self.io.now, ticks: clock::ticks(duration_ms), code, reason, left, total });
     }
 
     /// Close as many as are due by now.

@@ -306,11 +306,12 @@ impl Engine {
     #[must_use]
     pub fn histograms(&self) -> Vec<(&'static str, Shape)> {
         let state = self.state();
-        let lanes = || state.lanes.iter().map(|lane| &*lane.stats);
+        let handshakes: Vec<_> = state.lanes.iter().map(|lane| &lane.stats.handshake).collect();
+        let messages: Vec<_> = state.lanes.iter().map(|lane| &lane.stats.message_bytes).collect();
         let all = [
-            ("handshake_seconds", Histogram::merge(lanes().map(|stats| &stats.handshake))),
-            ("message_bytes", Histogram::merge(lanes().map(|stats| &stats.message_bytes))),
-            ("batch_events", Histogram::merge(std::iter::once(&self.batches))),
+            ("handshake_seconds", Histogram::merge(&handshakes)),
+            ("message_bytes", Histogram::merge(&messages)),
+            ("batch_events", Histogram::merge(&[&self.batches])),
         ];
         all.into_iter().filter_map(|(name, shape)| Some((name, shape?))).collect()
     }

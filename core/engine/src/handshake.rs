@@ -90,10 +90,16 @@ impl Io {
         let only = match start {
             _ if start == tcp::PREFACE_BINARY => Flags::ONLY_BINARY,
             _ if start == tcp::PREFACE_TEXT => Flags::ONLY_TEXT,
-            _ if start.len() < size && tcp::PREFACE_BINARY.starts_with(&start[..start.len().min(size - 1)]) => return None,
+            _ if start.len() < size && tcp::PREFACE_BINARY.starts_with(&start[..start.len().min(size - 1)]) => {
+                return None;
+            }
             _ => {
                 self.stats.one(Count::HandshakeFailures);
-                self.answer_and_close(id, conn, &http::refusal(400, "neither HTTP nor a preface that this server knows"));
+                self.answer_and_close(
+                    id,
+                    conn,
+                    &http::refusal(400, "neither HTTP nor a preface that this server knows"),
+                );
                 return None;
             }
         };

@@ -79,7 +79,7 @@ fn offset(length: usize) -> u32 {
 }
 
 #[derive(Default)]
-struct Shelf {
+struct Rack {
     full: VecDeque<Batch>,
     empty: Vec<Batch>,
     /// The taker found nothing and waits for the eventfd.
@@ -87,7 +87,7 @@ struct Shelf {
 }
 
 pub(crate) struct Ring {
-    shelf: Mutex<Shelf>,
+    rack: Mutex<Rack>,
     wake: OwnedFd,
     events: AtomicUsize,
     bytes: AtomicUsize,
@@ -101,7 +101,7 @@ impl Ring {
     pub(crate) fn new(max_events: usize, max_bytes: usize) -> io::Result<Self> {
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self {
-            shelf: Mutex::new(Shelf { waits: true, ..Shelf::default() }),
+            rack: Mutex::new(Rack { waits: true, ..Rack::default() }),
             wake,
             events: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -145,10 +145,10 @@ impl Ring {
         self.events.fetch_add(batch.events.len(), SeqCst);
         self.bytes.fetch_add(batch.bytes.len(), SeqCst);
         let wake = {
-            let mut shelf = self.shelf();
-            let fresh = shelf.empty.pop().unwrap_or_default();
-            shelf.full.push_back(std::mem::replace(batch, fresh));
-            std::mem::take(&mut shelf.waits)
+            let mut rack = self.lock();
+            let fresh = rack.empty.pop().unwrap_or_default();
+            rack.full.push_back(std::mem::replace(batch, fresh));
+            std::mem::take(&mut rack.waits)
         };
         if wake {
             // Fails only when the counter is near 2^64: then the descriptor is readable anyway.
@@ -158,14 +158,14 @@ impl Ring {
 
     /// The oldest batch. None resets the eventfd: the next publish makes it readable again.
     pub(crate) fn take(&self) -> Option<Batch> {
-        if let Some(batch) = self.shelf().full.pop_front() {
+        if let Some(batch) = self.lock().full.pop_front() {
             return Some(batch);
         }
         // Fails with EAGAIN when it was not readable, which is what we want it to be.
         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
-        let mut shelf = self.shelf();
-        let batch = shelf.full.pop_front();
-        shelf.waits = batch.is_none();
+        let mut rack = self.lock();
+        let batch = rack.full.pop_front();
+        rack.waits = batch.is_none();
         batch
     }
 
@@ -175,17 +175,17 @@ impl Ring {
         self.bytes.fetch_sub(batch.bytes.len(), SeqCst);
         batch.clear();
         if batch.bytes.capacity() <= KEEP_BYTES {
-            let mut shelf = self.shelf();
-            if shelf.empty.len() < KEEP_BATCHES {
-                shelf.empty.push(batch);
+            let mut rack = self.lock();
+            if rack.empty.len() < KEEP_BATCHES {
+                rack.empty.push(batch);
             }
         }
         self.is_half_empty() && self.blocked.swap(false, SeqCst)
     }
 
     /// The data under the lock is whole at every moment, so a panic elsewhere does not spoil it.
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Rack> {
+        self.rack.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

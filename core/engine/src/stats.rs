@@ -50,8 +50,10 @@ counts! {
 }
 
 /// Upper bounds of `handshake_seconds`, in microseconds.
-const HANDSHAKE_MICROS: &[u64] =
-    &[500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
+const HANDSHAKE_MICROS: &[u64] = &[
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+    10_000_000,
+];
 const MESSAGE_BYTES: &[u64] = &[16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576];
 const BATCH_EVENTS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096];
 
@@ -85,16 +87,16 @@ impl Histogram {
 
     /// The histograms of all threads as one; None when there is none.
     #[allow(clippy::cast_precision_loss)] // a sum beyond 2^53 may lose its last digits
-    pub(crate) fn merge<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Option<Shape> {
-        let first = all.clone().next()?;
+    pub(crate) fn merge(all: &[&Self]) -> Option<Shape> {
+        let first = all.first()?;
         let mut total = 0;
         let cumulative = |index: usize| {
-            total += all.clone().map(|one| one.counts[index].load(Relaxed)).sum::<u64>();
+            total += all.iter().map(|one| one.counts[index].load(Relaxed)).sum::<u64>();
             total
         };
         let counts = (0..first.counts.len()).map(cumulative).collect();
         let bounds = first.bounds.iter().map(|bound| *bound as f64 / first.scale).collect();
-        let sum = all.clone().map(|one| one.sum.load(Relaxed)).sum::<u64>() as f64 / first.scale;
+        let sum = all.iter().map(|one| one.sum.load(Relaxed)).sum::<u64>() as f64 / first.scale;
         Some((bounds, counts, sum))
     }
 }
@@ -150,7 +152,7 @@ mod tests {
         one.observe(1);
         two.observe(3);
         two.observe(1_000_000);
-        let (bounds, counts, sum) = Histogram::merge([&one, &two].into_iter()).expect("two histograms");
+        let (bounds, counts, sum) = Histogram::merge(&[&one, &two]).expect("two histograms");
         assert_eq!(counts.len(), bounds.len() + 1);
         assert_eq!((counts[0], counts[1], counts[2], counts[bounds.len()]), (1, 1, 2, 3));
         assert!((sum - 1_000_004.0).abs() < f64::EPSILON);

@@ -62,9 +62,10 @@ impl IoThread {
             self.go_on();
             self.write_all();
             self.io.turn.clear();
+            // Before the events, so that whoever has seen them sees gauges that know of them.
+            self.publish_gauges();
             self.io.ring.publish(&mut self.io.batch);
             hurry |= self.must_resume() || !self.io.again.is_empty();
-            self.publish_gauges();
         }
         self.drop_all();
         Ok(())

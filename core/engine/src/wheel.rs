@@ -29,7 +29,13 @@ pub(crate) struct Wheel {
 
 impl Wheel {
     pub(crate) fn new(now: Tick) -> Self {
-        Self { heads: vec![NONE; BUCKETS as usize], occupied: vec![0; (BUCKETS / 64) as usize], links: Vec::new(), done: now, armed: 0 }
+        Self {
+            heads: vec![NONE; BUCKETS as usize],
+            occupied: vec![0; (BUCKETS / 64) as usize],
+            links: Vec::new(),
+            done: now,
+            armed: 0,
+        }
     }
 
     pub(crate) fn bytes(&self) -> usize {

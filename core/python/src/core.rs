@@ -29,7 +29,6 @@ impl Core {
     #[pyo3(signature = (*, threads, max_connections, max_message_bytes, header_timeout_ms, hello_timeout_ms,
         idle_timeout_ms, stall_timeout_ms, queue_bytes, message_rate, message_burst, accept_rate, accept_burst,
         half_open_per_address, ring_events, ring_bytes, subprotocols))]
-    #[allow(clippy::too_many_arguments)] // keywords on Python's side: every limit is explicit
     fn new(
         threads: usize,
         max_connections: usize,
@@ -110,7 +109,6 @@ impl Core {
     }
 
     #[pyo3(signature = (connections, payload, delivery, text=false))]
-    #[allow(clippy::needless_pass_by_value)] // made from Python's sequence for this call
     fn send_many(&self, connections: Vec<ConnId>, payload: &[u8], delivery: u8, text: bool) -> PyResult<()> {
         check_length(payload)?;
         self.engine.send_many(&connections, payload, class(delivery)?, text);

@@ -3,10 +3,13 @@
 //! Turns arguments into commands and batches into lists, and nothing else. The shape is src/longlink/_core.pyi, the
 //! contract core/BOUNDARY.md. Read next: core/engine/src/engine.rs.
 
+// Arguments are made from Python objects for one call, and a method has the keywords that the contract gives it.
+#![allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
+
 mod core;
 mod events;
 
-use pyo3::prelude::*;
+use pyo3::pymodule;
 
 #[pymodule]
 mod _core {
