@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -429,7 +429,7 @@ def test_a_second_token_that_is_refused_as_well_is_final() -> None:
 
 
 def test_a_token_function_that_fails_is_tried_again() -> None:
-    answers = iter([OSError("host is down"), "alice"])
+    answers: Iterator[OSError | str] = iter([OSError("host is down"), "alice"])
 
     def token() -> str:
         answer = next(answers)

@@ -1,6 +1,6 @@
 """`longlink send`: one message to one user, then leave. Says when it is on the server's disk.
 
-It receives nothing, so what waits for this user keeps waiting. Read next: account.py.
+It reads no events, so what waits for this user keeps waiting. Read next: account.py.
 """
 
 from __future__ import annotations
@@ -32,6 +32,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _send(options: argparse.Namespace, text: str) -> Sent:
-    async with client(options, connect_timeout=5.0, send_timeout=30.0, auto_ack=False) as sender:
+    async with client(options, connect_timeout=5.0, send_timeout=30.0) as sender:
         chat = await sender.direct(options.to)
         return await chat.send(text)

@@ -57,7 +57,7 @@ async def _print(client: Client, chat: Chat) -> int:
     from longlink.client.events import Disconnected, Message
 
     async for event in client:
-        if isinstance(event, Message) and event.conversation == chat.id:
+        if isinstance(event, Message) and event.conversation == chat.id and event.sender != client.user:
             said = f"[{event.custom.type}]" if event.custom else event.text
             sys.stdout.write(f"{plain.line(event.sender)}: {plain.line(said)}\n")
             sys.stdout.flush()

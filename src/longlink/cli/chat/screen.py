@@ -277,7 +277,7 @@ class Screen:
             again = f"again in {left:.0f} s" if left >= 0.5 else "trying now"
             return [("class:bad", f" {again}"), ("class:hint", f"  {plain.line(self._problem)}")]
         if self._absent:
-            return [("class:busy", f" {peer} has not connected yet; what you write is sent when he or she does")]
+            return [("class:busy", f" {peer} has never connected; what you write waits until that happens")]
         if self._messages.scroll:
             return [("class:busy", " ↓ End"), ("class:hint", " back to the newest message")]
         if self._notice:

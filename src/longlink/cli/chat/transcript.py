@@ -27,7 +27,8 @@ SENDING, STORED, DELIVERED, FAILED = "…", "✓", "✓✓", "✗"
 
 @dataclass(slots=True)
 class Said:
-    """One message. seq: 0 until it is stored; problem: why it never will be."""
+    """One message. sender: empty for me, who is not known before the first connection. seq: 0 until it is stored;
+    problem: why it never will be."""
 
     sender: str
     text: str
@@ -65,7 +66,7 @@ class Transcript:
 
     def sending(self, text: str, at: datetime) -> Said:
         """A message that I have just written; shown at the end until it is stored."""
-        said = Said(self.me, text, at)
+        said = Said("", text, at)
         self._waiting.append(said)
         return said
 
@@ -99,17 +100,19 @@ class Transcript:
             del self._stored[min(self._stored)]
 
     def _message(self, said: Said, width: int) -> Iterator[Row]:
-        mine = said.sender == self.me
+        mine = said.sender in ("", self.me)
+        sender = said.sender or self.me
         style = "class:me" if mine else "class:peer"
         mark, mark_style = self._mark(said) if mine else ("", "")
         if width < NARROW:
-            lead: Row = [("class:time", f"{said.at:%H:%M} "), (style, f"{_fit(said.sender, width - 6)}")]
+            lead: Row = [("class:time", f"{said.at:%H:%M} "), (style, _fit(sender, width - 6))]
             yield lead
             indent, lead = 2, [("", "  ")]
         else:
-            name = _fit(said.sender, NAME_WIDTH)
-            lead = [("class:time", f" {said.at:%H:%M}  "), (style, _pad(name, NAME_WIDTH)), ("", "  ")]
-            indent = 8 + NAME_WIDTH + 1
+            column = min(NAME_WIDTH, max(get_cwidth(plain.line(name)) for name in (self.me, self.peer)))
+            name = _pad(_fit(sender, column), column)
+            lead = [("class:time", f" {said.at:%H:%M}  "), (style, name), ("", "  ")]
+            indent = len(" HH:MM  ") + column + 2
         lines = [part for line in plain.block(said.text).split("\n") for part in wrap(line, max(8, width - indent - 4))]
         for number, line in enumerate(lines):
             row = [*(lead if number == 0 else [("", " " * indent)]), ("class:text", line)]
