@@ -31,8 +31,8 @@ CURSOR_MAX: Final = 256
 """Characters of ListConversations.cursor."""
 PAGE_MAX: Final = 200
 """Entries or conversations of one page."""
-SEQ_MAX: Final = 2**63 - 1
-"""Largest seq, and largest time in ms: what a signed 64-bit number holds."""
+SEQ_MAX: Final = 2**53 - 1
+"""Largest seq, and largest time in ms: what every number of JSON and JavaScript holds exactly."""
 
 _device: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
 _control: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]").search

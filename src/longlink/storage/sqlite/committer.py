@@ -19,12 +19,15 @@ import msgspec
 
 from longlink import config, errors
 from longlink.errors import LonglinkError
+from longlink.ops import logs
 from longlink.storage.sqlite.checkpoint import Checkpointer
 from longlink.storage.sqlite.engine import STORAGE_ERRORS, close_quietly, connect_writer, first_value, unavailable
 from longlink.storage.sqlite.known import Known, newest_stamp
 from longlink.storage.sqlite.plan import MessageKey, Plan, StoredMessage
 from longlink.storage.sqlite.requests import Answer, Appends, Marks, OpenDirect, Remember, Request, weigh
 from longlink.storage.sqlite.stats import Stats
+
+log = logs.get("storage")
 
 COMMIT: Final = (
     "INSERT INTO work (stamp, new_users, new_conversations, new_directs, new_members,"
@@ -92,9 +95,10 @@ class Committer:
             return self._commit([request])[0]
         except LonglinkError as refusal:
             return refusal
-        except Exception as error:
+        except Exception:
             self._stats.failures += 1
-            defect = LonglinkError(errors.INTERNAL, f"the store could not take this write: {error!r}")
+            log.exception("write_defect")
+            defect = LonglinkError(errors.INTERNAL, "the store met a defect; the server's log says which")
             return _joined([defect]) if isinstance(request, Appends | Marks) else defect
 
     def _commit(self, requests: Sequence[Request]) -> list[Answer]:

@@ -19,10 +19,13 @@ import apsw
 
 from longlink import config, errors
 from longlink.errors import LonglinkError
+from longlink.ops import logs
 from longlink.storage.base import Changes, Page
 from longlink.storage.sqlite.engine import STORAGE_ERRORS, close_quietly, connect_reader, unavailable
 from longlink.storage.sqlite.queries import ChangedQuery, HistoryQuery, read_changed, read_history
 from longlink.storage.sqlite.stats import Stats
+
+log = logs.get("storage")
 
 _TOGETHER: Final = 32
 _RETRY_AFTER_MS: Final = 500
@@ -140,10 +143,11 @@ class Readers:
             self._answer_together(connection, jobs)
         except STORAGE_ERRORS:
             raise
-        except Exception as error:
+        except Exception:
             if len(jobs) == 1:
                 self._stats.read_failures += 1
-                jobs[0].answer = LonglinkError(errors.INTERNAL, f"the store could not read this: {error!r}")
+                log.exception("read_defect")
+                jobs[0].answer = LonglinkError(errors.INTERNAL, "the store met a defect; the server's log says which")
                 return
             for job in jobs:
                 self._answer(connection, [job])
