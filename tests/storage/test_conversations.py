@@ -161,18 +161,33 @@ def test_pages_pass_over_nothing_that_changes_meanwhile(scene: Scene) -> None:
         chats = [(await direct(store, "alice", f"peer-{number}")).id for number in range(25)]
         heads = dict.fromkeys(chats, 0)
         cursor, shown = "", {}
-        for touched in [*chats[::3], *chats[20:], *[""] * 10]:
+        for touched in [*chats[::3], *chats[20:], *chats]:
+            heads[touched] += 1
+            assert (await say(store, touched, f"message {heads[touched]}"))[0].seq == heads[touched]
             page = await store.conversations.changed("alice", since=NOON_MS, cursor=cursor, limit=4)
             assert len(page.conversations) <= 4
             shown.update({chat.id: chat.head for chat in page.conversations})
-            if touched:
-                heads[touched] = (await say(store, touched, f"{len(shown)}"))[0].seq
             cursor = page.next
             if not cursor:
                 break
-        page = await store.conversations.changed("alice", since=page.synced_at, cursor="", limit=100)
-        shown.update({chat.id: chat.head for chat in page.conversations})
+        assert not cursor
         assert shown == heads
+
+    scene.play(story)
+
+
+def test_pages_cut_through_the_conversations_of_one_commit(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        chats = [(await direct(store, "alice", f"peer-{number}")).id for number in range(10)]
+        await store.messages.append([Append(chat, "alice", "1", b"") for chat in chats])
+        cursor, shown = "", []
+        for _ in chats:
+            page = await store.conversations.changed("alice", since=0, cursor=cursor, limit=3)
+            shown += [chat.id for chat in page.conversations]
+            cursor = page.next
+            if not cursor:
+                break
+        assert sorted(shown) == sorted(chats)
 
     scene.play(story)
 

@@ -88,6 +88,14 @@ def test_a_killed_server_leaves_no_lock_behind(tmp_path: Path) -> None:
     _opened(tmp_path)
 
 
+def test_a_sqlite_that_can_corrupt_a_database_is_refused() -> None:
+    with pytest.raises(LonglinkError, match=r"built with 3\.51\.2") as caught:
+        engine.require_sound_sqlite("3.51.2")
+    assert caught.value.row is errors.DATA_UNUSABLE
+    for version in ("3.51.3", "3.54.0", "4.0.0"):
+        engine.require_sound_sqlite(version)
+
+
 @pytest.mark.parametrize("content", [b"this is no database, only text that is long enough" * 100, b"\x00" * 8192])
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
     (tmp_path / engine.DATABASE).write_bytes(content)

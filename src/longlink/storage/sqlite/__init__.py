@@ -123,6 +123,7 @@ async def open_store(
     The folder is made when only its last part is missing. now_ms: ms since the Unix epoch. Raises DATA_LOCKED,
     DATA_NEWER, DATA_UNUSABLE; the message names the path and the reason.
     """
+    engine.require_sound_sqlite(apsw.sqlite_lib_version())
     lock = await asyncio.to_thread(lock_folder, directory)
     stats = Stats()
     file = directory / engine.DATABASE

@@ -18,6 +18,8 @@ from longlink.errors import LonglinkError
 
 DATABASE: Final = "longlink.db"
 PAGE_BYTES: Final = 4096
+# Older ones can corrupt a database when a commit and a checkpoint meet (docs/decisions/0004-apsw.md).
+_SOUND_SQLITE: Final = (3, 51, 3)
 _BUSY_MS: Final = 5_000
 _WRITER_CACHE_KIB: Final = 65_536
 _READER_CACHE_KIB: Final = 16_384
@@ -40,6 +42,13 @@ STORAGE_ERRORS: Final = (
     apsw.ConnectionClosedError,
     OSError,
 )
+
+
+def require_sound_sqlite(version: str) -> None:
+    """Raises DATA_UNUSABLE for a SQLite library that is not safe with a checkpoint thread."""
+    if tuple(map(int, version.split("."))) < _SOUND_SQLITE:
+        wanted = ".".join(map(str, _SOUND_SQLITE))
+        raise LonglinkError(errors.DATA_UNUSABLE, f"SQLite {wanted} or newer is needed, apsw was built with {version}")
 
 
 def connect_writer(file: Path, *, wal_limit: int) -> apsw.Connection:
