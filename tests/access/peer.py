@@ -5,6 +5,7 @@ Read next: test_rfc6455.py.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from typing import Final, NamedTuple, Self
@@ -147,21 +148,18 @@ class Peer:
         return Heard(opcode, self.take(size))
 
     def hear_all(self) -> list[Heard]:
-        """Every frame up to the end of the connection; nothing may follow a close."""
+        """Every frame up to the end of the connection. Answers a close as a client must; nothing may follow it."""
         heard: list[Heard] = []
         try:
             while True:
-                assert not heard or heard[-1].opcode != CLOSE or not self._has_more(), "nothing follows a close"
                 heard.append(self.hear())
+                if heard[-1].opcode == CLOSE:
+                    self.send(frame(CLOSE, heard[-1].payload[:2]))
+                    with contextlib.suppress(OSError):
+                        self.socket.shutdown(socket.SHUT_WR)
+                    assert self.rest() == b"", "nothing follows a close"
         except EOFError:
             return heard
-
-    def _has_more(self) -> bool:
-        try:
-            self._buffer = self._buffer or self._receive()
-        except EOFError:
-            return False
-        return True
 
     def take(self, size: int) -> bytes:
         """So many bytes. Raises EOFError when the connection ends before."""
