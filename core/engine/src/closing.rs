@@ -44,18 +44,12 @@ impl Io {
 
     /// The peer has closed first: answer with its own code, then go.
     pub(crate) fn peer_closed(&mut self, id: ConnId, conn: &mut Conn, code: u16) -> After {
-        if conn.is(Flags::CLOSING) {
-            // Its answer to our close, or both at once: either way both sides have said it.
-            return if conn.is(Flags::CLOSE_SENT) { After::Drop } else { self.nobody_waits(conn) };
-        }
-        let _ = self.nobody_waits(conn);
-        self.begin_close(id, conn, code, "")
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as the other steps of closing do")]
-    fn nobody_waits(&self, conn: &mut Conn) -> After {
         conn.set(Flags::PEER_CLOSED);
-        After::Keep
+        if conn.is(Flags::CLOSE_SENT) {
+            return After::Drop;
+        }
+        // When ours is on its way already, begin_close lets it be.
+        self.begin_close(id, conn, code, "")
     }
 
     /// Our close has gone to the kernel.
@@ -71,8 +65,10 @@ impl Io {
         if conn.is(Flags::PEER_CLOSED) {
             return After::Drop;
         }
-        // A WebSocket peer answers with a close and expects us to end TCP; the others just end it.
-        if !matches!(conn.wire, Wire::WebSocket(_)) && conn.stream.shutdown(Shutdown::Write).is_err() {
+        // A WebSocket peer that is well answers with a close and expects us to end TCP; the others just end it. Ours is
+        // ended by halves, because ending it whole with bytes unread would destroy the close on its way.
+        let waits = matches!(conn.wire, Wire::WebSocket(_)) && !conn.is(Flags::FAILED);
+        if !waits && conn.stream.shutdown(Shutdown::Write).is_err() {
             return After::Drop;
         }
         self.leave_within(id, conn, clock::ticks(ANSWER_MS));

@@ -66,6 +66,9 @@ impl Flags {
     /// `ends` says when it has lived long enough.
     pub(crate) const MORTAL: Self = Self(1 << 13);
 
+    /// Broke the protocol; what else it says is thrown away.
+    pub(crate) const FAILED: Self = Self(1 << 14);
+
     pub(crate) const fn none() -> Self {
         Self(0)
     }

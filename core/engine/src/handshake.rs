@@ -12,7 +12,7 @@ use crate::stats::Count;
 use crate::{tcp, websocket};
 
 /// The longest request that is read, in bytes.
-const MAX_HEADER: usize = 16 * 1024;
+const MAX_HEADER: usize = 8 * 1024;
 /// The type of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
 

@@ -154,6 +154,9 @@ impl Io {
     /// Bytes came: decode them, or decide what the connection speaks.
     fn feed(&mut self, id: ConnId, conn: &mut Conn, bytes: &mut [u8]) -> After {
         conn.seen = self.now;
+        if conn.is(Flags::FAILED.and(Flags::PEER_CLOSED)) {
+            return After::Keep;
+        }
         if conn.is_new() { self.shake_hands(id, conn, bytes) } else { self.decode(id, conn, bytes) }
     }
 
@@ -210,10 +213,8 @@ impl Io {
     }
 
     fn violated(&mut self, id: ConnId, conn: &mut Conn, violation: &Violation) -> After {
-        if conn.is(Flags::CLOSING) {
-            return After::Drop;
-        }
         self.stats.one(Count::ProtocolErrors);
+        conn.set(Flags::FAILED);
         self.begin_close(id, conn, violation.code, violation.reason)
     }
 
