@@ -6,7 +6,7 @@ import pytest
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.storage.base import Append, Appended, Store
+from longlink.storage.base import Append, Appended, Mark, Store
 
 from .scene import NOON_MS, Scene, direct, refused, say, stored, texts
 
@@ -173,6 +173,24 @@ def test_history_pages(scene: Scene, after: int, before: int, limit: int, seqs: 
         chat = await direct(store)
         await say(store, chat.id, *map(str, range(10)))
         assert await _seqs(store, chat.id, after, before, limit) == (seqs, more)
+
+    scene.play(story)
+
+
+@pytest.mark.parametrize("far", [2**53, 2**63 - 1, 2**64 - 1])
+def test_numbers_of_64_bits_are_far_away_and_no_error(scene: Scene, far: int) -> None:
+    async def story(store: Store) -> None:
+        chat = await direct(store)
+        await say(store, chat.id, *map(str, range(10)))
+        assert await _seqs(store, chat.id, far, 0, 4) == ([], False)
+        assert await _seqs(store, chat.id, 8, far, far) == ([9, 10], False)
+        assert await _seqs(store, chat.id, far, far, 4) == ([], False)
+        found = await store.conversations.changed("alice", since=far, cursor="", limit=4)
+        assert found.conversations == ()
+        found = await store.conversations.changed("alice", since=-far, cursor="", limit=4)
+        assert [one.id for one in found.conversations] == [chat.id]
+        (mark,) = await store.conversations.mark_delivered([Mark(chat.id, "bob", far)])
+        assert refused(mark) is errors.SEQ_AHEAD
 
     scene.play(story)
 

@@ -72,7 +72,7 @@ class SqliteStore:
 
     @property
     def gate(self) -> threading.Lock:
-        """While someone holds it, commits wait: for tests, and for a backup that copies files."""
+        """While someone holds it no commit starts; a test holds it to stand for a disk that hangs."""
         return self._checkpointer.gate
 
     async def check(self) -> None:

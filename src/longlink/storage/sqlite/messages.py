@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from longlink.errors import LonglinkError
 from longlink.storage.base import Append, Appended, Page
-from longlink.storage.sqlite.queries import HistoryQuery
+from longlink.storage.sqlite.queries import history_query
 from longlink.storage.sqlite.reader import Readers
 from longlink.storage.sqlite.requests import Appends
 from longlink.storage.sqlite.writer import Writer
@@ -30,4 +30,4 @@ class SqliteMessages:
     async def history(self, conversation: str, user: str, *, after: int, before: int, limit: int) -> Page:
         """As base.Messages.history. Sees every write that was called before it."""
         await self._writer.settled()
-        return cast("Page", await self._readers.submit(HistoryQuery(conversation, user, after, before, limit)))
+        return cast("Page", await self._readers.submit(history_query(conversation, user, after, before, limit)))

@@ -59,6 +59,10 @@ _pages = msgspec.json.Decoder(list[tuple[int | None, int, int | None, int | None
 _changes = msgspec.json.Decoder(list[tuple[str, int, int, int, list[tuple[str, int]]]])
 
 
+# Far beyond any seq or time, and far enough below 2^63 for SQLite to add to it.
+_FAR: Final = 1 << 52
+
+
 class HistoryQuery(NamedTuple):
     """As Messages.history of base.py; the order of the fields is that of the SQL."""
 
@@ -80,8 +84,14 @@ class ChangedQuery:
     synced_at: int = -1
 
 
+def history_query(conversation: str, user: str, after: int, before: int, limit: int) -> HistoryQuery:
+    """With numbers that SQLite can hold: clients may send any 64 bits."""
+    return HistoryQuery(conversation, user, min(after, _FAR), min(before, _FAR), min(limit, _FAR))
+
+
 def parse_cursor(user: str, since: int, cursor: str, limit: int) -> ChangedQuery:
     """Raises FIELD_INVALID for a cursor that read_changed did not give."""
+    since = max(0, min(since, _FAR))
     if not cursor:
         return ChangedQuery(user, since, limit)
     match = _CURSOR.fullmatch(cursor)

@@ -70,8 +70,11 @@ class Writer:
         return self._waiting
 
     async def settled(self) -> None:
-        """Wait for the writes that are in the line now, whatever their outcome."""
+        """Wait for the writes that are in the line now, whatever their outcome. Raises OVERLOADED beyond `queue`."""
         if self._settled < self._submitted:
+            if len(self._watchers) >= self._settings.queue:
+                message = f"at most {self._settings.queue} reads may wait for the writes before them"
+                raise LonglinkError(errors.OVERLOADED, message, retry_after_ms=_RETRY_AFTER_MS)
             watcher: asyncio.Future[None] = self._loop.create_future()
             self._watchers.append((self._submitted, watcher))
             await watcher
