@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -14,6 +17,8 @@ from longlink.client.client import Client
 from longlink.client.events import Connected, Delivered, Message, Reconnected
 from longlink.errors import LonglinkError
 from longlink.testing import RunningServer, run_server
+
+from .certificate import make_certificate
 
 DEADLINE_S: Final = 60.0
 QUICK_DRAIN: Final = {"LONGLINK_DRAIN_DURATION_MS": "50", "LONGLINK_DRAIN_RECONNECT_AFTER_MS": "10"}
@@ -35,6 +40,11 @@ def play(scene: Coroutine[Any, Any, None]) -> None:
 
 def client(server: RunningServer, user: str, scheme: str = "ws", **options: Any) -> Client:
     return longlink.connect(f"{scheme}://127.0.0.1:{server.port}", token=server.token(user), **options)
+
+
+def impatient(made: Client) -> Client:
+    """The same client with a twentieth of the waits between attempts."""
+    return Client(replace(made._options, random=lambda: 0.05))
 
 
 async def messages(client: Client, count: int) -> list[Message]:
@@ -158,7 +168,8 @@ def test_no_message_is_lost_doubled_or_disordered_while_the_server_is_killed_aga
         with run_server() as server:
             states: list[object] = []
             options: dict[str, Any] = {"max_events": 50, "send_timeout": None, "on_state": states.append}
-            async with client(server, "bob", **options) as bob, client(server, "alice", **options) as alice:
+            first, second = client(server, "alice", **options), client(server, "bob", **options)
+            async with impatient(second) as bob, impatient(first) as alice:
                 there, back = await alice.direct("bob"), await bob.direct("alice")
                 reading = asyncio.gather(messages(alice, 300), messages(bob, 300))
                 killing = asyncio.create_task(kill(server, 3))
@@ -188,3 +199,23 @@ def test_a_server_that_stops_cleanly_is_found_again_when_it_is_back() -> None:
                 assert kinds[0] is Connected
 
     play(scene())
+
+
+@pytest.mark.parametrize("scheme", ["wss", "tcps"])
+def test_both_transports_speak_tls_and_refuse_a_certificate_that_nobody_vouches_for(
+    scheme: str, tmp_path: Path
+) -> None:
+    certificate, key = make_certificate(tmp_path)
+    tls = {"LONGLINK_LISTEN_TLS_CERTIFICATE": str(certificate), "LONGLINK_LISTEN_TLS_KEY": str(key)}
+
+    async def scene(server: RunningServer) -> None:
+        async with client(server, "alice", scheme, ssl=ssl.create_default_context(cafile=certificate)) as alice:
+            assert alice.user == "alice"
+        with pytest.raises(LonglinkError) as caught:
+            async with client(server, "alice", scheme, connect_timeout=0.5):
+                pass
+        assert caught.value.row is errors.DISCONNECTED
+        assert "certificate" in caught.value.message.lower()
+
+    with run_server(settings=tls) as server:
+        play(scene(server))
