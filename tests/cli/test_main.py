@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -36,9 +36,10 @@ def test_every_command_of_the_table_offers_summary_arguments_and_run(name: str) 
     assert callable(command.run)
 
 
-def test_the_table_has_every_command_file_and_no_other() -> None:
-    files = {path.stem.partition("_")[0] for path in Path(cli.__file__).parent.glob("[a-z]*.py")}
-    assert set(cli.COMMANDS) == files
+def test_the_table_has_every_module_that_is_a_command() -> None:
+    names = [module.name for module in pkgutil.iter_modules(cli.__path__)]
+    commands = {name for name in names if hasattr(importlib.import_module(f"longlink.cli.{name}"), "SUMMARY")}
+    assert set(cli.COMMANDS) == commands
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
