@@ -81,11 +81,7 @@ pub(crate) enum Split {
     Whole,
     WholeWithPauses,
     Bytes,
-    Random {
-        seed: u64,
-        longest: usize,
-        pauses: bool,
-    },
+    Random { seed: u64, longest: usize, pauses: bool },
 }
 
 /// A small generator (xorshift64*), so that every run is the same everywhere.
@@ -115,11 +111,7 @@ pub(crate) fn feed<D: Framing>(stream: &[u8], rules: Rules, split: Split) -> Vec
         Split::Whole => (stream.len(), false, 0),
         Split::WholeWithPauses => (stream.len(), true, 0),
         Split::Bytes => (1, false, 0),
-        Split::Random {
-            seed,
-            longest,
-            pauses,
-        } => (longest, pauses, seed),
+        Split::Random { seed, longest, pauses } => (longest, pauses, seed),
     };
     let mut random = Random::new(seed);
     let mut decoder = D::default();
@@ -132,10 +124,7 @@ pub(crate) fn feed<D: Framing>(stream: &[u8], rules: Rules, split: Split) -> Vec
         };
         let end = stream.len().min(at + step);
         let ended = read(&mut decoder, &stream[at..end], rules, pauses, &mut said);
-        assert!(
-            decoder.held_bytes() <= 2 * end + OVERHEAD,
-            "memory beyond what came"
-        );
+        assert!(decoder.held_bytes() <= 2 * end + OVERHEAD, "memory beyond what came");
         assert_eq!(decoder.is_idle(), decoder.held_bytes() == 0);
         if ended {
             break;
@@ -146,13 +135,7 @@ pub(crate) fn feed<D: Framing>(stream: &[u8], rules: Rules, split: Split) -> Vec
 }
 
 /// One read; true when the stream has ended (a close or a violation).
-fn read<D: Framing>(
-    decoder: &mut D,
-    piece: &[u8],
-    rules: Rules,
-    pauses: bool,
-    said: &mut Vec<Said>,
-) -> bool {
+fn read<D: Framing>(decoder: &mut D, piece: &[u8], rules: Rules, pauses: bool, said: &mut Vec<Said>) -> bool {
     let mut input = piece.to_vec();
     let mut at = 0;
     while at < input.len() {
@@ -170,17 +153,11 @@ fn read<D: Framing>(
             }
         };
         at += used;
-        assert!(
-            at <= input.len() && input[at..] == piece[at..],
-            "what was not used is untouched"
-        );
+        assert!(at <= input.len() && input[at..] == piece[at..], "what was not used is untouched");
         if matches!(said.last(), Some(Said::Close(..))) {
             return true;
         }
-        assert!(
-            used > 0 && (pauses || at == input.len()),
-            "stopped without a reason"
-        );
+        assert!(used > 0 && (pauses || at == input.len()), "stopped without a reason");
         assert!(!pauses || said.len() <= before + 1, "went on after a pause");
     }
     false
@@ -191,11 +168,7 @@ pub(crate) fn split_independent<D: Framing>(stream: &[u8], rules: Rules, seed: u
     let whole = feed::<D>(stream, rules, Split::Whole);
     let mut splits = vec![Split::WholeWithPauses, Split::Bytes];
     for (round, longest) in [2, 7, 33, stream.len()].into_iter().enumerate() {
-        splits.push(Split::Random {
-            seed: seed.wrapping_add(round as u64),
-            longest,
-            pauses: round % 2 == 0,
-        });
+        splits.push(Split::Random { seed: seed.wrapping_add(round as u64), longest, pauses: round % 2 == 0 });
     }
     for split in splits {
         assert_eq!(feed::<D>(stream, rules, split), whole, "{split:?}");
@@ -210,9 +183,7 @@ fn check_items(said: &[Said], rules: Rules) {
                 assert!((1..=rules.max_message).contains(&bytes.len()) && rules.kind != Kind::Text);
             }
             Said::Text(bytes) => {
-                assert!(
-                    (1..=rules.max_message).contains(&bytes.len()) && rules.kind != Kind::Binary
-                );
+                assert!((1..=rules.max_message).contains(&bytes.len()) && rules.kind != Kind::Binary);
                 assert!(std::str::from_utf8(bytes).is_ok());
             }
             Said::Ping(bytes) => assert!(bytes.len() <= 125),
@@ -246,14 +217,8 @@ pub(crate) fn check_websocket(data: &[u8]) {
     for item in &said {
         write_frame(item, &mut random, &mut again);
     }
-    let valid: Vec<Said> = said
-        .into_iter()
-        .filter(|item| !matches!(item, Said::Violated(_)))
-        .collect();
-    assert_eq!(
-        feed::<websocket::Decoder>(&again, rules, Split::Whole),
-        valid
-    );
+    let valid: Vec<Said> = said.into_iter().filter(|item| !matches!(item, Said::Violated(_))).collect();
+    assert_eq!(feed::<websocket::Decoder>(&again, rules, Split::Whole), valid);
 }
 
 /// Writes what was said as the server would, then masks it as a client must.
@@ -297,12 +262,7 @@ pub(crate) fn push_masked(header: &[u8], payload: &[u8], mask: [u8; 4], out: &mu
     out.extend_from_slice(header);
     out[start + 1] |= 0x80;
     out.extend_from_slice(&mask);
-    out.extend(
-        payload
-            .iter()
-            .zip(mask.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask),
-    );
+    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
 pub(crate) fn check_tcp(data: &[u8]) {
@@ -331,18 +291,12 @@ pub(crate) fn check_tcp(data: &[u8]) {
     if !stream.is_empty() {
         assert!(stream.starts_with(&again), "a record has one form only");
     }
-    assert_eq!(
-        feed::<tcp::Decoder>(&again, rules, Split::Whole),
-        said[..valid]
-    );
+    assert_eq!(feed::<tcp::Decoder>(&again, rules, Split::Whole), said[..valid]);
 }
 
 pub(crate) fn known_subprotocols() -> Vec<Subprotocol> {
     [("longlink.v1", false), ("longlink.v1.json", true)]
-        .map(|(name, text)| Subprotocol {
-            name: name.into(),
-            text,
-        })
+        .map(|(name, text)| Subprotocol { name: name.into(), text })
         .into()
 }
 
@@ -350,37 +304,22 @@ pub(crate) fn check_http(data: &[u8]) {
     let Some((&[first, _], stream)) = data.split_first_chunk() else {
         return;
     };
-    let known = if first & 1 == 0 {
-        known_subprotocols()
-    } else {
-        Vec::new()
-    };
+    let known = if first & 1 == 0 { known_subprotocols() } else { Vec::new() };
     let max_header = if first & 2 == 0 { 8192 } else { 200 };
     check_request(stream, &known, max_header);
 }
 
 /// Parses every prefix, as a connection does that sends byte by byte; gives the outcome of the whole.
-pub(crate) fn check_request<'n>(
-    stream: &[u8],
-    known: &'n [Subprotocol],
-    max_header: usize,
-) -> Parsed<'n> {
+pub(crate) fn check_request<'n>(stream: &[u8], known: &'n [Subprotocol], max_header: usize) -> Parsed<'n> {
     let whole = http::parse(stream, known, max_header);
     let step = (stream.len() / 512).max(1);
     for end in (0..stream.len()).step_by(step) {
         let part = http::parse(&stream[..end], known, max_header);
-        assert!(
-            part == Parsed::Incomplete || part == whole,
-            "after {end} bytes: {part:?}, not {whole:?}"
-        );
+        assert!(part == Parsed::Incomplete || part == whole, "after {end} bytes: {part:?}, not {whole:?}");
     }
     match &whole {
         Parsed::Incomplete => assert!(stream.len() < max_header),
-        Parsed::Upgrade {
-            used,
-            subprotocol,
-            response,
-        } => {
+        Parsed::Upgrade { used, subprotocol, response } => {
             assert!(*used <= max_header && stream[..*used].ends_with(b"\r\n\r\n"));
             check_upgrade(&stream[..*used], *subprotocol, response);
         }
@@ -393,27 +332,15 @@ fn check_upgrade(head: &[u8], subprotocol: Option<&Subprotocol>, response: &[u8]
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut fields);
     assert!(request.parse(head).is_ok_and(|status| status.is_complete()));
-    let key = request
-        .headers
-        .iter()
-        .find(|field| field.name.eq_ignore_ascii_case("sec-websocket-key"));
+    let key = request.headers.iter().find(|field| field.name.eq_ignore_ascii_case("sec-websocket-key"));
     let key = key.expect("no upgrade without a key").value;
-    let digest = Sha1::new()
-        .chain_update(key)
-        .chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
-        .finalize();
+    let digest = Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
     let answer = Answer::read(response);
     assert_eq!((answer.status, answer.body), (101, ""));
     assert_eq!(answer.field("Upgrade"), Some("websocket"));
     assert_eq!(answer.field("Connection"), Some("Upgrade"));
-    assert_eq!(
-        answer.field("Sec-WebSocket-Accept"),
-        Some(BASE64_STANDARD.encode(digest).as_str())
-    );
-    assert_eq!(
-        answer.field("Sec-WebSocket-Protocol"),
-        subprotocol.map(|chosen| chosen.name.as_str())
-    );
+    assert_eq!(answer.field("Sec-WebSocket-Accept"), Some(BASE64_STANDARD.encode(digest).as_str()));
+    assert_eq!(answer.field("Sec-WebSocket-Protocol"), subprotocol.map(|chosen| chosen.name.as_str()));
     assert_eq!(answer.field("Sec-WebSocket-Extensions"), None);
 }
 
@@ -421,15 +348,8 @@ fn check_reject(response: &[u8], status: u16) {
     let answer = Answer::read(response);
     assert_eq!(answer.status, status);
     assert!(matches!(status, 400 | 404 | 405 | 426 | 431));
-    assert!(
-        answer
-            .field("Connection")
-            .is_some_and(|value| value.starts_with("close"))
-    );
-    assert_eq!(
-        answer.field("Content-Length"),
-        Some(answer.body.len().to_string().as_str())
-    );
+    assert!(answer.field("Connection").is_some_and(|value| value.starts_with("close")));
+    assert_eq!(answer.field("Content-Length"), Some(answer.body.len().to_string().as_str()));
     assert_eq!(answer.body.lines().count(), 1);
     assert!(answer.body.ends_with('\n'));
     assert_eq!(answer.field("Allow").is_some(), status == 405);
@@ -446,23 +366,11 @@ struct Answer<'a> {
 impl<'a> Answer<'a> {
     fn read(response: &'a [u8]) -> Self {
         let response = std::str::from_utf8(response).expect("answers are text");
-        let (head, body) = response
-            .split_once("\r\n\r\n")
-            .expect("the header has an end");
+        let (head, body) = response.split_once("\r\n\r\n").expect("the header has an end");
         let mut lines = head.split("\r\n");
-        let first = lines
-            .next()
-            .expect("a status line")
-            .strip_prefix("HTTP/1.1 ")
-            .expect("HTTP/1.1");
-        let fields = lines
-            .map(|line| line.split_once(": ").expect("name: value"))
-            .collect();
-        Self {
-            status: first[..3].parse().expect("three digits"),
-            fields,
-            body,
-        }
+        let first = lines.next().expect("a status line").strip_prefix("HTTP/1.1 ").expect("HTTP/1.1");
+        let fields = lines.map(|line| line.split_once(": ").expect("name: value")).collect();
+        Self { status: first[..3].parse().expect("three digits"), fields, body }
     }
 
     fn field(&self, name: &str) -> Option<&'a str> {

@@ -25,11 +25,7 @@ pub enum Parsed<'n> {
     /// The header has no end yet.
     Incomplete,
     /// Send the response; behind the `used` bytes frames begin.
-    Upgrade {
-        used: usize,
-        subprotocol: Option<&'n Subprotocol>,
-        response: Vec<u8>,
-    },
+    Upgrade { used: usize, subprotocol: Option<&'n Subprotocol>, response: Vec<u8> },
     /// Send the response and close.
     Reject { response: Vec<u8>, status: u16 },
 }
@@ -43,11 +39,7 @@ struct Refusal {
 
 impl Refusal {
     fn new(status: u16, line: impl Into<String>) -> Self {
-        Self {
-            status,
-            line: line.into(),
-            field: "",
-        }
+        Self { status, line: line.into(), field: "" }
     }
 
     fn bad(line: impl Into<String>) -> Self {
@@ -64,26 +56,14 @@ pub fn parse<'n>(input: &[u8], known: &'n [Subprotocol], max_header: usize) -> P
     let mut request = Request::new(&mut fields);
     let head = &input[..input.len().min(max_header)];
     let outcome = match request.parse(head) {
-        Ok(Status::Complete(used)) => {
-            check(&request, &head[..used], known).map(|upgrade| (used, upgrade))
-        }
+        Ok(Status::Complete(used)) => check(&request, &head[..used], known).map(|upgrade| (used, upgrade)),
         Ok(Status::Partial) if head.len() < max_header => return Parsed::Incomplete,
-        Ok(Status::Partial) => Err(Refusal::new(
-            431,
-            format!("the header is longer than {max_header} bytes"),
-        )),
+        Ok(Status::Partial) => Err(Refusal::new(431, format!("the header is longer than {max_header} bytes"))),
         Err(error) => Err(syntax_refusal(error)),
     };
     match outcome {
-        Ok((used, (key, subprotocol))) => Parsed::Upgrade {
-            used,
-            subprotocol,
-            response: accept(key, subprotocol),
-        },
-        Err(refusal) => Parsed::Reject {
-            response: respond(&refusal),
-            status: refusal.status,
-        },
+        Ok((used, (key, subprotocol))) => Parsed::Upgrade { used, subprotocol, response: accept(key, subprotocol) },
+        Err(refusal) => Parsed::Reject { response: respond(&refusal), status: refusal.status },
     }
 }
 
@@ -96,11 +76,7 @@ pub fn refusal(status: u16, line: &str) -> Vec<u8> {
 type Upgrade<'a, 'n> = (&'a [u8], Option<&'n Subprotocol>);
 
 /// The rules in the order in which a person would want to hear of them; gives the key and the subprotocol.
-fn check<'a, 'n>(
-    request: &Request<'_, 'a>,
-    head: &[u8],
-    known: &'n [Subprotocol],
-) -> Result<Upgrade<'a, 'n>, Refusal> {
+fn check<'a, 'n>(request: &Request<'_, 'a>, head: &[u8], known: &'n [Subprotocol]) -> Result<Upgrade<'a, 'n>, Refusal> {
     check_lines(head)?;
     check_request_line(request)?;
     let fields = &*request.headers;
@@ -129,10 +105,7 @@ fn check_lines(head: &[u8]) -> Result<(), Refusal> {
 
 fn check_request_line(request: &Request) -> Result<(), Refusal> {
     if request.method != Some("GET") {
-        return Err(Refusal {
-            field: "Allow: GET\r\n",
-            ..Refusal::new(405, "only GET is allowed here")
-        });
+        return Err(Refusal { field: "Allow: GET\r\n", ..Refusal::new(405, "only GET is allowed here") });
     }
     if request.version != Some(1) {
         return Err(Refusal::bad("HTTP/1.1 is spoken here"));
@@ -150,10 +123,7 @@ fn is_root(target: &str) -> bool {
         return target == "/";
     };
     let path = rest.find('/').map_or("", |start| &rest[start..]);
-    ["http", "https"]
-        .iter()
-        .any(|known| scheme.eq_ignore_ascii_case(known))
-        && matches!(path, "" | "/")
+    ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) && matches!(path, "" | "/")
 }
 
 fn check_host(fields: &[Header]) -> Result<(), Refusal> {
@@ -181,9 +151,7 @@ fn check_upgrade(fields: &[Header]) -> Result<(), Refusal> {
         });
     }
     if !has_token(fields, "Connection", "upgrade") {
-        return Err(Refusal::bad(
-            "Connection must contain upgrade; a proxy on the way may have dropped it",
-        ));
+        return Err(Refusal::bad("Connection must contain upgrade; a proxy on the way may have dropped it"));
     }
     if only(fields, "Sec-WebSocket-Version")? != Some(b"13") {
         return Err(Refusal {
@@ -202,10 +170,7 @@ fn key<'a>(fields: &[Header<'a>]) -> Result<&'a [u8], Refusal> {
     }
 }
 
-fn choose_subprotocol<'n>(
-    fields: &[Header],
-    known: &'n [Subprotocol],
-) -> Result<Option<&'n Subprotocol>, Refusal> {
+fn choose_subprotocol<'n>(fields: &[Header], known: &'n [Subprotocol]) -> Result<Option<&'n Subprotocol>, Refusal> {
     let mut offers = tokens(fields, "Sec-WebSocket-Protocol").peekable();
     if known.is_empty() || offers.peek().is_none() {
         return Ok(None);
@@ -213,19 +178,13 @@ fn choose_subprotocol<'n>(
     let find = |offer| known.iter().find(|known| known.name.as_bytes() == offer);
     offers.find_map(find).map(Some).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
-        Refusal::bad(format!(
-            "none of the subprotocols offered is known here; known: {}",
-            names.join(", ")
-        ))
+        Refusal::bad(format!("none of the subprotocols offered is known here; known: {}", names.join(", ")))
     })
 }
 
 fn values<'a>(fields: &[Header<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
     let named = |field: &&Header<'a>| field.name.eq_ignore_ascii_case(name);
-    fields
-        .iter()
-        .filter(named)
-        .map(|field| field.value.trim_ascii())
+    fields.iter().filter(named).map(|field| field.value.trim_ascii())
 }
 
 /// The value of a field that may come once.
@@ -250,14 +209,9 @@ fn has_token(fields: &[Header], name: &str, token: &str) -> bool {
 }
 
 fn accept(key: &[u8], subprotocol: Option<&Subprotocol>) -> Vec<u8> {
-    let digest = Sha1::new()
-        .chain_update(key)
-        .chain_update(ACCEPT_SUFFIX)
-        .finalize();
+    let digest = Sha1::new().chain_update(key).chain_update(ACCEPT_SUFFIX).finalize();
     let accept = BASE64_STANDARD.encode(digest);
-    let chosen = subprotocol.map_or(String::new(), |chosen| {
-        format!("Sec-WebSocket-Protocol: {}\r\n", chosen.name)
-    });
+    let chosen = subprotocol.map_or(String::new(), |chosen| format!("Sec-WebSocket-Protocol: {}\r\n", chosen.name));
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\n{chosen}\r\n"
@@ -266,16 +220,8 @@ fn accept(key: &[u8], subprotocol: Option<&Subprotocol>) -> Vec<u8> {
 }
 
 fn respond(refusal: &Refusal) -> Vec<u8> {
-    let Refusal {
-        status,
-        line,
-        field,
-    } = refusal;
-    let connection = if field.starts_with("Upgrade") {
-        "close, Upgrade"
-    } else {
-        "close"
-    };
+    let Refusal { status, line, field } = refusal;
+    let connection = if field.starts_with("Upgrade") { "close, Upgrade" } else { "close" };
     format!(
         "HTTP/1.1 {status} {}\r\nConnection: {connection}\r\nContent-Type: text/plain; charset=utf-8\r\n\
          Content-Length: {}\r\n{field}\r\n{line}\n",

@@ -14,11 +14,7 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) const fn new(text: bool) -> Self {
-        Self {
-            bytes: Vec::new(),
-            checked: 0,
-            text,
-        }
+        Self { bytes: Vec::new(), checked: 0, text }
     }
 
     pub(crate) fn len(&self) -> usize {

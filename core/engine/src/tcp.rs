@@ -4,8 +4,7 @@
 //! core/BOUNDARY.md. Read next: wire.rs for items, message.rs for what comes in pieces.
 use crate::message::Message;
 use crate::wire::{
-    Flow, Item, Kind, MAX_CONTROL, NO_CODE, Violation, close_item, deliver, message_item,
-    reason_that_fits,
+    Flow, Item, Kind, MAX_CONTROL, NO_CODE, Violation, close_item, deliver, message_item, reason_that_fits,
 };
 
 /// First bytes of a connection that speaks records of Protocol Buffers.
@@ -89,9 +88,7 @@ impl Decoder {
     /// Memory held for what is incomplete, in bytes.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.partial.as_ref().map_or(0, |partial| {
-            size_of::<Partial>() + partial.payload.held_bytes()
-        })
+        self.partial.as_ref().map_or(0, |partial| size_of::<Partial>() + partial.payload.held_bytes())
     }
 
     fn decode_partial(
@@ -101,35 +98,21 @@ impl Decoder {
         max_message: usize,
         sink: &mut impl FnMut(Item<'_>) -> Flow,
     ) -> Result<(usize, Flow), Violation> {
-        let fresh = || {
-            Box::new(Partial {
-                header: [0; HEADER_SIZE],
-                header_len: 0,
-                payload: Message::new(text),
-            })
-        };
+        let fresh = || Box::new(Partial { header: [0; HEADER_SIZE], header_len: 0, payload: Message::new(text) });
         let mut partial = self.partial.take().unwrap_or_else(fresh);
         let (used, header) = partial.take(input, max_message)?;
         let Some(header) = header else {
             self.partial = Some(partial);
             return Ok((used, Flow::Continue));
         };
-        let item = if header.close {
-            close_item(partial.payload.bytes())?
-        } else {
-            partial.payload.item()?
-        };
+        let item = if header.close { close_item(partial.payload.bytes())? } else { partial.payload.item()? };
         Ok((used, deliver(item, sink)))
     }
 }
 
 impl Partial {
     /// Takes in bytes up to the end of the input or of the record; the header comes back when the record is complete.
-    fn take(
-        &mut self,
-        input: &[u8],
-        max_message: usize,
-    ) -> Result<(usize, Option<Header>), Violation> {
+    fn take(&mut self, input: &[u8], max_message: usize) -> Result<(usize, Option<Header>), Violation> {
         let used = input.len().min(HEADER_SIZE - self.header_len);
         self.header[self.header_len..][..used].copy_from_slice(&input[..used]);
         self.header_len += used;
@@ -160,11 +143,7 @@ fn decode_whole(
     let Some(payload) = input.get(HEADER_SIZE..end) else {
         return Ok(None);
     };
-    let item = if header.close {
-        close_item(payload)?
-    } else {
-        message_item(text, payload)?
-    };
+    let item = if header.close { close_item(payload)? } else { message_item(text, payload)? };
     Ok(Some((end, deliver(item, sink))))
 }
 
@@ -195,10 +174,7 @@ fn parse(bytes: &[u8], max_message: usize) -> Result<Option<Header>, Violation> 
 /// When len is beyond `MAX_PAYLOAD`: the settings must not allow such messages.
 #[must_use]
 pub fn encode_header(len: usize) -> [u8; 4] {
-    assert!(
-        len <= MAX_PAYLOAD,
-        "a record carries at most 16 MiB - 1, not {len} bytes"
-    );
+    assert!(len <= MAX_PAYLOAD, "a record carries at most 16 MiB - 1, not {len} bytes");
     let [high, middle, low] = low_bytes(len);
     [MESSAGE, high, middle, low]
 }

@@ -48,11 +48,7 @@ impl Decoder {
         max_message: usize,
         sink: &mut impl FnMut(Item<'_>) -> Flow,
     ) -> Result<usize, Violation> {
-        let rules = Rules {
-            kind,
-            max_message,
-            gathered: None,
-        };
+        let rules = Rules { kind, max_message, gathered: None };
         let mut used = 0;
         while used < input.len() {
             let rest = &mut input[used..];
@@ -82,9 +78,7 @@ impl Decoder {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| {
-            size_of::<Partial>()
-                + partial.control.capacity()
-                + partial.message.as_ref().map_or(0, Message::held_bytes)
+            size_of::<Partial>() + partial.control.capacity() + partial.message.as_ref().map_or(0, Message::held_bytes)
         })
     }
 
@@ -170,8 +164,7 @@ impl Partial {
             self.header[self.header_len] = input[used];
             self.header_len += 1;
             used += 1;
-            self.frame =
-                frame::parse(&self.header[..self.header_len], rules)?.map(|header| (header, 0));
+            self.frame = frame::parse(&self.header[..self.header_len], rules)?.map(|header| (header, 0));
         }
         Ok(used)
     }
@@ -182,16 +175,10 @@ impl Partial {
             return Ok(());
         }
         let text = opcode == frame::TEXT;
-        self.message
-            .get_or_insert_with(|| Message::new(text))
-            .push(payload)
+        self.message.get_or_insert_with(|| Message::new(text)).push(payload)
     }
 
-    fn finish(
-        &mut self,
-        header: Header,
-        sink: &mut impl FnMut(Item<'_>) -> Flow,
-    ) -> Result<Flow, Violation> {
+    fn finish(&mut self, header: Header, sink: &mut impl FnMut(Item<'_>) -> Flow) -> Result<Flow, Violation> {
         self.frame = None;
         self.header_len = 0;
         if frame::is_control(header.opcode) {

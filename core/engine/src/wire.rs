@@ -53,10 +53,7 @@ impl Violation {
     }
 
     pub(crate) const fn too_big() -> Self {
-        Self {
-            code: 1009,
-            reason: "the message is longer than this server takes",
-        }
+        Self { code: 1009, reason: "the message is longer than this server takes" }
     }
 }
 
@@ -92,10 +89,7 @@ pub(crate) fn message_item(text: bool, payload: &[u8]) -> Result<Item<'_>, Viola
 pub(crate) fn close_item(payload: &[u8]) -> Result<Item<'_>, Violation> {
     let Some((code, reason)) = payload.split_first_chunk() else {
         return match payload {
-            [] => Ok(Item::Close {
-                code: NO_CODE,
-                reason: &[],
-            }),
+            [] => Ok(Item::Close { code: NO_CODE, reason: &[] }),
             _ => Err(Violation::protocol("a close needs a code of two bytes")),
         };
     };
@@ -147,17 +141,11 @@ mod tests {
 
     #[test]
     fn a_close_payload_has_no_code_or_a_whole_one() {
-        let none = Item::Close {
-            code: 1005,
-            reason: b"",
-        };
+        let none = Item::Close { code: 1005, reason: b"" };
         assert_eq!(close_item(b""), Ok(none));
         assert_eq!(close_item(b"\x03").unwrap_err().code, 1002);
         assert_eq!(close_item(b"\x03\xe8\xff").unwrap_err().code, 1007);
-        let spoken = Item::Close {
-            code: 1000,
-            reason: b"bye",
-        };
+        let spoken = Item::Close { code: 1000, reason: b"bye" };
         assert_eq!(close_item(b"\x03\xe8bye"), Ok(spoken));
     }
 
@@ -168,9 +156,6 @@ mod tests {
         let cut = reason_that_fits("\u{20ac}\u{20ac}");
         assert_eq!(cut.len(), 6);
         assert_eq!(reason_that_fits(&"\u{20ac}".repeat(60)).len(), 123);
-        assert_eq!(
-            reason_that_fits(&format!("x{}", "\u{20ac}".repeat(60))).len(),
-            121
-        );
+        assert_eq!(reason_that_fits(&format!("x{}", "\u{20ac}".repeat(60))).len(), 121);
     }
 }

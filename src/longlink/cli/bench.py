@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     serve = actions.add_parser("serve", help="echo every message, on WebSocket and TCP", allow_abbrev=False)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    serve.add_argument("--port", type=int, default=0, help="port to listen on (default: any that is free)")
+    serve.add_argument("--port", type=_port, default=0, help="port to listen on (default: any that is free)")
     serve.add_argument("--threads", type=int, default=1, help="I/O threads (default: %(default)s)")
     serve.add_argument(
         "--max-message-bytes", type=int, default=1 << 20, help="longest message, in bytes (default: %(default)s)"
@@ -44,6 +44,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     serve.add_argument(
         "--idle-timeout-ms", type=int, default=0, help="close a connection silent for so long, 0 never (default: 0)"
     )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 0xFFFF:
+        raise argparse.ArgumentTypeError(f"expected 0 to 65535, got {text!r}")
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -58,13 +58,7 @@ pub(super) fn parse(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, Viola
     };
     let length = check_size(length, opcode, rules)?;
     let mask = bytes.get(length_end..).and_then(<[u8]>::first_chunk);
-    Ok(mask.map(|mask| Header {
-        fin: first & FIN != 0,
-        opcode,
-        mask: *mask,
-        length,
-        size: length_end + MASK_SIZE,
-    }))
+    Ok(mask.map(|mask| Header { fin: first & FIN != 0, opcode, mask: *mask, length, size: length_end + MASK_SIZE }))
 }
 
 fn check_first(first: u8, rules: &Rules) -> Result<(), Violation> {
@@ -74,17 +68,11 @@ fn check_first(first: u8, rules: &Rules) -> Result<(), Violation> {
     match (first & 0x0f, rules.gathered) {
         (CONTINUATION, None) => Err(Violation::protocol("there is no message to continue")),
         (TEXT | BINARY, Some(_)) => Err(Violation::protocol("the message before is not complete")),
-        (TEXT, None) if rules.kind == Kind::Binary => {
-            Err(Violation::kind("only binary messages are taken here"))
-        }
-        (BINARY, None) if rules.kind == Kind::Text => {
-            Err(Violation::kind("only text messages are taken here"))
-        }
+        (TEXT, None) if rules.kind == Kind::Binary => Err(Violation::kind("only binary messages are taken here")),
+        (BINARY, None) if rules.kind == Kind::Text => Err(Violation::kind("only text messages are taken here")),
         (CONTINUATION, Some(_)) | (TEXT | BINARY, None) => Ok(()),
         (CLOSE | PING | PONG, _) if first & FIN != 0 => Ok(()),
-        (CLOSE | PING | PONG, _) => Err(Violation::protocol(
-            "a control frame must not be fragmented",
-        )),
+        (CLOSE | PING | PONG, _) => Err(Violation::protocol("a control frame must not be fragmented")),
         _ => Err(Violation::protocol("the opcode is reserved")),
     }
 }
@@ -94,9 +82,7 @@ fn check_second(second: u8, opcode: u8) -> Result<(), Violation> {
         return Err(Violation::protocol("a client must mask its frames"));
     }
     if is_control(opcode) && usize::from(second & !MASKED) > MAX_CONTROL {
-        return Err(Violation::protocol(
-            "a control frame takes at most 125 bytes",
-        ));
+        return Err(Violation::protocol("a control frame takes at most 125 bytes"));
     }
     Ok(())
 }
@@ -116,9 +102,7 @@ fn parse_length(bytes: &[u8], short: u8) -> Result<Option<(u64, usize)>, Violati
         short => (u64::from(short), 2, 0),
     };
     if length < least {
-        return Err(Violation::protocol(
-            "a length must be written in its shortest form",
-        ));
+        return Err(Violation::protocol("a length must be written in its shortest form"));
     }
     if length > u64::MAX >> 1 {
         return Err(Violation::protocol("the highest bit of a length must be 0"));

@@ -6,13 +6,8 @@ use std::path::PathBuf;
 const MUTATIONS_PER_SEED: usize = 300;
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../fuzz/seeds")
-        .join(target);
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(paths.len() >= 5, "the seeds of {target} are missing");
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
@@ -28,10 +23,7 @@ fn mutate(seed: &[u8], random: &mut Random) -> Vec<u8> {
             1 if !data.is_empty() => data[at] = [0, 0x7f, 0x80, 0xff, b',', b'\n'][random.below(6)],
             2 => data.truncate(at),
             3 => data.extend_from_within(at.min(data.len())..),
-            _ => data.insert(
-                at.min(data.len()),
-                u8::try_from(random.below(256)).unwrap_or(0),
-            ),
+            _ => data.insert(at.min(data.len()), u8::try_from(random.below(256)).unwrap_or(0)),
         }
     }
     data

@@ -11,20 +11,13 @@ const FIELDS: &[(&str, &str)] = &[
 ];
 
 fn request(line: &str, fields: &[(&str, &str)]) -> Vec<u8> {
-    let fields: Vec<String> = fields
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!("{line}\r\n{}\r\n", fields.concat()).into_bytes()
 }
 
 /// The good request with one field changed; None drops it.
 fn with(name: &str, value: Option<&str>) -> Vec<u8> {
-    let mut fields: Vec<_> = FIELDS
-        .iter()
-        .copied()
-        .filter(|(known, _)| *known != name)
-        .collect();
+    let mut fields: Vec<_> = FIELDS.iter().copied().filter(|(known, _)| *known != name).collect();
     fields.extend(value.map(|value| (name, value)));
     request("GET / HTTP/1.1", &fields)
 }
@@ -45,9 +38,7 @@ fn status(stream: &[u8]) -> u16 {
 
 fn response(stream: &[u8], known: &[Subprotocol]) -> String {
     match check_request(stream, known, 8192) {
-        Parsed::Upgrade { response, .. } | Parsed::Reject { response, .. } => {
-            String::from_utf8(response).unwrap()
-        }
+        Parsed::Upgrade { response, .. } | Parsed::Reject { response, .. } => String::from_utf8(response).unwrap(),
         Parsed::Incomplete => String::new(),
     }
 }
@@ -82,10 +73,7 @@ fn what_browsers_and_libraries_write_is_taken() {
         ("Host", "[::1]:80"),
         ("Host", "localhost"),
         ("Sec-WebSocket-Key", "  dGhlIHNhbXBsZSBub25jZQ==  "),
-        (
-            "Sec-WebSocket-Extensions",
-            "permessage-deflate; client_max_window_bits",
-        ),
+        ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"),
         ("Content-Length", "0"),
         ("Origin", "https://anywhere.example"),
         ("Cookie", "caf\u{e9}=1"),
@@ -93,11 +81,7 @@ fn what_browsers_and_libraries_write_is_taken() {
         assert_eq!(status(&with(name, Some(value))), 101, "{name}: {value}");
     }
     assert_eq!(status(&plus("connection", "close")), 101);
-    for line in [
-        "GET /?token=x HTTP/1.1",
-        "GET http://chat.example.com/ HTTP/1.1",
-        "GET https://h?x HTTP/1.1",
-    ] {
+    for line in ["GET /?token=x HTTP/1.1", "GET http://chat.example.com/ HTTP/1.1", "GET https://h?x HTTP/1.1"] {
         assert_eq!(status(&request(line, FIELDS)), 101, "{line}");
     }
 }
@@ -211,62 +195,34 @@ fn a_header_is_bounded_in_bytes_and_in_fields() {
 fn the_client_chooses_among_the_subprotocols_known() {
     let known = known_subprotocols();
     let chosen = |value: &str| match parse(&plus("Sec-WebSocket-Protocol", value), &known, 8192) {
-        Parsed::Upgrade { subprotocol, .. } => {
-            Ok(subprotocol.map(|chosen| (chosen.name.as_str(), chosen.text)))
-        }
+        Parsed::Upgrade { subprotocol, .. } => Ok(subprotocol.map(|chosen| (chosen.name.as_str(), chosen.text))),
         Parsed::Reject { status, .. } => Err(status),
         Parsed::Incomplete => Err(0),
     };
     assert_eq!(chosen("longlink.v1"), Ok(Some(("longlink.v1", false))));
-    assert_eq!(
-        chosen("other, longlink.v1.json, longlink.v1"),
-        Ok(Some(("longlink.v1.json", true)))
-    );
-    assert_eq!(
-        chosen("longlink.v1 ,longlink.v1.json"),
-        Ok(Some(("longlink.v1", false)))
-    );
+    assert_eq!(chosen("other, longlink.v1.json, longlink.v1"), Ok(Some(("longlink.v1.json", true))));
+    assert_eq!(chosen("longlink.v1 ,longlink.v1.json"), Ok(Some(("longlink.v1", false))));
     assert_eq!(chosen(""), Ok(None));
     assert_eq!(chosen("LONGLINK.V1"), Err(400));
     assert_eq!(chosen("longlink.v2"), Err(400));
     let answer = response(&plus("Sec-WebSocket-Protocol", "longlink.v2"), &known);
-    assert!(
-        answer.ends_with("known: longlink.v1, longlink.v1.json\n"),
-        "{answer}"
-    );
+    assert!(answer.ends_with("known: longlink.v1, longlink.v1.json\n"), "{answer}");
     let accepted = response(&plus("Sec-WebSocket-Protocol", "x, longlink.v1"), &known);
-    assert!(
-        accepted.contains("\r\nSec-WebSocket-Protocol: longlink.v1\r\n"),
-        "{accepted}"
-    );
+    assert!(accepted.contains("\r\nSec-WebSocket-Protocol: longlink.v1\r\n"), "{accepted}");
 }
 
 #[test]
 fn offers_over_two_fields_count_in_order() {
-    let fields = [
-        FIELDS,
-        &[
-            ("Sec-WebSocket-Protocol", "a, longlink.v1.json"),
-            ("sec-websocket-protocol", "longlink.v1"),
-        ],
-    ];
-    let answer = response(
-        &request("GET / HTTP/1.1", &fields.concat()),
-        &known_subprotocols(),
-    );
-    assert!(
-        answer.contains("Sec-WebSocket-Protocol: longlink.v1.json\r\n"),
-        "{answer}"
-    );
+    let fields =
+        [FIELDS, &[("Sec-WebSocket-Protocol", "a, longlink.v1.json"), ("sec-websocket-protocol", "longlink.v1")]];
+    let answer = response(&request("GET / HTTP/1.1", &fields.concat()), &known_subprotocols());
+    assert!(answer.contains("Sec-WebSocket-Protocol: longlink.v1.json\r\n"), "{answer}");
 }
 
 #[test]
 fn without_known_subprotocols_offers_are_passed_over() {
     let answer = response(&plus("Sec-WebSocket-Protocol", "anything"), &[]);
-    assert!(
-        answer.starts_with("HTTP/1.1 101 ") && !answer.contains("Protocol:"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 101 ") && !answer.contains("Protocol:"), "{answer}");
 }
 
 #[test]
@@ -278,16 +234,10 @@ fn a_refusal_says_what_is_missing() {
          Content-Length: 54\r\nUpgrade: websocket\r\n\r\nthis is a WebSocket endpoint: send Upgrade: websocket\n"
     );
     let version = response(&with("Sec-WebSocket-Version", Some("12")), &[]);
-    assert!(
-        version.contains("\r\nSec-WebSocket-Version: 13\r\n"),
-        "{version}"
-    );
+    assert!(version.contains("\r\nSec-WebSocket-Version: 13\r\n"), "{version}");
     let method = response(&request("PUT / HTTP/1.1", FIELDS), &[]);
     assert!(method.contains("\r\nAllow: GET\r\n"), "{method}");
     let full = String::from_utf8(refusal(503, "the server is full")).unwrap();
-    assert!(
-        full.starts_with("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"),
-        "{full}"
-    );
+    assert!(full.starts_with("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"), "{full}");
     assert!(full.ends_with("\r\n\r\nthe server is full\n"), "{full}");
 }

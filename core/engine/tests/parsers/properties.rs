@@ -21,29 +21,14 @@ fn sent() -> impl Strategy<Value = Sent> {
         1 => (Just(false), vec(any::<u8>(), 65_000..66_000)),
         6 => (Just(true), any::<String>().prop_map(String::into_bytes)),
     ];
-    (
-        payload,
-        vec(any::<prop::sample::Index>(), 0..4),
-        any::<[u8; 4]>(),
-        any::<bool>(),
-    )
-        .prop_map(|((text, payload), cuts, mask, pings)| Sent {
-            text,
-            payload,
-            cuts,
-            mask,
-            pings,
-        })
+    (payload, vec(any::<prop::sample::Index>(), 0..4), any::<[u8; 4]>(), any::<bool>())
+        .prop_map(|((text, payload), cuts, mask, pings)| Sent { text, payload, cuts, mask, pings })
 }
 
 impl Sent {
     /// Appends the frames; gives what a receiver should see.
     fn write(&self, out: &mut Vec<u8>) -> Vec<Said> {
-        let mut cuts: Vec<usize> = self
-            .cuts
-            .iter()
-            .map(|cut| cut.index(self.payload.len() + 1))
-            .collect();
+        let mut cuts: Vec<usize> = self.cuts.iter().map(|cut| cut.index(self.payload.len() + 1)).collect();
         cuts.sort_unstable();
         cuts.push(self.payload.len());
         let mut expected = Vec::new();
