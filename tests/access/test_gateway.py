@@ -1,0 +1,369 @@
+"""The gateway with a core that says what the test wants: the orders of events that real sockets show only by chance.
+
+Handshake, tokens, sessions and the bus are the real ones. Read next: ../scenarios/ for the same over sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from longlink import _core, errors
+from longlink.access.gateway import POLL_LIMIT, REASON_BYTES, Gateway
+from longlink.access.handshake import Handshake
+from longlink.access.keys import read_data_key
+from longlink.access.tokens import Signer, Verifier
+from longlink.config import Auth
+from longlink.errors import LonglinkError
+from longlink.ops.metrics import Counts
+from longlink.protocol.codec import Encoding
+from longlink.protocol.frames import (
+    Ack,
+    Acked,
+    Closing,
+    Connect,
+    Connected,
+    Content,
+    Frame,
+    Send,
+    Sent,
+    body_name,
+    error_frame,
+)
+from longlink.routing.bus.base import Parcel
+from longlink.routing.bus.local import LocalBus
+from longlink.routing.calls import Call
+from longlink.routing.sessions import MemorySessions
+
+NOW_S = 1_790_000_000.0
+Event = tuple[int, int, bytes | int]
+
+
+class ScriptedCore:
+    """Yields the events that it is given, and writes down the commands."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.sent: list[tuple[int, Frame]] = []
+        self.parcels: list[tuple[tuple[int, ...], bytes, int, bool]] = []
+        self.admitted: dict[int, int] = {}
+        self.closed: list[tuple[int, int, str]] = []
+        self.flushes = 0
+        self.open_connections = 0
+        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK)
+
+    def happen(self, *events: Event) -> None:
+        self.events += events
+        os.eventfd_write(self._descriptor, 1)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def poll(self, limit: int) -> list[Event]:
+        taken, self.events = self.events[:limit], self.events[limit:]
+        if not taken:
+            os.eventfd_read(self._descriptor)
+        return taken
+
+    def send(self, connection: int, payload: bytes, delivery: int, text: bool = False) -> None:
+        assert delivery == _core.REPLY
+        self.sent.append((connection, (Encoding.TEXT if text else Encoding.BINARY).decode(payload)))
+
+    def send_many(self, connections: Sequence[int], payload: bytes, delivery: int, text: bool = False) -> None:
+        self.parcels.append((tuple(connections), payload, delivery, text))
+
+    def admit(self, connection: int, lifetime_ms: int) -> None:
+        self.admitted[connection] = lifetime_ms
+
+    def close(self, connection: int, code: int, reason: str) -> None:
+        self.closed.append((connection, code, reason))
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+    def peer(self, connection: int) -> str:
+        return f"192.0.2.1:{connection}"
+
+    def drain(self, duration_ms: int, code: int, reason: str) -> None:
+        self.closed.append((0, code, reason))
+
+    def stop(self) -> None:
+        os.close(self._descriptor)
+
+    def counters(self) -> dict[str, int]:
+        return {"connections": self.open_connections}
+
+
+class Bench:
+    """A gateway, and a handler that answers at once unless it is told to hold its answers back."""
+
+    def __init__(self, folder: Path) -> None:
+        self.core = ScriptedCore()
+        self.sessions = MemorySessions()
+        self.bus = LocalBus()
+        self.counts = Counts()
+        self.batches: list[list[Call]] = []
+        self.open_gate = asyncio.Event()
+        self.open_gate.set()
+        self.refusal: LonglinkError | None = None
+        verifier = Verifier.from_config(Auth(), folder)
+        self._signer = Signer(read_data_key(folder), now_s=lambda: NOW_S)
+        core = cast("_core.Core", self.core)
+        handshake = Handshake(verifier, lambda: NOW_S)
+        self.gateway = Gateway("g", core, handshake, self._handle, self.sessions, self.bus, self.counts)
+        self.gateway.start()
+
+    async def _handle(self, calls: Sequence[Call]) -> list[Frame]:
+        self.batches.append(list(calls))
+        await self.open_gate.wait()
+        return [self._reply(call) for call in calls]
+
+    def _reply(self, call: Call) -> Frame:
+        if self.refusal is not None:
+            return error_frame(self.refusal, call.frame.id)
+        name = body_name(call.frame)
+        if name == "connect":
+            return Frame(id=call.frame.id, connected=Connected(user=call.session.user))
+        return Frame(id=call.frame.id, **{"send": {"sent": Sent()}, "ack": {"acked": Acked()}}[str(name)])  # type: ignore[arg-type]
+
+    def connect(self, connection: int, user: str = "alice", device: str = "phone") -> Event:
+        """The event of a good Connect. The token lives for an hour."""
+        token = self._signer.sign(user, days=1 / 24)
+        return message(connection, Frame(id=1, connect=Connect(version=1, token=token, device=device)))
+
+    async def enter(self, connection: int, user: str = "alice", device: str = "phone") -> None:
+        self.core.happen(self.connect(connection, user, device))
+        await turns()
+        assert connection in self.core.admitted
+        self.core.sent.clear()
+        self.batches.clear()
+
+
+async def turns(count: int = 12) -> None:
+    """Let the event loop go round, which is all the time that anything here takes."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def message(connection: int, frame: Frame, encoding: Encoding = Encoding.BINARY) -> Event:
+    kind = _core.TEXT if encoding is Encoding.TEXT else _core.BINARY
+    return kind, connection, encoding.encode(frame)
+
+
+def send(connection: int, id_: int) -> Event:
+    return message(connection, Frame(id=id_, send=Send(conversation="d_1", client_id="1", content=Content(text="a"))))
+
+
+def ack(connection: int, id_: int) -> Event:
+    return message(connection, Frame(id=id_, ack=Ack(conversation="d_1", seq=1)))
+
+
+def play(folder: Path, story: Callable[[Bench], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        bench = Bench(folder)
+        try:
+            await story(bench)
+        finally:
+            bench.gateway.stop()
+            await turns(2)
+
+    asyncio.run(asyncio.wait_for(whole(), 10))
+
+
+def test_a_good_connect_is_admitted_for_the_life_of_its_token(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        bench.core.happen(bench.connect(7))
+        await turns()
+        leeway_ms = Auth().leeway_ms
+        assert 3_600_000 <= bench.core.admitted[7] <= 3_600_000 + leeway_ms
+        assert [(to, body_name(frame)) for to, frame in bench.core.sent] == [(7, "connected")]
+        (session,) = await bench.sessions.of(["alice"])
+        assert (session.device, session.connection, session.encoding) == ("phone", 7, Encoding.BINARY)
+
+    play(tmp_path, story)
+
+
+def test_one_poll_hands_over_one_batch_for_each_kind_of_request_in_order(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        await bench.enter(2, "bob")
+        bench.core.happen(send(1, 11), send(2, 21), ack(1, 12), send(1, 13), ack(2, 22))
+        await turns()
+        shown = [[(call.session.user, call.frame.id) for call in batch] for batch in bench.batches]
+        assert shown == [[("alice", 11), ("bob", 21), ("alice", 13)], [("alice", 12), ("bob", 22)]]
+        assert [(to, frame.id) for to, frame in bench.core.sent] == [(1, 11), (2, 21), (1, 13), (1, 12), (2, 22)]
+
+    play(tmp_path, story)
+
+
+def test_a_batch_with_one_bad_frame_serves_the_others(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        await bench.enter(2, "bob")
+        bench.core.happen(send(1, 0), (_core.BINARY, 2, b"\xff"), send(1, 12))
+        await turns()
+        answers = [(to, frame.id, frame.error.name) for to, frame in bench.core.sent]
+        assert answers == [
+            (1, 0, errors.FIELD_INVALID.name),
+            (2, 0, errors.FRAME_MALFORMED.name),
+            (1, 12, ""),
+        ]
+        assert [(to, code) for to, code, _ in bench.core.closed] == [(2, errors.FRAME_MALFORMED.code)]
+        assert bench.counts.errors == {errors.FIELD_INVALID.name: 1, errors.FRAME_MALFORMED.name: 1}
+
+    play(tmp_path, story)
+
+
+def test_a_connection_that_goes_while_it_connects_leaves_no_session(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        bench.open_gate.clear()
+        bench.core.happen(bench.connect(7))
+        await turns()
+        bench.core.happen((_core.CLOSED, 7, 1006))
+        await turns()
+        bench.open_gate.set()
+        await turns()
+        assert bench.core.admitted == {}
+        assert await bench.sessions.of(["alice"]) == []
+
+    play(tmp_path, story)
+
+
+def test_a_frame_while_it_connects_is_refused_and_nobody_is_admitted(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        bench.open_gate.clear()
+        bench.core.happen(bench.connect(7))
+        await turns()
+        bench.core.happen(send(7, 2))
+        await turns()
+        bench.open_gate.set()
+        await turns()
+        assert [(to, frame.id, frame.error.name) for to, frame in bench.core.sent] == [
+            (7, 2, errors.FRAME_UNEXPECTED.name)
+        ]
+        assert bench.core.admitted == {}
+        assert [code for _, code, _ in bench.core.closed] == [errors.FRAME_UNEXPECTED.code]
+
+    play(tmp_path, story)
+
+
+def test_the_same_device_again_closes_the_first_and_its_end_does_not_touch_the_second(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench.core.happen(bench.connect(2))
+        await turns()
+        assert [(to, body_name(frame)) for to, frame in bench.core.sent] == [(2, "connected"), (1, "closing")]
+        assert [(to, code) for to, code, _ in bench.core.closed] == [(1, errors.REPLACED.code)]
+        bench.core.happen((_core.CLOSED, 1, errors.REPLACED.code))
+        await turns()
+        assert [session.connection for session in await bench.sessions.of(["alice"])] == [2]
+        bench.core.happen((_core.CLOSED, 2, 1000))
+        await turns()
+        assert await bench.sessions.of(["alice"]) == []
+
+    play(tmp_path, story)
+
+
+def test_a_connect_that_the_store_cannot_take_is_answered_and_closed_with_its_code(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        bench.refusal = LonglinkError(errors.STORAGE_UNAVAILABLE, "the disk is full")
+        bench.core.happen(bench.connect(7))
+        await turns()
+        assert [(to, frame.error.name) for to, frame in bench.core.sent] == [(7, errors.STORAGE_UNAVAILABLE.name)]
+        assert [(to, code) for to, code, _ in bench.core.closed] == [(7, errors.STORAGE_UNAVAILABLE.code)]
+        assert (bench.core.admitted, await bench.sessions.of(["alice"])) == ({}, [])
+
+    play(tmp_path, story)
+
+
+def test_a_session_hears_what_it_missed_and_a_connection_without_one_hears_nothing(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench.core.happen((_core.MISSED, 1, 17), (_core.MISSED, 9, 5))
+        await turns()
+        assert [(to, frame.missed.events) for to, frame in bench.core.sent] == [(1, 17)]
+
+    play(tmp_path, story)
+
+
+def test_parcels_go_to_the_core_as_they_are_with_one_flush_a_turn(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        flushes = bench.core.flushes
+        parcels = [Parcel((1, 2), b"binary", 1, text=False), Parcel((3,), b"text", 2, text=True)]
+        bench.bus.publish("g", parcels)
+        bench.bus.publish("g", parcels)
+        await turns()
+        assert bench.core.parcels == [tuple(parcel) for parcel in [*parcels, *parcels]]
+        assert bench.core.flushes == flushes + 1
+
+    play(tmp_path, story)
+
+
+def test_more_events_than_one_pass_takes_are_all_served(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        count = 2 * POLL_LIMIT + 5
+        bench.core.happen(*(send(1, id_) for id_ in range(1, count + 1)))
+        await turns(30)
+        assert [frame.id for _, frame in bench.core.sent] == list(range(1, count + 1))
+        assert max(len(batch) for batch in bench.batches) == POLL_LIMIT
+
+    play(tmp_path, story)
+
+
+def test_a_drain_tells_every_session_and_waits_for_the_calls_under_way(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench.open_gate.clear()
+        bench.core.happen(send(1, 5))
+        await turns()
+        closing = Closing(code=errors.DRAINING.code, name=errors.DRAINING.name)
+        drain = asyncio.ensure_future(bench.gateway.drain(0, closing, 5_000))
+        await turns()
+        assert not drain.done()
+        told = [(to, Encoding.BINARY.decode(data).closing.code) for to, data, _, text in bench.core.parcels if not text]
+        assert told == [((1,), errors.DRAINING.code)]
+        bench.open_gate.set()
+        await drain
+        assert [frame.id for _, frame in bench.core.sent] == [5]
+
+    play(tmp_path, story)
+
+
+def test_a_drain_gives_up_calls_that_do_not_end(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench.open_gate.clear()
+        bench.core.happen(send(1, 5))
+        await turns()
+        await bench.gateway.drain(0, Closing(code=errors.DRAINING.code), 20)
+        assert bench.core.sent == []
+
+    play(tmp_path, story)
+
+
+def test_the_reason_of_a_close_fits_into_its_frame_and_is_cut_between_characters(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        bench.core.happen((_core.TEXT, 7, f'{{"{"ü" * 200}": 1}}'.encode()))
+        await turns()
+        ((_, _, reason),) = bench.core.closed
+        assert reason.startswith("frame_unknown: ")
+        assert 100 < len(reason.encode()) <= REASON_BYTES
+
+    play(tmp_path, story)
+
+
+def test_a_defect_in_a_task_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench._reply = lambda call: Frame(id=call.frame.id, sent=17)  # type: ignore[arg-type,method-assign]
+        bench.core.happen(send(1, 5))
+        await turns()
+
+    play(tmp_path, story)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["task_failed"]
