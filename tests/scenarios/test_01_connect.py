@@ -17,8 +17,8 @@ from longlink.protocol.frames import Frame, ListConversations, body_name
 from longlink.testing import RunningServer, run_server
 
 from . import jwt
-from .people import Door, connect_frame, ends_with, error_of, refuses, send_frame
-from .raw import Kind
+from .people import Door, Guest, connect_frame, ends_with, error_of, eventually, metric, refuses, send_frame
+from .raw import BINARY_OPCODE, Kind, websocket_frame
 
 
 @pytest.mark.parametrize("kind", Kind, ids=str)
@@ -177,30 +177,49 @@ def test_a_request_before_connect_ends_the_link(door: Door, kind: Kind) -> None:
     refuses(link, link.post(send_frame("d_unknown", "hello", "1")), errors.FRAME_UNEXPECTED)
 
 
+def _at_once(link: Guest, *frames: Frame) -> None:
+    """Send these requests, under the ids 1, 2, ..., in one write, so that the server meets them together."""
+    for number, frame in enumerate(frames, 1):
+        frame.id = number
+    link.pipe.send(b"".join(websocket_frame(link.kind.encoding.encode(frame), BINARY_OPCODE) for frame in frames))
+
+
 def test_a_connect_behind_a_refused_frame_opens_nothing(door: Door) -> None:
     first = door.enter("alice")
     link = door.open()
-    encoding = link.kind.encoding
-    frames = [send_frame("d_unknown", "hello", "1"), connect_frame(door.server.token(door.name("alice")))]
-    for number, frame in enumerate(frames, 1):
-        frame.id = number
-        link.wire.send(encoding.encode(frame))
+    token = door.server.token(door.name("alice"))
+    _at_once(link, send_frame("d_unknown", "hello", "1"), connect_frame(token))
     refuses(link, 1, errors.FRAME_UNEXPECTED)
     assert link.answered(2) is None or body_name(link.reply(2)) == "error"
     assert first.pending() == [], "the session that was there must stay"
 
 
-def test_a_request_pipelined_behind_connect_ends_the_link(door: Door) -> None:
+def test_a_request_together_with_connect_ends_the_link(door: Door) -> None:
+    first = door.enter("alice")
     link = door.open()
-    link.post(connect_frame(door.server.token(door.name("alice"))))
-    request = link.post(Frame(list_conversations=ListConversations()))
-    answer = link.reply(request)
-    # Connecting takes a commit; a request that comes during it is refused, one that comes after it is served.
-    if body_name(answer) == "error":
-        error_of(answer, errors.FRAME_UNEXPECTED)
-        ends_with(link, errors.FRAME_UNEXPECTED)
-    else:
-        assert body_name(answer) == "conversations"
+    token = door.server.token(door.name("alice"))
+    _at_once(link, connect_frame(token), Frame(list_conversations=ListConversations()))
+    refuses(link, 2, errors.FRAME_UNEXPECTED)
+    assert link.answered(1) is None
+    assert first.pending() == [], "the session that was there must stay"
+
+
+def test_a_client_that_goes_before_its_answer_leaves_no_session_behind(door: Door) -> None:
+    token = door.server.token(door.name("alice"))
+    for n in range(40):
+        link = door.open(list(Kind)[n % 4])
+        link.post(connect_frame(token, f"d{n}"))
+        link.close()
+    bob = door.enter("bob")
+    door.enter("alice").close()
+    conversation = bob.direct(door.name("alice"))
+
+    def sessions() -> float:
+        before = metric(door.server, "longlink_deliveries_total")
+        bob.say(conversation, "who is there?")
+        return metric(door.server, "longlink_deliveries_total") - before
+
+    eventually(lambda: sessions() == 0, "nobody is there")
 
 
 def test_a_second_connect_is_refused_and_the_session_goes_on(door: Door) -> None:
