@@ -59,6 +59,7 @@ class Gateway:
         self._counts = counts
         self._sessions: dict[int, Session] = {}
         self._connecting: dict[int, int] = {}
+        self._leaving: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._flush_waits = False
 
@@ -107,6 +108,8 @@ class Gateway:
             asyncio.get_running_loop().call_soon(self._poll)
 
     def _take(self, connection: int, encoding: Encoding, data: bytes, groups: Groups) -> None:
+        if connection in self._leaving:
+            return
         here = self._sessions.get(connection)
         frame = Frame()
         try:
@@ -130,6 +133,7 @@ class Gateway:
 
     def _closed(self, connection: int) -> None:
         self._connecting.pop(connection, None)
+        self._leaving.discard(connection)
         gone = self._sessions.pop(connection, None)
         if gone is not None:
             self._spawn(self._registry.remove(gone))
@@ -147,12 +151,13 @@ class Gateway:
 
     async def _connect(self, calls: Sequence[Call]) -> None:
         for call, reply in zip(calls, await self._handler(calls), strict=True):
-            if body_name(reply) != "connected":
-                self._connecting.pop(call.session.connection, None)
-                self._send(call.session, reply)
-                self._core.close(call.session.connection, reply.error.code, reply.error.name)
-            elif call.session.connection in self._connecting:
+            if call.session.connection not in self._connecting:
+                continue
+            if body_name(reply) == "connected":
                 await self._admit(call.session, reply)
+            else:
+                self._send(call.session, reply)
+                self._hang_up(call.session.connection, reply.error.code, reply.error.name)
 
     async def _admit(self, here: Session, connected: Frame) -> None:
         replaced = await self._registry.add(here)
@@ -163,7 +168,7 @@ class Gateway:
         self._sessions[here.connection] = here
         self._core.admit(here.connection, lifetime_ms)
         self._send(here, connected)
-        if replaced is not None:
+        if replaced is not None and replaced.connection in self._sessions:
             self._close(replaced, LonglinkError(errors.REPLACED, f"device {here.device!r} connected again"))
 
     def _refuse(
@@ -173,8 +178,7 @@ class Gateway:
         answer = encoding.encode(error_frame(error, request))
         self._core.send(connection, answer, _core.REPLY, encoding is Encoding.TEXT)
         if here is None or session.ends_connection(error):
-            self._connecting.pop(connection, None)
-            self._core.close(connection, error.code, _reason(error))
+            self._hang_up(connection, error.code, _reason(error))
             log.info("refused", peer=self._core.peer(connection), user=here and here.user, error=str(error))
         self._flush_soon()
 
@@ -193,7 +197,13 @@ class Gateway:
         """Close a session of this gateway for a reason that the client should hear."""
         closing = Closing(code=error.code, name=error.name, message=error.message)
         self._send(here, Frame(closing=closing))
-        self._core.close(here.connection, error.code, _reason(error))
+        self._hang_up(here.connection, error.code, _reason(error))
+
+    def _hang_up(self, connection: int, code: int, reason: str) -> None:
+        """Close a connection whose CLOSED is still to come; until then nothing that it says counts."""
+        self._connecting.pop(connection, None)
+        self._leaving.add(connection)
+        self._core.close(connection, code, reason)
 
     def _announce(self, closing: Closing) -> None:
         frame = Frame(closing=closing)
