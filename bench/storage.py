@@ -36,7 +36,7 @@ from longlink.storage.sqlite.migrations import migrate, shipped
 
 CONVERSATIONS = 200
 CONTENT_BYTES = 150
-IN_FLIGHT_CALLS = 2
+IN_FLIGHT_CALLS = 4
 
 
 @dataclass(frozen=True)

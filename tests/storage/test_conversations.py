@@ -155,6 +155,23 @@ def test_what_changes_after_a_sync_is_in_the_next_one(scene: Scene) -> None:
     scene.play(story)
 
 
+def test_a_sync_before_the_first_conversation_misses_nothing_after_a_restart_with_the_clock_back(scene: Scene) -> None:
+    synced: list[int] = []
+
+    async def before(store: Store) -> None:
+        await store.users.remember(["alice"])
+        await store.check()
+        synced.append((await _changed(store)).synced_at)
+
+    async def after(store: Store) -> None:
+        chat = await direct(store)
+        assert [one.id for one in (await _changed(store, synced[0])).conversations] == [chat.id]
+
+    scene.play(before)
+    scene.now_ms -= 3_600_000
+    scene.play(after)
+
+
 def test_pages_pass_over_nothing_that_changes_meanwhile(scene: Scene) -> None:
     async def story(store: Store) -> None:
         # The clock stands still: all changes have the same millisecond.

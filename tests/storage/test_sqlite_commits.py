@@ -97,6 +97,20 @@ def test_a_row_that_was_stolen_fails_its_own_write_only(tmp_path: Path) -> None:
     _play(tmp_path, story)
 
 
+def test_what_another_program_wrote_is_met_and_read(tmp_path: Path) -> None:
+    async def story(store: SqliteStore) -> None:
+        await direct(store)
+        with apsw.Connection(str(tmp_path / engine.DATABASE)) as connection:
+            connection.execute("INSERT INTO users (name) VALUES ('dave')")
+        connection.close()
+        # The next id that is remembered as free is taken.
+        await store.users.remember(["erin"])
+        opened = await store.conversations.open_direct("dave", "erin")
+        assert [member.user for member in opened.members] == ["dave", "erin"]
+
+    _play(tmp_path, story)
+
+
 def test_what_was_forgotten_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known, "CONVERSATIONS", 2)
     monkeypatch.setattr(known, "USERS", 2)

@@ -15,7 +15,7 @@ from typing import Final
 import apsw
 
 from longlink import config
-from longlink.storage.sqlite.engine import PAGE_BYTES, STORAGE_ERRORS, close_quietly, connect_checkpointer
+from longlink.storage.sqlite.engine import PAGE_BYTES, close_quietly, connect_checkpointer
 from longlink.storage.sqlite.stats import Stats
 
 _RESTART_AT: Final = 4
@@ -60,7 +60,7 @@ class Checkpointer:
             self._stop.wait(self._guarded_round())
         try:
             self._connected().wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        except STORAGE_ERRORS:
+        except (apsw.Error, OSError):
             # The log stays beside the database and is read at the next start.
             self._stats.checkpoint_failures += 1
         close_quietly(self._connection)
@@ -69,7 +69,7 @@ class Checkpointer:
         """One look at the log. Returns the seconds until the next one."""
         try:
             return self._round()
-        except STORAGE_ERRORS:
+        except (apsw.Error, OSError):
             self._stats.checkpoint_failures += 1
             close_quietly(self._connection)
             self._connection = None

@@ -67,7 +67,7 @@ class Committer:
         self._wary = 0
         self._connection: apsw.Connection | None = None
         self._stamp = newest_stamp(self._connected())
-        # The stamp of the newest commit that readers can see; any thread may read it.
+        # The newest stamp that readers can see, and find again after a restart; any thread may read it.
         self.committed = self._stamp
 
     def commit(self, requests: Sequence[Request]) -> list[Answer]:
@@ -77,7 +77,8 @@ class Committer:
         except LonglinkError as refusal:
             return [refusal] * len(requests)
         except Exception:
-            # Whatever one write has broken must not fail its neighbours.
+            # Whatever one write has broken must not fail its neighbours. What is remembered may be what is wrong.
+            self.close()
             return [self._one_by_one(request) for request in requests]
 
     def close(self) -> None:
@@ -117,7 +118,7 @@ class Committer:
             raise failure from error
         plan.apply()
         if wrote:
-            self.committed = self._stamp
+            self.committed = plan.newest_change or self.committed
             self._checkpointer.notify()
             weight = sum([weigh(request)[0] for request in requests])
             self._stats.committed(weight, time.perf_counter() - started)

@@ -81,6 +81,11 @@ class Plan:
         return [(conversation, sender, client_id) for conversation, _, sender, client_id, _, _ in self._messages]
 
     @property
+    def newest_change(self) -> int:
+        """The stamp that conversations get by this plan; 0 when none changes."""
+        return self._stamp if self._touched or self._opened else 0
+
+    @property
     def marked(self) -> int:
         """How many marks move."""
         return len(self._marks)

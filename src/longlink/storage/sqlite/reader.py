@@ -105,7 +105,7 @@ class Readers:
                 if connection is None:
                     connection = connect_reader(self._file)
                 self._answer(connection, jobs)
-            except STORAGE_ERRORS as error:
+            except (apsw.Error, OSError) as error:
                 self._stats.read_failures += 1
                 failure = unavailable(error, connection)
                 for job in jobs:
