@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import sys
 import time
 import traceback
@@ -40,7 +41,9 @@ def main() -> int:
     facts = {"date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"), **machine.describe()}
     facts["command"] = " ".join(["python -m bench", *sys.argv[1:]])
     facts["plan"] = f"{plan.name}, rounds: {plan.rounds}"
+    busy = os.getloadavg()[0]
     samples, broken = _measure(plan, options.only or list(FIGURES))
+    facts["load average"] = f"{busy:.1f} before, {os.getloadavg()[0]:.1f} after (the run itself makes about 2)"
     return _conclude(plan, facts, samples, options.keep) or int(bool(broken))
 
 

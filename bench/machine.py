@@ -94,7 +94,6 @@ def describe() -> dict[str, str]:
         "machine": f"{os.cpu_count()} CPUs, {_processor()}, {_memory_gib()} GiB",
         "kernel": platform.release(),
         "versions": f"Python {platform.python_version()} · {installed}",
-        "load average at the start": f"{os.getloadavg()[0]:.1f}",
     }
 
 

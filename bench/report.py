@@ -102,7 +102,7 @@ def _bytes(rounds: Sequence[Mapping[str, float]]) -> list[str]:
     return [
         "| owner | B |",
         "|---|---|",
-        f"| connection core, by its own gauge | {core:,.0f} |",
+        f"| connection core (slots, timers, addresses), by its own gauge | {core:,.0f} |",
         f"| Python objects, counted | {held:,.0f} |",
         *(f"| - {name} | {size:,.0f} |" for name, size in python.items()),
         f"| remainder: free space and rounding of the allocators, pages of SQLite | {process - core - held:,.0f} |",

@@ -22,10 +22,9 @@ Answer = dict[str, Any]
 class Member:
     """One load process."""
 
-    def __init__(self, cpus: str | None) -> None:
-        pinned = ["taskset", "-c", cpus] if cpus else []
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [*pinned, sys.executable, "-m", "bench.load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "bench.load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -60,8 +59,8 @@ class Member:
 class Swarm:
     """Load processes in one role. Made by `swarm`."""
 
-    def __init__(self, size: int, cpus: str | None) -> None:
-        self._members = [Member(cpus) for _ in range(size)]
+    def __init__(self, size: int) -> None:
+        self._members = [Member() for _ in range(size)]
 
     def all(self, what: str, *, within_s: float = ORDER_S, **arguments: Any) -> list[Answer]:
         """The same order to all; their answers in order."""
@@ -79,9 +78,9 @@ class Swarm:
 
 
 @contextlib.contextmanager
-def swarm(size: int, *, cpus: str | None = None) -> Iterator[Swarm]:
-    """So many load processes, ended with the block. cpus: where they may run, as taskset(1) understands it."""
-    made = Swarm(size, cpus)
+def swarm(size: int) -> Iterator[Swarm]:
+    """So many load processes, ended with the block."""
+    made = Swarm(size)
     try:
         yield made
     finally:
