@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import random
 import select
 import socket
 import ssl
@@ -811,3 +812,84 @@ def test_memory_held_returns_to_the_table_when_all_have_gone(start: Start) -> No
         client.stream.close()
     server.until("connections", 1)
     assert server.core.counters()["core_bytes"] < before + 8192
+
+
+STRESS_ENDS = 400
+
+
+def test_every_admitted_connection_ends_exactly_once_whatever_both_sides_do(start: Start) -> None:
+    server = start(threads=2, ring_events=64)
+    chance = random.Random(7)
+    living: list[Client] = []
+    begun, told, ended = 0, set[int](), dict[int, int]()
+    end = time.monotonic() + 3 * DEADLINE
+    while len(ended) < STRESS_ENDS:
+        assert time.monotonic() < end, f"{len(told)} spoke, {len(ended)} ended"
+        if begun < STRESS_ENDS and len(living) < 50:
+            living.append(Client.connect(server))
+            living[-1].send(b"hello")
+            begun += 1
+        elif living:
+            leaver = living.pop(chance.randrange(len(living)))
+            if chance.random() < 0.5:
+                leaver.send((1000).to_bytes(2, "big"), 8)
+            leaver.stream.close()
+        for kind, connection, _ in server.core.poll(chance.randrange(1, 20)):
+            assert connection not in ended, "an event after CLOSED"
+            if kind == CLOSED:
+                ended[connection] = ended.get(connection, 0) + 1
+                continue
+            told.add(connection)
+            server.core.admit(connection)
+            server.core.send(connection, b"welcome", REPLY)
+            if chance.random() < 0.3:
+                server.core.close(connection, 4000)
+        if chance.random() < 0.5:
+            server.core.flush()
+    for client in living:
+        client.stream.close()
+    assert set(ended) == told
+    server.until("connections", 0)
+    assert (server.core.counters()["admitted"], server.core.counters()["half_open"]) == (0, 0)
+    assert server.core.poll() == []
+
+
+def test_without_descriptors_it_waits_idly_and_goes_on_when_there_are_some(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from test_core import LIMITS
+from longlink._core import Core
+core = Core(**LIMITS)
+port = core.listen("127.0.0.1", 0)
+print(port, flush=True)
+sys.stdin.readline()
+used = resource.getrusage(resource.RUSAGE_SELF)
+sys.stdin.readline()
+now = resource.getrusage(resource.RUSAGE_SELF)
+print(now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime, core.counters()["refused_full"], flush=True)
+sys.stdin.readline()
+"""
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    command = ["sh", "-c", 'ulimit -n 64; exec "$0" "$@"', sys.executable, str(script)]
+    paths = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen(command, env=paths, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin
+        assert other.stdout
+        server = Server()
+        server.port = int(other.stdout.readline())
+        streams = [connect(server) for _ in range(80)]
+        for line in ("\n", "\n"):
+            other.stdin.write(line)
+            other.stdin.flush()
+            time.sleep(0.6)
+        seconds, times = other.stdout.readline().split()
+        assert float(seconds) < 0.2
+        assert int(times) > 0
+        for stream in streams[:40]:
+            stream.close()
+        streams[-1].sendall(b"\0LLP\0\0\0\0")
+        assert Client(streams[-1]).take(4) == bytes(4)
+        for stream in streams:
+            stream.close()
+        other.communicate("\n")
