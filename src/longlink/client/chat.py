@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from longlink.client import events
 from longlink.client.events import Message, Sent
 from longlink.protocol import frames
 from longlink.protocol.frames import Frame, ReadHistory
+from longlink.protocol.limits import PAGE_MAX, SEQ_MAX
 
 if TYPE_CHECKING:
     from longlink.client.client import Client
-
-PAGE: Final = 200
-"""The largest page of history or of conversations (proto)."""
-END: Final = 2**53
-"""Above every seq that will ever be, and exact in every encoding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ class Chat:
         """Every message with seq > after, oldest first, own ones too; read page by page while it is iterated."""
         more = True
         while more:
-            page = await self._page(ReadHistory(conversation=self.id, after=after, limit=PAGE))
+            page = await self._page(ReadHistory(conversation=self.id, after=after, limit=PAGE_MAX))
             for message in page.messages:
                 yield events.message(message)
                 after = message.seq
@@ -66,9 +62,9 @@ class Chat:
     async def last(self, count: int = 50, *, before: int | None = None) -> list[Message]:
         """The newest messages, count at most, oldest first. before: only those with a smaller seq."""
         found: list[Message] = []
-        before = END if before is None else before
+        before = SEQ_MAX if before is None else before
         while len(found) < count:
-            limit = min(PAGE, count - len(found))
+            limit = min(PAGE_MAX, count - len(found))
             page = await self._page(ReadHistory(conversation=self.id, before=before, limit=limit))
             found[:0] = [events.message(message) for message in page.messages]
             if not page.more or not page.messages:

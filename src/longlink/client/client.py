@@ -17,7 +17,7 @@ from typing import Final, NoReturn, Self
 from longlink import errors
 from longlink.client import events
 from longlink.client.backoff import Backoff
-from longlink.client.chat import PAGE, Chat
+from longlink.client.chat import Chat
 from longlink.client.connection import Connection, error_of, handshake
 from longlink.client.events import Connected, Disconnected, Event, Message, Reconnected, Sent, State
 from longlink.client.exchange import Exchange
@@ -105,7 +105,9 @@ class Client:
         found: dict[str, Chat] = {}
         cursor = ""
         while True:
-            reply = await self.request(Frame(list_conversations=ListConversations(limit=PAGE, cursor=cursor)))
+            reply = await self.request(
+                Frame(list_conversations=ListConversations(limit=limits.PAGE_MAX, cursor=cursor))
+            )
             for listed in reply.conversations.conversations:
                 found.pop(listed.id, None)
                 found[listed.id] = self._chat(listed)

@@ -19,11 +19,10 @@ from longlink.client.options import Options
 from longlink.client.outbox import Outbox
 from longlink.errors import LonglinkError
 from longlink.protocol.frames import Ack, Frame, ListConversations, ReadHistory
+from longlink.protocol.limits import PAGE_MAX
 
 log = logging.getLogger("longlink.client")
 
-PAGE: Final = 200
-"""The largest page of history or of conversations (proto)."""
 FETCHES: Final = 4
 """Conversations whose gaps are read at the same time."""
 ACKS: Final = 64
@@ -117,7 +116,9 @@ class Exchange:
         try:
             while True:
                 page = (
-                    await self._ask(Frame(list_conversations=ListConversations(since=since, limit=PAGE, cursor=cursor)))
+                    await self._ask(
+                        Frame(list_conversations=ListConversations(since=since, limit=PAGE_MAX, cursor=cursor))
+                    )
                 ).conversations
                 for listed in page.conversations:
                     self._inbox.listed(listed, self._now())
@@ -136,7 +137,9 @@ class Exchange:
 
     async def _fetch(self, conversation: str, after: int) -> None:
         try:
-            reply = await self._ask(Frame(read_history=ReadHistory(conversation=conversation, after=after, limit=PAGE)))
+            reply = await self._ask(
+                Frame(read_history=ReadHistory(conversation=conversation, after=after, limit=PAGE_MAX))
+            )
         except LonglinkError as error:
             log.warning("history of %s failed: %s", conversation, error)
             self._inbox.fetch_failed(conversation, self._now(), retry=error.retry)

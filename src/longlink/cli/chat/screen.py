@@ -6,7 +6,6 @@ It shows what the client and the transcript say and decides nothing itself. Read
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -211,13 +210,16 @@ class Screen:
         self._reading = self._start(self._show_page(self._chat, self._transcript.oldest or None))
 
     async def _show_page(self, chat: Chat, before: int | None) -> None:
-        """Read one page of history. While the link is down it stays as it is; scrolling asks again."""
-        with contextlib.suppress(LonglinkError):
+        """Read one page of history. When that fails the screen says why, and scrolling up asks again."""
+        try:
             page = await chat.last(PAGE, before=before)
+        except LonglinkError as error:
+            self._notice = f"older messages could not be read: {plain.line(error.message)}"
+        else:
             self._whole = len(page) < PAGE
             for message in page:
                 self._transcript.add(message)
-            self._app.invalidate()
+        self._app.invalidate()
 
     async def _tick(self) -> None:
         """Redraw while a countdown is shown."""
