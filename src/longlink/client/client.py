@@ -39,7 +39,6 @@ LAST_ACKS_S: Final = 1.0
 LAST_ACKS: Final = 256
 STOP_S: Final = 3.0
 PREFIX_BYTES: Final = 6
-WIDEST_ID: Final = 2**32 - 1
 RENEWABLE: Final = (errors.TOKEN_EXPIRED, errors.TOKEN_INVALID)
 
 
@@ -71,7 +70,6 @@ class Client:
         self._closed = False
         self._greeted = False
         self._renewed = False
-        self._max_frame_bytes = 0
 
     # The application's side -------------------------------------------------------------------------------------------
 
@@ -172,7 +170,7 @@ class Client:
         if self._closed or self._failure is not None:
             raise self._why()
         send = frames.Send(conversation=conversation, client_id=client_id or self._next_id(), content=content)
-        self._check(send)
+        limits.check(Frame(send=send))
         try:
             async with asyncio.timeout(self._options.send_timeout_s), self._room:
                 return await self._post(send)
@@ -219,15 +217,6 @@ class Client:
             self._answers.pop(pending, None)
             if not self._answers:
                 self._idle.set()
-
-    def _check(self, send: frames.Send) -> None:
-        frame = Frame(id=WIDEST_ID, send=send)
-        limits.check(frame)
-        size = len(self._options.encoding.encode(frame))
-        if self._max_frame_bytes and size > self._max_frame_bytes:
-            raise LonglinkError(
-                errors.FRAME_TOO_LARGE, f"the server takes {self._max_frame_bytes} bytes, this message needs {size}"
-            )
 
     def _next_id(self) -> str:
         self._counter += 1
@@ -341,7 +330,6 @@ class Client:
     def _begin(self, connection: Connection) -> None:
         here = connection.connected
         self._inbox.user = here.user
-        self._max_frame_bytes = here.max_frame_bytes
         self._renewed = False
         self._live = connection
         self._up.set()

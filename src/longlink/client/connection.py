@@ -32,7 +32,7 @@ class Connection:
         self.connected = connected
         self._transport = transport
         self._encoding = options.encoding
-        self._take = take
+        self.take = take
         self._now = asyncio.get_running_loop().time
         self._requests = 1
         self._waiting: dict[int, asyncio.Future[Frame]] = {}
@@ -51,8 +51,16 @@ class Connection:
         return self._requests
 
     async def write(self, frame: Frame) -> None:
-        """Send one frame. Raises the error that ended the link."""
-        await self._send(self._encoding.encode(frame))
+        """Send one frame. Raises FRAME_TOO_LARGE, and then nothing was sent, or the error that ended the link."""
+        data = self._encoding.encode(frame)
+        most = self.connected.max_frame_bytes
+        if len(data) > most > 0:
+            raise LonglinkError(
+                errors.FRAME_TOO_LARGE, f"the server takes {most} bytes, this message needs {len(data)}"
+            )
+        self._liveness.wrote(self._now())
+        self._wrote.set()
+        await self._transport.send(data)
 
     async def request(self, frame: Frame) -> Frame:
         """Send a request and wait for its answer; the caller sets a deadline.
@@ -95,11 +103,6 @@ class Connection:
     async def close(self) -> None:
         await self._transport.close(NORMAL)
 
-    async def _send(self, data: bytes) -> None:
-        self._liveness.wrote(self._now())
-        self._wrote.set()
-        await self._transport.send(data)
-
     async def _read(self) -> NoReturn:
         closing: LonglinkError | None = None
         while True:
@@ -119,7 +122,7 @@ class Connection:
             said = frame.closing
             return LonglinkError(row(said.code, said.name), said.message, retry_after_ms=said.reconnect_after_ms)
         else:
-            self._take(frame)
+            self.take(frame)
         return None
 
     async def _watch(self) -> NoReturn:

@@ -18,7 +18,7 @@ from longlink.client.inbox import Inbox, wake_at
 from longlink.client.options import Options
 from longlink.client.outbox import Outbox
 from longlink.errors import LonglinkError
-from longlink.protocol.frames import Ack, Frame, ListConversations, ReadHistory
+from longlink.protocol.frames import Ack, Frame, ListConversations, ReadHistory, error_frame
 from longlink.protocol.limits import PAGE_MAX
 
 log = logging.getLogger("longlink.client")
@@ -68,7 +68,9 @@ class Exchange:
             for task in (work, *self._tasks):
                 task.cancel()
             await asyncio.gather(work, *self._tasks, return_exceptions=True)
-            self._failed.cancel()
+            if not self._failed.cancel():
+                # Said already, by whichever error ended the link first; asyncio would report it as never looked at.
+                self._failed.exception()
 
     async def _work(self) -> NoReturn:
         while True:
@@ -92,7 +94,12 @@ class Exchange:
                 continue
             request = self._connection.next_request()
             self._outbox.written(pending, request, self._now())
-            await self._connection.write(Frame(id=request, send=pending.request_body))
+            try:
+                await self._connection.write(Frame(id=request, send=pending.request_body))
+            except LonglinkError as error:
+                if error.row is not errors.FRAME_TOO_LARGE:
+                    raise
+                self._connection.take(error_frame(error, request))
 
     # Reading what is missing ------------------------------------------------------------------------------------------
 
