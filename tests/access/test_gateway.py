@@ -252,6 +252,22 @@ def test_a_frame_while_it_connects_is_refused_and_nobody_is_admitted(tmp_path: P
     play(tmp_path, story)
 
 
+def test_nothing_counts_behind_a_refusal(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench.core.happen(send(7, 1), bench.connect(7))
+        bench.core.happen(bench.connect(8), send(8, 2), bench.connect(8), send(8, 3))
+        await turns()
+        assert [(to, code) for to, code, _ in bench.core.closed] == [
+            (7, errors.FRAME_UNEXPECTED.code),
+            (8, errors.FRAME_UNEXPECTED.code),
+        ]
+        assert [session.connection for session in await bench.sessions.of(["alice"])] == [1]
+        assert list(bench.core.admitted) == [1]
+
+    play(tmp_path, story)
+
+
 def test_the_same_device_again_closes_the_first_and_its_end_does_not_touch_the_second(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         await bench.enter(1)

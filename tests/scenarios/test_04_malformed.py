@@ -194,6 +194,7 @@ WEBSOCKET_CASES: Final[dict[str, tuple[Kind, bytes, int]]] = {
         websocket_frame(SEND, BINARY_OPCODE, final=False) + websocket_frame(SEND, BINARY_OPCODE),
         1002,
     ),
+    "a message that is too large": (Kind.WS_BINARY, websocket_frame(bytes(LARGEST + 1), BINARY_OPCODE), 1009),
     "pieces that are too large together": (
         Kind.WS_BINARY,
         websocket_frame(bytes(LARGEST), BINARY_OPCODE, final=False) + websocket_frame(b"x", 0),

@@ -5,14 +5,17 @@ Read next: bookkeeping.py, test_07_storage.py.
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Final
 
 import pytest
 
+import longlink
 from longlink.protocol.frames import Message
 from longlink.testing import RunningServer, run_server
 
@@ -130,3 +133,118 @@ def _check_mark(link: Guest, receiver: Receiver) -> None:
     listed = {conversation.id: conversation for conversation in link.conversations().conversations}
     marks = {member.user: member.delivered for member in listed[receiver.conversation].members}
     assert marks[receiver.user] >= receiver.acked
+
+
+# The same through the Python client -----------------------------------------------------------------------------------
+
+CLIENT_LIVES: Final = 4
+"""Few, because a client whose link breaks again and again waits longer before each attempt."""
+SENDS_A_LIFE: Final = 60
+BURST: Final = 5
+
+
+class Application:
+    """One client that sends numbered messages and writes down what it is shown."""
+
+    def __init__(self, client: longlink.Client) -> None:
+        self.client = client
+        self.shown: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        self.sent: dict[str, dict[int, str]] = defaultdict(dict)
+        self.reconnected = 0
+
+    async def listen(self) -> None:
+        async for event in self.client:
+            if isinstance(event, longlink.Message):
+                assert event.text is not None
+                self.shown[event.conversation].append((event.seq, event.text))
+            self.reconnected += isinstance(event, longlink.Reconnected)
+
+    async def talk(self, peer: str, stop: asyncio.Event) -> None:
+        """Bursts, each of them answered before the next one."""
+        chat = await self.client.direct(peer)
+        number = 0
+        while not stop.is_set():
+            texts = [f"{self.client.device} {n}" for n in range(number, number + BURST)]
+            number += BURST
+            for text, sent in zip(texts, await asyncio.gather(*map(chat.send, texts)), strict=True):
+                assert sent.seq not in self.sent[chat.id]
+                self.sent[chat.id][sent.seq] = text
+
+    @property
+    def answered(self) -> int:
+        return sum(map(len, self.sent.values()))
+
+
+async def _until(holds: Callable[[], bool], what: str) -> None:
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110 - nothing announces what is waited for
+            await asyncio.sleep(0.01)
+    assert holds(), what
+
+
+async def _use(server: RunningServer) -> None:
+    async with AsyncExitStack() as stack:
+        applications: dict[str, Application] = {}
+        for user, device in (("alice", "alice"), ("bob", "bob"), ("bob", "bob-2"), ("carol", "carol")):
+            client = longlink.connect(server.url, token=server.token(user), device=device, replay=True)
+            applications[device] = Application(await stack.enter_async_context(client))
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            listening = [tasks.create_task(application.listen()) for application in applications.values()]
+            talking = [
+                tasks.create_task(applications[device].talk(peer, stop))
+                for device, peer in (("alice", "bob"), ("bob", "alice"), ("alice", "carol"), ("carol", "alice"))
+            ]
+            everybody = applications.values()
+            for _ in range(CLIENT_LIVES):
+                target = sum(one.answered for one in everybody) + SENDS_A_LIFE
+                await _until(lambda: all(one.client.connected for one in everybody), "everybody is back")
+                await _until(lambda target=target: sum(one.answered for one in everybody) >= target, "answers come")  # type: ignore[misc]
+                await asyncio.to_thread(server.kill)
+                await asyncio.to_thread(server.start)
+            stop.set()
+            await asyncio.gather(*talking)
+            await _until(lambda: all(_is_complete(one, applications) for one in everybody), "all is shown")
+            for task in listening:
+                task.cancel()
+        for application in applications.values():
+            _check_shown(application, applications)
+            assert application.reconnected == CLIENT_LIVES
+
+
+def _expected(application: Application, applications: dict[str, Application]) -> dict[str, list[tuple[int, str]]]:
+    """By conversation of this user, everything that the others, his other devices included, have sent, by seq."""
+    conversations = set(application.shown) | set(application.sent)
+    return {
+        conversation: sorted(
+            message
+            for other in applications.values()
+            if other is not application
+            for message in other.sent.get(conversation, {}).items()
+        )
+        for conversation in conversations
+    }
+
+
+def _is_complete(application: Application, applications: dict[str, Application]) -> bool:
+    expected = _expected(application, applications)
+    return bool(expected) and all(
+        len(application.shown.get(name, [])) >= len(found) for name, found in expected.items()
+    )
+
+
+def _check_shown(application: Application, applications: dict[str, Application]) -> None:
+    for conversation, expected in _expected(application, applications).items():
+        assert application.shown[conversation] == expected, "each message exactly once, in order"
+    for sent in application.sent.values():
+        for prefix in {text.rpartition(" ")[0] for text in sent.values()}:
+            numbers = [int(text.rpartition(" ")[2]) for _, text in sorted(sent.items()) if text.startswith(prefix)]
+            assert numbers == list(range(len(numbers))), "stored in the order of the calls"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_applications_see_each_message_once_and_in_order_through_kills() -> None:
+    with run_server(settings=SETTINGS) as server:
+        asyncio.run(_use(server))
+        assert failures(server) == []
