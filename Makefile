@@ -7,6 +7,7 @@
 MAKEFLAGS += --no-print-directory
 
 UV_VERSION := 0.13.8
+JOBS := 2
 PYTHON := .venv/bin/python
 UV := .venv/bin/uv
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -53,7 +54,7 @@ test-rust:
 	cargo test --quiet --locked -p longlink-core
 
 test-python:
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest -n $(JOBS) $(ARGS)
 
 check: .venv/.core ## format, lint, types, import rules, generated files
 	$(PYTHON) -m ruff format --check --quiet
