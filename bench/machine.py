@@ -40,6 +40,16 @@ def cpu(pid: int) -> Cpu:
     return Cpu(time.clock_gettime((~pid << 3) | 2), int(fields[11]) * TICK_S, int(fields[12]) * TICK_S)
 
 
+def busy_s() -> float:
+    """CPU seconds that all CPUs together were not idle, from an arbitrary beginning.
+
+    From the idle time of proc_stat(5), which the kernel measures; the busy times there are sampled and miss short work.
+    """
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()
+    idle_s = (int(fields[4]) + int(fields[5])) * TICK_S
+    return time.monotonic() * (os.cpu_count() or 1) - idle_s
+
+
 def cpu_by_thread(pid: int) -> dict[str, float]:
     """Seconds by thread, threads of one name added up; threads that have ended are not in it.
 

@@ -48,17 +48,17 @@ def measure_latency(plan: Plan, turn: int) -> dict[str, float]:
         _follow(crowd, 1.0)
         _drain(crowd)
         crowd.all("delays")
-        begun = machine.cpu(running.pid)
+        begun = _Moment(running, crowd)
         late_ns = _follow(crowd, plan.latency_s)
         _drain(crowd)
-        used = machine.cpu(running.pid).since(begun)
+        window = begun.until(_Moment(running, crowd))
         taken = crowd.all("delays")
-        sent = RATE * plan.latency_s
         return {
             **_quantiles("delivered", [delay for answer in taken for delay in answer["delivered_ns"]]),
             **_quantiles("acked", [delay for answer in taken for delay in answer["acked_ns"]]),
             **_quantiles("late", late_ns),
-            "cpu_us": used.total_s / sent * 1e6,
+            "cpu_us": window["cpu_us"],
+            "other_cores": window["other_cores"],
             **_verify(crowd),
         }
 
@@ -71,6 +71,7 @@ class _Moment:
         self.counts = crowd.all("count")
         self.at_s = time.perf_counter()
         self.cpu = machine.cpu(running.pid)
+        self.busy_s = machine.busy_s()
         self.threads = machine.cpu_by_thread(running.pid)
 
     def until(self, end: _Moment) -> dict[str, float]:
@@ -89,6 +90,7 @@ class _Moment:
             "cpu_kernel_us": used.total_s * used.kernel_s / sampled / messages * 1e6,
             "server_cores": used.total_s / lasted_s,
             "load_cores": counted["cpu_s"] / lasted_s,
+            "other_cores": (end.busy_s - self.busy_s - used.total_s - counted["cpu_s"]) / lasted_s,
             **{f"thread {name}": self._thread(end, name) / messages * 1e6 for name in end.threads},
             **{f"core {name}": self._core(end, name) / messages for name in CORE},
         }
