@@ -35,6 +35,7 @@ ATTEMPT_S: Final = 10.0
 """One attempt to connect: token, TCP, TLS, upgrade and Connected together."""
 STEADY_S: Final = 5.0
 """A link that held so long was good: the next wait starts small again."""
+LAST_WORDS_S: Final = 0.5
 LAST_ACKS_S: Final = 1.0
 LAST_ACKS: Final = 256
 STOP_S: Final = 3.0
@@ -342,6 +343,8 @@ class Client:
         tasks = [asyncio.create_task(connection.run()), asyncio.create_task(exchange.run())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # When a write failed first, what the server said before it closed may still wait to be read.
+            await asyncio.wait(tasks[:1], timeout=LAST_WORDS_S)
             for task in tasks:
                 if task.done():
                     task.result()
