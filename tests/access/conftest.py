@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from .core_server import start as start
 from .peer import DEADLINE_S, HEADER_MS, IDLE_MS, LIMIT
 
 

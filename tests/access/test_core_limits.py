@@ -1,0 +1,267 @@
+"""Timeouts, rates, queues and the ring of the connection core at their bounds, by core/BOUNDARY.md."""
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from longlink._core import BINARY, CLOSED, EVENT, MISSED, REPLY, TRANSIENT
+
+from .core_server import DEADLINE, LIMITS, Client, Server, Start, admitted, connect, frame, speak
+
+
+def test_one_byte_at_a_time_does_not_outlive_the_header_timeout(start: Start) -> None:
+    server = start(header_timeout_ms=400)
+    stream = connect(server)
+    begun = time.monotonic()
+    with pytest.raises(ConnectionError):  # noqa: PT012 - the byte that fails is any of them
+        while time.monotonic() - begun < DEADLINE:
+            stream.sendall(b"A")
+            time.sleep(0.05)
+    assert 0.3 < time.monotonic() - begun < 3
+    server.until("header_timeouts", 1)
+
+
+def test_an_upgrade_without_hello_is_closed_with_4003(start: Start) -> None:
+    server = start(hello_timeout_ms=200)
+    assert Client.connect(server).close_code() == 4003
+    server.until("hello_timeouts", 1)
+
+
+def test_silence_is_closed_with_4002_and_a_heartbeat_is_no_silence(start: Start) -> None:
+    server = start(idle_timeout_ms=600)
+    quiet, alive = Client.connect(server), Client.connect(server)
+    connection = admitted(server, quiet)
+    admitted(server, alive)
+    end = time.monotonic() + 1.2
+    while time.monotonic() < end:
+        alive.send(b"")
+        time.sleep(0.1)
+    assert quiet.close_code() == 4002
+    assert server.closed(connection) == 4002
+    assert server.core.counters()["idle_closed"] == 1
+
+
+def test_a_lifetime_ends_with_4512_unless_a_later_admit_renews_it(start: Start) -> None:
+    server = start()
+    mortal, renewed = Client.connect(server), Client.connect(server)
+    first, second = speak(server, mortal), speak(server, renewed)
+    server.core.admit(first, 200)
+    server.core.admit(second, 200)
+    server.core.admit(second)
+    server.core.flush()
+    assert mortal.close_code() == 4512
+    assert server.closed(first) == 4512
+    renewed.send(b"still here")
+    assert server.count(1) == [(BINARY, second, b"still here")]
+    assert server.core.counters()["lifetime_closed"] == 1
+
+
+def deaf(server: Server) -> tuple[Client, int]:
+    """An admitted client that has stopped reading and whose socket buffers are full."""
+    client = Client.connect(server)
+    connection = admitted(server, client)
+    while server.core.counters()["queued_bytes"] == 0:
+        server.core.send(connection, bytes(8192), REPLY)
+        server.core.flush()
+        client.send(b"turn")
+        server.count(1)
+    return client, connection
+
+
+def test_events_for_a_slow_reader_are_dropped_counted_and_told_once_it_reads(start: Start) -> None:
+    server = start(stall_timeout_ms=60_000)
+    client, connection = deaf(server)
+    for _ in range(100):
+        server.core.send(connection, bytes(8192), EVENT)
+        server.core.send(connection, bytes(8192), TRANSIENT)
+    server.core.send(connection, b"end", REPLY)
+    server.core.flush()
+    client.send(b"turn")
+    server.count(1)
+    counters = server.core.counters()
+    dropped = counters["dropped_events"]
+    assert dropped > 0
+    assert counters["dropped_transient"] > dropped / 2
+    assert counters["queued_bytes"] <= LIMITS["queue_bytes"] / 2 + 8192
+    while client.receive()[1] != b"end":
+        pass
+    assert server.count(1) == [(MISSED, connection, dropped)]
+    assert server.core.counters()["queued_bytes"] == 0
+
+
+def test_replies_beyond_the_queue_close_with_4001(start: Start) -> None:
+    server = start(stall_timeout_ms=300)
+    _, connection = deaf(server)
+    for _ in range(100):
+        server.core.send(connection, bytes(8192), REPLY)
+    server.core.flush()
+    assert server.closed(connection) == 4001
+    assert server.core.counters()["slow_closed"] >= 1
+
+
+def test_a_reader_that_never_reads_is_dropped_after_the_stall_timeout(start: Start) -> None:
+    server = start(stall_timeout_ms=300)
+    _, connection = deaf(server)
+    assert server.closed(connection) == 4001
+    assert server.core.counters()["stalled"] == 1
+    server.until("connections", 0)
+    assert server.core.counters()["queued_bytes"] == 0
+
+
+def test_a_flood_is_slowed_to_the_rate_and_nothing_is_lost(start: Start) -> None:
+    server = start(message_rate=100, message_burst=10)
+    client = Client.connect(server)
+    begun = time.monotonic()
+    for number in range(60):
+        client.send(b"%d" % number)
+    events = server.count(60)
+    assert [data for _, _, data in events] == [b"%d" % number for number in range(60)]
+    assert time.monotonic() - begun > 0.4
+    assert server.core.counters()["throttled"] > 0
+
+
+def test_a_throttled_connection_can_be_closed(start: Start) -> None:
+    server = start(message_rate=1, message_burst=1)
+    client = Client.connect(server)
+    client.stream.sendall(frame(b"one") + frame(b"two") + frame((1000).to_bytes(2, "big"), 8))
+    _, connection, _ = server.count(1)[0]
+    server.core.close(connection, 4000)
+    server.core.flush()
+    assert client.close_code() == 4000
+    assert client.ended()
+    assert server.closed(connection) == 4000
+    server.until("connections", 0)
+
+
+@pytest.mark.parametrize(("ring_events", "ring_bytes"), [(50, 1 << 20), (10_000, 2000), (1, 1 << 20)])
+def test_a_full_ring_stops_reading_and_loses_nothing(start: Start, ring_events: int, ring_bytes: int) -> None:
+    server = start(ring_events=ring_events, ring_bytes=ring_bytes, threads=2)
+    clients = [Client.connect(server) for _ in range(4)]
+    expected = [b"%06d" % number + bytes(94) for number in range(500)]
+    for client in clients:
+        client.stream.sendall(b"".join(map(frame, expected)))
+    end = time.monotonic() + DEADLINE
+    while server.core.counters()["ring_full"] == 0:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    time.sleep(0.05)
+    counters = server.core.counters()
+    assert counters["ring_events"] <= ring_events + 2 * 128
+    assert counters["ring_bytes"] <= ring_bytes + 2 * 128 * 100
+    by_connection: dict[int, list[bytes | int]] = {}
+    for _, connection, data in server.count(2000):
+        by_connection.setdefault(connection, []).append(data)
+    assert list(by_connection.values()) == [expected] * 4
+
+
+def test_too_many_unadmitted_connections_of_an_address_are_refused(start: Start) -> None:
+    server = start(half_open_per_address=3)
+    clients = [Client.connect(server) for _ in range(3)]
+    assert Client(connect(server)).ended()
+    server.until("refused_half_open", 1)
+    connection = speak(server, clients[0])
+    server.core.admit(connection)
+    server.core.flush()
+    server.until("half_open", 2)
+    Client.connect(server)
+
+
+def test_connections_faster_than_the_rate_are_refused(start: Start) -> None:
+    server = start(accept_rate=5, accept_burst=2)
+    for _ in range(2):
+        Client.connect(server)
+    assert Client(connect(server)).ended()
+    server.until("refused_rate", 1)
+    time.sleep(0.4)
+    Client.connect(server)
+
+
+def test_a_full_server_answers_503(start: Start) -> None:
+    server = start(max_connections=2)
+    for _ in range(2):
+        Client.connect(server)
+    assert Client(connect(server)).take_until(b"\r\n").startswith(b"HTTP/1.1 503 ")
+    server.until("refused_full", 1)
+
+
+STRESS_ENDS = 400
+
+
+def test_every_admitted_connection_ends_exactly_once_whatever_both_sides_do(start: Start) -> None:
+    server = start(threads=2, ring_events=64)
+    chance = random.Random(7)
+    living: list[Client] = []
+    begun, told, ended = 0, set[int](), dict[int, int]()
+    end = time.monotonic() + 3 * DEADLINE
+    while len(ended) < STRESS_ENDS:
+        assert time.monotonic() < end, f"{len(told)} spoke, {len(ended)} ended"
+        if begun < STRESS_ENDS and len(living) < 50:
+            living.append(Client.connect(server))
+            living[-1].send(b"hello")
+            begun += 1
+        elif living:
+            leaver = living.pop(chance.randrange(len(living)))
+            if chance.random() < 0.5:
+                leaver.send((1000).to_bytes(2, "big"), 8)
+            leaver.stream.close()
+        for kind, connection, _ in server.core.poll(chance.randrange(1, 20)):
+            assert connection not in ended, "an event after CLOSED"
+            if kind == CLOSED:
+                ended[connection] = ended.get(connection, 0) + 1
+                continue
+            told.add(connection)
+            server.core.admit(connection)
+            server.core.send(connection, b"welcome", REPLY)
+            if chance.random() < 0.3:
+                server.core.close(connection, 4000)
+        if chance.random() < 0.5:
+            server.core.flush()
+    for client in living:
+        client.stream.close()
+    assert set(ended) == told
+    server.until("connections", 0)
+    assert (server.core.counters()["admitted"], server.core.counters()["half_open"]) == (0, 0)
+    assert server.core.poll() == []
+
+
+def test_without_descriptors_it_waits_idly_and_goes_on_when_there_are_some(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from longlink._core import Core
+core = Core(**eval(sys.argv[1]))
+port = core.listen("127.0.0.1", 0)
+print(port, flush=True)
+sys.stdin.readline()
+used = resource.getrusage(resource.RUSAGE_SELF)
+sys.stdin.readline()
+now = resource.getrusage(resource.RUSAGE_SELF)
+print(now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime, core.counters()["refused_full"], flush=True)
+sys.stdin.readline()
+"""
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    command = ["sh", "-c", 'ulimit -n 64; exec "$0" "$@"', sys.executable, str(script), repr(LIMITS)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin
+        assert other.stdout
+        server = Server()
+        server.port = int(other.stdout.readline())
+        streams = [connect(server) for _ in range(80)]
+        for line in ("\n", "\n"):
+            other.stdin.write(line)
+            other.stdin.flush()
+            time.sleep(0.6)
+        seconds, times = other.stdout.readline().split()
+        assert float(seconds) < 0.2
+        assert int(times) > 0
+        for stream in streams[:40]:
+            stream.close()
+        streams[-1].sendall(b"\0LLP\0\0\0\0")
+        assert Client(streams[-1]).take(4) == bytes(4)
+        for stream in streams:
+            stream.close()
+        other.communicate("\n")
