@@ -9,10 +9,11 @@ import pytest
 
 from longlink import errors
 from longlink.logic import commands
-from longlink.logic.read_history import DEFAULT_LIMIT, ENTRY_OVERHEAD_BYTES
+from longlink.logic.read_history import DEFAULT_LIMIT
 from longlink.protocol.frames import Frame, History, ReadHistory
 from longlink.routing.calls import Call
 from longlink.routing.sessions import Session
+from longlink.storage.base import ENTRY_OVERHEAD_BYTES
 
 from .stage import PAGE_BYTES, Stage, play, text
 

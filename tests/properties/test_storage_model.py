@@ -144,7 +144,11 @@ class StoreMachine(RuleBasedStateMachine):
         if name not in self.chats:
             return
         chat = self.chats[name]
-        found = self.run(self.store.messages.history(name, chat.members[0], after=after, before=before, limit=limit))
+        found = self.run(
+            self.store.messages.history(
+                name, chat.members[0], after=after, before=before, limit=limit, page_bytes=1 << 30
+            )
+        )
         fitting = [entry for entry in chat.log if entry.seq > after and (not before or entry.seq < before)]
         shown = fitting[-limit:] if before else fitting[:limit]
         assert found == Page(tuple(shown), len(chat.log), len(fitting) > len(shown))
@@ -177,7 +181,9 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def logs_are_equal(self) -> None:
         for name, chat in self.chats.items():
-            page = self.run(self.store.messages.history(name, chat.members[0], after=0, before=0, limit=10_000))
+            page = self.run(
+                self.store.messages.history(name, chat.members[0], after=0, before=0, limit=10_000, page_bytes=1 << 30)
+            )
             assert list(page.entries) == chat.log
 
     def _draw_chat(self, data: st.DataObject) -> str:

@@ -24,7 +24,7 @@ async def _main(folder: Path) -> None:
     chat = (await store.conversations.open_direct("alice", "bob")).id
     acked = await _until_full(store, chat)
     await _all_writes_fail(store, chat)
-    page = await store.messages.history(chat, "bob", after=0, before=0, limit=100_000)
+    page = await store.messages.history(chat, "bob", after=0, before=0, limit=100_000, page_bytes=1 << 30)
     assert [entry.client_id for entry in page.entries] == acked, "reads go on, and hold exactly what was acknowledged"
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     await store.check()

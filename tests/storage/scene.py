@@ -77,6 +77,6 @@ def refused(result: Appended | Marked | LonglinkError) -> Row:
 
 async def texts(store: Store, conversation: str, user: str = "alice") -> list[bytes]:
     """The contents of the whole log, which must have no gap."""
-    page = await store.messages.history(conversation, user, after=0, before=0, limit=10_000)
+    page = await store.messages.history(conversation, user, after=0, before=0, limit=10_000, page_bytes=1 << 30)
     assert [entry.seq for entry in page.entries] == list(range(1, page.head + 1))
     return [entry.content for entry in page.entries]

@@ -6,7 +6,7 @@ import pytest
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.storage.base import Append, Appended, Mark, Store
+from longlink.storage.base import ENTRY_OVERHEAD_BYTES, Append, Appended, Mark, Store
 
 from .scene import NOON_MS, Scene, direct, refused, say, stored, texts
 
@@ -18,7 +18,7 @@ def test_messages_get_the_sequence_1_2_3_and_come_back_as_they_were(scene: Scene
         batch = [Append(chat.id, "bob", f"c-{number}", content) for number, content in enumerate(contents)]
         results = stored(await store.messages.append(batch))
         assert results == [Appended(seq, NOON_MS, False, ("alice", "bob")) for seq in (1, 2, 3, 4)]
-        page = await store.messages.history(chat.id, "alice", after=0, before=0, limit=10)
+        page = await store.messages.history(chat.id, "alice", after=0, before=0, limit=10, page_bytes=1 << 30)
         assert [entry.content for entry in page.entries] == contents
         assert [(entry.seq, entry.sender, entry.client_id, entry.sent_at) for entry in page.entries] == [
             (number + 1, "bob", f"c-{number}", NOON_MS) for number in range(4)
@@ -110,7 +110,7 @@ def test_any_text_is_a_client_id(scene: Scene, client_id: str) -> None:
         batch = [Append(chat.id, "alice", client_id, b"1"), Append(chat.id, "alice", client_id + "~", b"2")]
         await store.messages.append(batch)
         assert [result.duplicate for result in stored(await store.messages.append(batch))] == [True, True]
-        page = await store.messages.history(chat.id, "alice", after=0, before=2, limit=1)
+        page = await store.messages.history(chat.id, "alice", after=0, before=2, limit=1, page_bytes=1 << 30)
         assert page.entries[0].client_id == client_id
 
     scene.play(story)
@@ -143,7 +143,7 @@ def test_an_empty_batch_has_an_empty_answer(scene: Scene) -> None:
 
 
 async def _seqs(store: Store, chat: str, after: int, before: int, limit: int) -> tuple[list[int], bool]:
-    page = await store.messages.history(chat, "bob", after=after, before=before, limit=limit)
+    page = await store.messages.history(chat, "bob", after=after, before=before, limit=limit, page_bytes=1 << 30)
     assert page.head == 10
     return [entry.seq for entry in page.entries], page.more
 
@@ -199,7 +199,7 @@ def test_history_of_an_empty_conversation_is_an_empty_page(scene: Scene) -> None
     async def story(store: Store) -> None:
         chat = await direct(store)
         for before in (0, 5):
-            page = await store.messages.history(chat.id, "bob", after=0, before=before, limit=5)
+            page = await store.messages.history(chat.id, "bob", after=0, before=before, limit=5, page_bytes=1 << 30)
             assert (page.entries, page.head, page.more) == ((), 0, False)
 
     scene.play(story)
@@ -216,7 +216,33 @@ def test_only_members_read(scene: Scene, chat: str, user: str, row: errors.Row) 
         opened = await direct(store)
         await say(store, opened.id, "secret")
         with pytest.raises(LonglinkError) as caught:
-            await store.messages.history(chat or opened.id, user, after=0, before=0, limit=5)
+            await store.messages.history(chat or opened.id, user, after=0, before=0, limit=5, page_bytes=1 << 30)
         assert caught.value.row is row
+
+    scene.play(story)
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "page_bytes", "seqs", "more"),
+    [
+        (0, 0, 3 * (1_000 + ENTRY_OVERHEAD_BYTES), [1, 2, 3], True),
+        (0, 11, 3 * (1_000 + ENTRY_OVERHEAD_BYTES), [8, 9, 10], True),
+        (7, 0, 3 * (1_000 + ENTRY_OVERHEAD_BYTES), [8, 9, 10], False),
+        (0, 4, 3 * (1_000 + ENTRY_OVERHEAD_BYTES), [1, 2, 3], False),
+        (0, 4, 3 * (1_000 + ENTRY_OVERHEAD_BYTES) - 1, [2, 3], True),
+        (0, 0, 1, [1], True),
+        (0, 11, 1, [10], True),
+    ],
+)
+def test_a_page_weighs_at_most_its_bytes_and_always_has_one_entry(
+    scene: Scene, after: int, before: int, page_bytes: int, seqs: list[int], more: bool
+) -> None:
+    async def story(store: Store) -> None:
+        chat = await direct(store)
+        await store.messages.append([Append(chat.id, "alice", f"m{n}", b"x" * 1_000) for n in range(1, 11)])
+        page = await store.messages.history(
+            chat.id, "bob", after=after, before=before, limit=100, page_bytes=page_bytes
+        )
+        assert ([entry.seq for entry in page.entries], page.more) == (seqs, more)
 
     scene.play(story)

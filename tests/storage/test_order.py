@@ -25,7 +25,7 @@ def test_calls_are_applied_in_their_order_though_none_was_awaited(scene: Scene) 
         await remembered
         appends = [store.messages.append([Append(chat, "alice", str(number), b"")]) for number in range(50)]
         marks = store.conversations.mark_delivered([Mark(chat, "bob", 50)])
-        page = await store.messages.history(chat, "bob", after=0, before=0, limit=100)
+        page = await store.messages.history(chat, "bob", after=0, before=0, limit=100, page_bytes=1 << 30)
         assert [entry.client_id for entry in page.entries] == [str(number) for number in range(50)]
         shown = await store.conversations.open_direct("bob", "alice")
         assert [member.delivered for member in shown.members] == [0, 50]
@@ -118,7 +118,7 @@ def test_closing_finishes_what_waits(scene: Scene) -> None:
         with pytest.raises(LonglinkError, match="closed"):
             await store.messages.append([])
         with pytest.raises(LonglinkError, match="closed"):
-            await store.messages.history(chats[0], "alice", after=0, before=0, limit=1)
+            await store.messages.history(chats[0], "alice", after=0, before=0, limit=1, page_bytes=1 << 30)
 
     async def after(store: Store) -> None:
         assert len(await texts(store, chats[0])) == 100

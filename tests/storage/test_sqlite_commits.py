@@ -153,7 +153,10 @@ def test_the_log_starts_again_under_constant_writing_and_reading(tmp_path: Path)
             while written < 100 * limit or _size(log) > written / 4:
                 names = [f"{written}-{number}" for number in range(50)]
                 append = store.messages.append([Append(chat, "alice", name, b"x" * 1_000) for name in names])
-                reads = [store.messages.history(chat, "bob", after=0, before=0, limit=20) for _ in range(4)]
+                reads = [
+                    store.messages.history(chat, "bob", after=0, before=0, limit=20, page_bytes=1 << 30)
+                    for _ in range(4)
+                ]
                 await asyncio.gather(append, *reads)
                 written += 50_000
         assert store.stats()["checkpoints"]

@@ -61,7 +61,9 @@ def test_nothing_acknowledged_is_lost_doubled_or_moved_by_kill_9(tmp_path: Path)
 async def _verify(folder: Path, acked: Acks) -> None:
     store = await open_store(folder, Storage())
     for conversation in {key[0] for key in acked}:
-        page = await store.messages.history(conversation, "alice", after=0, before=0, limit=1_000_000)
+        page = await store.messages.history(
+            conversation, "alice", after=0, before=0, limit=1_000_000, page_bytes=1 << 30
+        )
         assert [entry.seq for entry in page.entries] == list(range(1, page.head + 1))
         times = [entry.sent_at for entry in page.entries]
         assert times == sorted(times)
@@ -92,7 +94,7 @@ def test_a_log_that_ends_in_the_middle_loses_only_what_was_under_way(tmp_path: P
         wal = copy / (engine.DATABASE + "-wal")
         os.truncate(wal, wal.stat().st_size - cut)
         again = await open_store(copy, Storage())
-        page = await again.messages.history(chat, "alice", after=0, before=0, limit=100)
+        page = await again.messages.history(chat, "alice", after=0, before=0, limit=100, page_bytes=1 << 30)
         assert [entry.seq for entry in page.entries] == list(range(1, page.head + 1))
         assert page.head == 19
         await again.close()

@@ -8,11 +8,14 @@ Every write is durable when its await returns. Nothing here is SQL. Read next: s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from longlink.errors import LonglinkError
+
+ENTRY_OVERHEAD_BYTES: Final = 256
+"""Upper bound of what an entry weighs beside its content: ids of at most 64 bytes each, numbers, tags."""
 
 Histogram = tuple[Sequence[float], Sequence[int], float]
 """Upper bounds, cumulative counts (one more than bounds, for +Inf), sum."""
@@ -110,8 +113,13 @@ class Messages(Protocol):
         duplicate=True. Raises for the whole batch, with nothing stored: OVERLOADED, STORAGE_UNAVAILABLE.
         """
 
-    async def history(self, conversation: str, user: str, *, after: int, before: int, limit: int) -> Page:
+    async def history(
+        self, conversation: str, user: str, *, after: int, before: int, limit: int, page_bytes: int
+    ) -> Page:
         """Entries with seq > after from the oldest, or, when before > 0, the newest with seq < before.
+
+        At most limit, and at most page_bytes of contents and ENTRY_OVERHEAD_BYTES each, but always the first one, so
+        that every reader makes progress.
 
         Raises CONVERSATION_UNKNOWN, NOT_A_MEMBER, STORAGE_UNAVAILABLE.
         """

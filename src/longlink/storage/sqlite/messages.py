@@ -27,7 +27,10 @@ class SqliteMessages:
         """As base.Messages.append. In the line as soon as it is called."""
         return cast("Coroutine[Any, Any, list[Appended | LonglinkError]]", self._writer.ask(Appends(batch)))
 
-    async def history(self, conversation: str, user: str, *, after: int, before: int, limit: int) -> Page:
+    async def history(
+        self, conversation: str, user: str, *, after: int, before: int, limit: int, page_bytes: int
+    ) -> Page:
         """As base.Messages.history. Sees every write that was called before it."""
         await self._writer.settled()
-        return cast("Page", await self._readers.submit(history_query(conversation, user, after, before, limit)))
+        query = history_query(conversation, user, after, before, limit, page_bytes)
+        return cast("Page", await self._readers.submit(query))

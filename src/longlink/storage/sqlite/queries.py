@@ -15,26 +15,34 @@ import msgspec
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.storage.base import Changes, Conversation, Entry, Member, Page
+from longlink.storage.base import ENTRY_OVERHEAD_BYTES, Changes, Conversation, Entry, Member, Page
 from longlink.storage.sqlite.engine import first_value
 from longlink.storage.sqlite.plan import conversation_unknown, not_a_member
 
-# before = 0: the range starts behind `after`; otherwise it ends before `before` and the head, whichever is less.
+# before = 0: the range starts behind `after`; otherwise it ends before `before` and the head, whichever is less. What
+# is too heavy for the page is left out before its content is read: length() of a blob looks at its header only.
 _HISTORY: Final = """
 SELECT json_group_array(json_array(found.head, found.member, found.low, found.high, json((
     SELECT json_group_array(json_array(m.seq, u.name, m.client_id, m.sent_at, hex(m.content)) ORDER BY m.seq)
-    FROM messages AS m CROSS JOIN users AS u ON u.id = m.sender
-    WHERE found.member AND m.conversation = found.id AND m.seq BETWEEN found.low AND found.high)))
+    FROM (
+        SELECT rowid AS entry, row_number() OVER near AS place,
+               sum(length(content) + ?2) OVER near AS weight
+        FROM messages
+        WHERE found.member AND conversation = found.id AND seq BETWEEN found.low AND found.high
+        WINDOW near AS (ORDER BY seq * found.way ROWS UNBOUNDED PRECEDING)
+    ) AS range CROSS JOIN messages AS m ON m.rowid = range.entry CROSS JOIN users AS u ON u.id = m.sender
+    WHERE range.place = 1 OR range.weight <= found.page_bytes)))
     ORDER BY found.number)
 FROM (
-    SELECT w.key AS number, c.id AS id, c.head AS head,
+    SELECT w.key AS number, c.id AS id, c.head AS head, w.value ->> 5 AS page_bytes,
+           iif(w.value ->> 3 > 0, -1, 1) AS way,
            EXISTS (SELECT 1 FROM members AS m WHERE m.conversation = c.id
                    AND m.user = (SELECT id FROM users WHERE name = w.value ->> 1)) AS member,
            iif(w.value ->> 3 > 0,
                max(w.value ->> 2, min((w.value ->> 3) - 1, c.head) - (w.value ->> 4)), w.value ->> 2) + 1 AS low,
            iif(w.value ->> 3 > 0,
                min((w.value ->> 3) - 1, c.head), min((w.value ->> 2) + (w.value ->> 4), c.head)) AS high
-    FROM json_each(?) AS w LEFT JOIN conversations AS c ON c.public_id = w.value ->> 0
+    FROM json_each(?1) AS w LEFT JOIN conversations AS c ON c.public_id = w.value ->> 0
 ) AS found
 """
 _CHANGED: Final = """
@@ -71,6 +79,7 @@ class HistoryQuery(NamedTuple):
     after: int
     before: int
     limit: int
+    page_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +93,9 @@ class ChangedQuery:
     synced_at: int = -1
 
 
-def history_query(conversation: str, user: str, after: int, before: int, limit: int) -> HistoryQuery:
-    """With numbers that SQLite can hold: clients may send any 64 bits."""
-    return HistoryQuery(conversation, user, min(after, _FAR), min(before, _FAR), min(limit, _FAR))
+def history_query(conversation: str, user: str, after: int, before: int, limit: int, page_bytes: int) -> HistoryQuery:
+    """With numbers that SQLite can add to."""
+    return HistoryQuery(conversation, user, min(after, _FAR), min(before, _FAR), min(limit, _FAR), page_bytes)
 
 
 def parse_cursor(user: str, since: int, cursor: str, limit: int) -> ChangedQuery:
@@ -102,7 +111,7 @@ def parse_cursor(user: str, since: int, cursor: str, limit: int) -> ChangedQuery
 
 def read_history(connection: apsw.Connection, queries: Sequence[HistoryQuery]) -> list[Page | LonglinkError]:
     """One answer per query, all from one snapshot. May raise apsw.Error."""
-    text = first_value(connection, _HISTORY, (_encode(queries).decode(),))
+    text = first_value(connection, _HISTORY, (_encode(queries).decode(), ENTRY_OVERHEAD_BYTES))
     found = _pages.decode(text) if isinstance(text, str) else []
     return [_page(query, *row) for query, row in zip(queries, found, strict=True)]
 
@@ -120,7 +129,7 @@ def _page(
             for seq, sender, client_id, sent_at, content in rows
         ]
     )
-    more = bool(entries) and (low > query.after + 1 if query.before > 0 else high < head)
+    more = bool(entries) and (entries[0].seq > query.after + 1 if query.before > 0 else entries[-1].seq < head)
     return Page(entries, head, more)
 
 
