@@ -428,6 +428,19 @@ def test_a_second_token_that_is_refused_as_well_is_final() -> None:
     play(scene())
 
 
+def test_a_token_function_cannot_turn_a_client_into_another_user() -> None:
+    tokens = iter(["alice", "mallory"])
+
+    async def scene() -> None:
+        async with running() as double, alice(double, token=lambda: next(tokens)) as client:
+            double.cut()
+            with pytest.raises(LonglinkError) as caught:
+                await events(client, Message, 1)
+            assert caught.value.row is errors.TOKEN_FOREIGN
+
+    play(scene())
+
+
 def test_a_token_function_that_fails_is_tried_again() -> None:
     answers: Iterator[OSError | str] = iter([OSError("host is down"), "alice"])
 

@@ -1,46 +1,38 @@
 """The client: keeps one connection alive for ever, and gives the application chats, sends and a stream of events.
 
 It joins the parts: connection.py (one link), exchange.py (what goes on over it), outbox.py and inbox.py (what was not
-acknowledged, what is missing). It decides when to reconnect and what is final. Read next: chat.py.
+acknowledged, what is missing), supervisor.py (one link after the other). Read next: chat.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import secrets
 from types import TracebackType
-from typing import Final, NoReturn, Self
+from typing import Final, Self
 
 from longlink import errors
 from longlink.client import events
 from longlink.client.backoff import Backoff
 from longlink.client.chat import Chat
-from longlink.client.connection import Connection, error_of, handshake
-from longlink.client.events import Connected, Disconnected, Event, Message, Reconnected, Sent, State
-from longlink.client.exchange import Exchange
+from longlink.client.connection import Connection, error_of
+from longlink.client.events import Event, Message, Sent
 from longlink.client.inbox import Inbox
 from longlink.client.options import Options
 from longlink.client.outbox import Outbox, Pending
-from longlink.client.transport import open_transport
+from longlink.client.supervisor import Supervisor
 from longlink.errors import LonglinkError
 from longlink.protocol import frames, limits
 from longlink.protocol.frames import Ack, Frame, ListConversations, OpenDirect, body_name
 
 log = logging.getLogger("longlink.client")
 
-ATTEMPT_S: Final = 10.0
-"""One attempt to connect: token, TCP, TLS, upgrade and Connected together."""
-STEADY_S: Final = 5.0
-"""A link that held so long was good: the next wait starts small again."""
-LAST_WORDS_S: Final = 0.5
 LAST_ACKS_S: Final = 1.0
 LAST_ACKS: Final = 256
 STOP_S: Final = 3.0
 PREFIX_BYTES: Final = 6
-RENEWABLE: Final = (errors.TOKEN_EXPIRED, errors.TOKEN_INVALID)
 
 
 class Client:
@@ -58,19 +50,13 @@ class Client:
         self._inbox = Inbox(self._prefix, options.max_events, options.replay)
         self._answers: dict[Pending, asyncio.Future[Sent]] = {}
         self._room = asyncio.Semaphore(options.max_pending)
-        self._backoff = Backoff(options.random)
-        self._live: Connection | None = None
-        self._up = asyncio.Event()
         self._readable = asyncio.Event()
-        self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._links = Supervisor(options, self._outbox, self._inbox, self._take, self._notice)
         self._supervisor: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
-        self._last_error: LonglinkError | None = None
         self._closed = False
-        self._greeted = False
-        self._renewed = False
 
     # The application's side -------------------------------------------------------------------------------------------
 
@@ -86,7 +72,7 @@ class Client:
     @property
     def connected(self) -> bool:
         """Whether a link is up now."""
-        return self._live is not None
+        return self._links.live is not None
 
     async def direct(self, user: str) -> Chat:
         """The conversation with one other user. Raises USER_UNKNOWN when that user has never connected."""
@@ -126,7 +112,7 @@ class Client:
         while True:
             event = self._inbox.take(self._now())
             if event is not None:
-                self._wake.set()
+                self._links.wake.set()
                 return event
             if self._failure is not None:
                 raise self._failure
@@ -144,7 +130,7 @@ class Client:
                 await self._connection()
         except TimeoutError:
             await self._stop()
-            raise self._down() from self._last_error
+            raise self._down() from self._links.last_error
         except BaseException:
             await self._stop()
             raise
@@ -195,7 +181,7 @@ class Client:
                         last = error
                     await self._options.sleep(backoff.next(last.retry_after_ms / 1000))
         except TimeoutError:
-            raise (last if self._live else self._down()) from None
+            raise (last if self._links.live else self._down()) from None
 
     def mark(self, conversation: str, user: str) -> int:
         """See Chat.delivered."""
@@ -210,7 +196,7 @@ class Client:
         answer: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
         self._answers[pending] = answer
         self._idle.clear()
-        self._wake.set()
+        self._links.wake.set()
         try:
             return await answer
         finally:
@@ -225,7 +211,7 @@ class Client:
 
     def _unknown(self, client_id: str) -> LonglinkError:
         """What to tell whoever gave up waiting: the message may have been stored."""
-        row = errors.UNANSWERED if self._live else errors.DISCONNECTED
+        row = errors.UNANSWERED if self._links.live else errors.DISCONNECTED
         return LonglinkError(row, f"message {client_id} was not acknowledged in time; it may or may not be stored")
 
     # Frames that are no answer to a call ------------------------------------------------------------------------------
@@ -258,13 +244,13 @@ class Client:
 
     def _notice(self) -> None:
         self._readable.set()
-        self._wake.set()
+        self._links.wake.set()
 
-    # Staying connected ------------------------------------------------------------------------------------------------
+    # The end ----------------------------------------------------------------------------------------------------------
 
     async def _supervise(self) -> None:
         try:
-            await self._keep_connected()
+            await self._links.run()
         except asyncio.CancelledError:
             raise
         except LonglinkError as error:
@@ -273,120 +259,23 @@ class Client:
             log.exception("the client has failed")
             self._finish(error)
 
-    async def _keep_connected(self) -> NoReturn:
-        while True:
-            begun = self._now()
-            error = await self._one_link()
-            if self._is_final(error):
-                raise error
-            if self._now() - begun >= STEADY_S:
-                self._backoff.reset()
-            wait_s = self._backoff.next(error.retry_after_ms / 1000)
-            self._last_error = error
-            self._tell(Disconnected(error, wait_s))
-            await self._options.sleep(wait_s)
-
-    async def _one_link(self) -> LonglinkError:
-        """Connect, serve until the link ends, and say why it ended or did not begin."""
-        try:
-            async with asyncio.timeout(ATTEMPT_S):
-                connection = await self._open()
-        except TimeoutError:
-            return LonglinkError(errors.DISCONNECTED, f"no connection within {ATTEMPT_S:.0f} s")
-        except LonglinkError as error:
-            return error
-        try:
-            self._begin(connection)
-            await self._serve(connection)
-        except LonglinkError as error:
-            return error
-        finally:
-            self._live = None
-            self._up.clear()
-            self._outbox.link_lost()
-            self._inbox.link_lost()
-            await connection.close()
-
-    async def _open(self) -> Connection:
-        token = await self._token()
-        transport = await open_transport(self._options.url, self._options.encoding, self._options.tls)
-        try:
-            return await handshake(transport, self._options, token, self._take)
-        except BaseException:
-            await transport.close(1000)
-            raise
-
-    async def _token(self) -> str:
-        token = self._options.token
-        if isinstance(token, str):
-            return token
-        try:
-            given = token()
-            return await given if inspect.isawaitable(given) else given
-        except LonglinkError:
-            raise
-        except Exception as error:
-            raise LonglinkError(errors.DISCONNECTED, f"the token function failed: {error!r}") from error
-
-    def _begin(self, connection: Connection) -> None:
-        here = connection.connected
-        self._inbox.user = here.user
-        self._renewed = False
-        self._live = connection
-        self._up.set()
-        kind = Reconnected if self._greeted else Connected
-        self._greeted = True
-        self._tell(kind(here.user, here.device, here.session, here.server))
-
-    async def _serve(self, connection: Connection) -> NoReturn:
-        exchange = Exchange(connection, self._options, self._outbox, self._inbox, self._wake, self._notice)
-        tasks = [asyncio.create_task(connection.run()), asyncio.create_task(exchange.run())]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            # When a write failed first, what the server said before it closed may still wait to be read.
-            await asyncio.wait(tasks[:1], timeout=LAST_WORDS_S)
-            for task in tasks:
-                if task.done():
-                    task.result()
-            raise AssertionError("a link ended without an error")
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _is_final(self, error: LonglinkError) -> bool:
-        if error.retry:
-            return False
-        if error.row in RENEWABLE and not isinstance(self._options.token, str) and not self._renewed:
-            self._renewed = True
-            return False
-        return True
-
-    def _tell(self, state: State) -> None:
-        self._inbox.state(state)
-        self._notice()
-        if self._options.on_state is not None:
-            self._options.on_state(state)
-
     async def _connection(self) -> Connection:
-        while self._live is None:
+        while self._links.live is None:
             if self._closed or self._failure is not None:
                 raise self._why()
-            await self._up.wait()
-        return self._live
-
-    # The end ----------------------------------------------------------------------------------------------------------
+            await self._links.up.wait()
+        return self._links.live
 
     async def _flush(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.flush_timeout_s):
                 await self._idle.wait()
-        if self._live is None or not self._options.auto_ack:
+        if self._links.live is None or not self._options.auto_ack:
             return
         acks = [Frame(ack=Ack(conversation=name, seq=seq)) for name, seq in self._inbox.acks(LAST_ACKS, final=True)]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_ACKS_S):
-                await asyncio.gather(*(self._live.request(frame) for frame in acks), return_exceptions=True)
+                await asyncio.gather(*(self._links.live.request(frame) for frame in acks), return_exceptions=True)
 
     async def _stop(self) -> None:
         self._closed = True
@@ -401,8 +290,7 @@ class Client:
         for pending, answer in self._answers.items():
             if not answer.done():
                 answer.set_exception(self._failure or self._unknown(pending.client_id))
-        self._live = None
-        self._up.set()
+        self._links.up.set()
         self._idle.set()
         self._notice()
 
@@ -410,7 +298,7 @@ class Client:
         return self._failure or LonglinkError(errors.DISCONNECTED, "the client is closed")
 
     def _down(self) -> LonglinkError:
-        reason = self._last_error.message if self._last_error else "no answer yet"
+        reason = self._links.last_error.message if self._links.last_error else "no answer yet"
         return LonglinkError(errors.DISCONNECTED, f"no connection to {self._options.url}: {reason}")
 
     def _chat(self, frame: frames.Conversation) -> Chat:

@@ -133,7 +133,7 @@ class Exchange:
                 if not cursor:
                     break
         except LonglinkError as error:
-            log.warning("sync failed: %s", error)
+            _report("sync", error)
             self._inbox.sync_wanted = True
             self._sync_at = self._now() + self._sync_backoff.next(error.retry_after_ms / 1000)
         else:
@@ -148,7 +148,7 @@ class Exchange:
                 Frame(read_history=ReadHistory(conversation=conversation, after=after, limit=PAGE_MAX))
             )
         except LonglinkError as error:
-            log.warning("history of %s failed: %s", conversation, error)
+            _report(f"history of {conversation}", error)
             self._inbox.fetch_failed(conversation, self._now(), retry=error.retry)
         else:
             self._inbox.fetched(reply.history, self._now())
@@ -164,7 +164,7 @@ class Exchange:
         try:
             reply = await self._ask(Frame(ack=Ack(conversation=conversation, seq=seq)))
         except LonglinkError as error:
-            log.warning("ack of %s up to %d failed: %s", conversation, seq, error)
+            _report(f"ack of {conversation} up to {seq}", error)
             if error.retry:
                 await asyncio.sleep(max(error.retry_after_ms / 1000, 1.0))
             self._inbox.ack_failed(conversation, retry=error.retry)
@@ -190,3 +190,9 @@ class Exchange:
         self._notice()
         if not task.cancelled() and (failure := task.exception()) is not None and not self._failed.done():
             self._failed.set_exception(failure)
+
+
+def _report(what: str, error: LonglinkError) -> None:
+    """A lost link is everyday life and told as an event; any other failure of the client's own requests is news."""
+    level = logging.DEBUG if error.row is errors.DISCONNECTED else logging.WARNING
+    log.log(level, "%s failed: %s", what, error)
