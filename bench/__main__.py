@@ -41,6 +41,7 @@ def main() -> int:
     facts = {"date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"), **machine.describe()}
     facts["command"] = " ".join(["python -m bench", *sys.argv[1:]])
     facts["plan"] = f"{plan.name}, rounds: {plan.rounds}"
+    facts["priority"] = f"nice {os.nice(0)}"
     busy = os.getloadavg()[0]
     samples, broken = _measure(plan, options.only or list(FIGURES))
     facts["load average"] = f"{busy:.1f} before, {os.getloadavg()[0]:.1f} after (the run itself makes about 2)"
