@@ -38,7 +38,7 @@ setup: .venv/.core ## install everything into .venv (the other targets do it the
 
 .venv/.core: .venv/.packages $(RUST)
 	@echo "[3/3] Connection core, in Rust (about two minutes the first time)"
-	@$(UV) sync --locked --no-build-isolation-package longlink --quiet
+	@.venv/bin/maturin develop --release --locked --uv
 	@touch $@
 
 # Using it -------------------------------------------------------------------------------------------------------------
