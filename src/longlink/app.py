@@ -24,6 +24,7 @@ from longlink.access.handshake import Handshake
 from longlink.access.http import HttpServer, build_http, serve_http
 from longlink.access.tokens import Verifier
 from longlink.config import Config
+from longlink.config.check import check as check_settings
 from longlink.errors import LonglinkError
 from longlink.logic import commands
 from longlink.logic.services import Services
@@ -48,9 +49,13 @@ SWITCH_INTERVAL_S: Final = 0.0005
 
 
 class Server:
-    """One Longlink in this process: embedded storage, local bus, sessions in memory."""
+    """One Longlink in this process: embedded storage, local bus, sessions in memory.
+
+    Raises CONFIG_INVALID, INSECURE for settings that contradict one another, as `longlink serve` does.
+    """
 
     def __init__(self, config: Config, *, name: str = "gateway", now_ms: Callable[[], int] | None = None) -> None:
+        check_settings(config, {})
         self.config = config
         self._name = name
         self._now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
@@ -60,6 +65,7 @@ class Server:
         self._verifier: Verifier
         self._core: _core.Core
         self._gateway: Gateway
+        self._http: HttpServer
         self.port = 0
         self.http_port = 0
 
@@ -111,6 +117,7 @@ class Server:
             self._verifier.reload()
             if listen.tls_certificate:
                 self._core.reload_tls(listen.tls_certificate, listen.tls_key)
+                self._http.reload_tls(listen.tls_certificate, listen.tls_key)
         except (LonglinkError, ValueError) as error:
             log.error("reload_failed", error=str(error))
         else:
@@ -155,9 +162,9 @@ class Server:
         metrics = Metrics(self._counts, core=self._core, store=store)
         app = build_http(ready=lambda: self._problems(store), metrics=metrics.render)
         host, port = split_address(listen.http)
-        http: HttpServer = await serve_http(app, host, port, tls=tls_files(self.config))
-        self.http_port = http.port
-        self._closers.append(http.close)
+        self._http = await serve_http(app, host, port, tls=tls_files(self.config))
+        self.http_port = self._http.port
+        self._closers.append(self._http.close)
 
     async def _problems(self, store: Store) -> list[str]:
         """Why this server should get no traffic now; empty when it should."""

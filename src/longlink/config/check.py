@@ -7,22 +7,30 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from typing import Final
 
 from longlink import errors
 from longlink.config.sections import Config
 from longlink.errors import LonglinkError
 
+IN_CODE: Final = "given in code"
+"""The origin of a setting that no file, variable or flag gave."""
+
 
 def check(config: Config, origins: Mapping[str, str]) -> None:
-    """Raises CONFIG_INVALID, or INSECURE for an address beyond loopback without TLS, naming where to mend it."""
+    """origins: where each setting came from, as far as known.
+
+    Raises CONFIG_INVALID, or INSECURE for an address beyond loopback without TLS, naming where to mend it.
+    """
     for name, address in (("listen.address", config.listen.address), ("listen.http", config.listen.http)):
-        _check_address(config, name, address, origins[name])
+        _check_address(config, name, address, origins.get(name, IN_CODE))
     _check_tls(config)
     _check_sizes(config)
     connection = config.connection
     if 0 < connection.idle_timeout_ms <= 2 * connection.heartbeat_ms:
+        origin = origins.get("connection.idle_timeout_ms", IN_CODE)
         raise _invalid(
-            f"connection.idle_timeout_ms ({origins['connection.idle_timeout_ms']}): expected more than twice "
+            f"connection.idle_timeout_ms ({origin}): expected more than twice "
             f"connection.heartbeat_ms, 2 x {connection.heartbeat_ms}, or 0 for off, got {connection.idle_timeout_ms}"
         )
 
