@@ -217,3 +217,24 @@ def refuses(link: Link, request: int, row: Row) -> ClosedError:
 def _body(frame: Frame, name: str) -> Frame:
     assert body_name(frame) == name, f"expected {name}, got {frame}"
     return frame
+
+
+def ready(server: Reachable) -> tuple[int, str]:
+    """Status and body of /readyz."""
+    try:
+        with urllib.request.urlopen(f"{server.http}/readyz", timeout=ANSWER_S) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def check_stored(link: Guest, conversation: str, expected: list[str]) -> None:
+    """The conversation holds exactly the messages with these client_ids, in this order."""
+    read: list[str] = []
+    more = True
+    while more:
+        page = link.history(conversation, after=len(read), limit=200)
+        read += [message.client_id for message in page.messages]
+        more = page.more
+    assert read == expected

@@ -13,8 +13,6 @@ import sqlite3
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -28,7 +26,19 @@ from longlink.config import Config, Data, Listen
 from longlink.protocol.frames import body_name
 from longlink.testing import RunningServer, run_server
 
-from .people import Couple, Door, Guest, connect_frame, error_of, eventually, failures, refuses, send_frame
+from .people import (
+    Couple,
+    Door,
+    Guest,
+    check_stored,
+    connect_frame,
+    error_of,
+    eventually,
+    failures,
+    ready,
+    refuses,
+    send_frame,
+)
 from .programs import one_clear_line, serve
 from .raw import ANSWER_S, Kind
 
@@ -99,15 +109,6 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def _ready(server: RunningServer) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"{server.http}/readyz", timeout=ANSWER_S) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
 def _fill(folder: Path) -> Path:
     """Take all the room that is left."""
     ballast = folder / "ballast"
@@ -138,35 +139,25 @@ def test_a_full_disk_refuses_what_it_cannot_store_and_forgets_nothing(disk: Path
         conversation = alice.direct(bob.user)
         alice.say(conversation, "x" * 4_000, "0")
         stored = ["0"]
-        assert _ready(server)[0] == 200
+        assert ready(server)[0] == 200
         ballast = _fill(disk)
         refused = _send_until_refused(alice, conversation, stored)
-        status, why = _ready(server)
+        status, why = ready(server)
         assert status == 503
         assert "storage_unavailable" in why
         for _ in range(3):
             error_of(alice.ask(send_frame(conversation, "x" * 4_000, refused)), errors.STORAGE_UNAVAILABLE)
         assert bob.pending() == ["message"] * len(stored), "nobody hears of what was not stored"
         ballast.unlink()
-        eventually(lambda: _ready(server)[0] == 200, "ready again once there is room")
+        eventually(lambda: ready(server)[0] == 200, "ready again once there is room")
         sent = alice.say(conversation, "x" * 4_000, refused)
         assert (sent.seq, sent.duplicate) == (len(stored) + 1, False)
         expected = [*stored, refused]
-        _check_stored(bob, conversation, expected)
+        check_stored(bob, conversation, expected)
         server.kill()
         server.start()
-        _check_stored(door.enter("bob"), conversation, expected)
+        check_stored(door.enter("bob"), conversation, expected)
         assert failures(server) == []
-
-
-def _check_stored(link: Guest, conversation: str, expected: list[str]) -> None:
-    read: list[str] = []
-    more = True
-    while more:
-        page = link.history(conversation, after=len(read), limit=200)
-        read += [message.client_id for message in page.messages]
-        more = page.more
-    assert read == expected
 
 
 @needs_root
@@ -196,14 +187,14 @@ def test_files_that_may_not_grow_refuse_what_does_not_fit_and_forget_nothing(tmp
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
         refused = _send_until_refused(alice, conversation, stored)
         error_of(alice.ask(send_frame(conversation, "x" * 4_000, refused)), errors.STORAGE_UNAVAILABLE)
-        assert _ready(server)[0] == 503
+        assert ready(server)[0] == 503
         assert bob.pending() == ["message"] * len(stored)
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         assert alice.say(conversation, "x" * 4_000, refused).seq == len(stored) + 1
-        assert _ready(server)[0] == 200
+        assert ready(server)[0] == 200
         server.kill()
         server.start()
-        _check_stored(door.enter("bob"), conversation, [*stored, refused])
+        check_stored(door.enter("bob"), conversation, [*stored, refused])
         assert failures(server) == []
 
 
