@@ -119,12 +119,15 @@ NO_REQUEST: Final[dict[str, tuple[Row, Frame]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", Kind, ids=str)
-@pytest.mark.parametrize("name", NO_REQUEST)
+# JSON names its fields, so that a body of a newer version is a name that is not known: see NAMES_UNKNOWN.
+ANSWERED: Final = [
+    (kind, name) for kind in Kind for name in NO_REQUEST if kind in BINARY_KINDS or name != "a body of a newer version"
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), ANSWERED, ids=[f"{kind}-{name}" for kind, name in ANSWERED])
 def test_a_frame_that_is_no_good_request_is_answered_and_the_session_goes_on(door: Door, kind: Kind, name: str) -> None:
     row, frame = NO_REQUEST[name]
-    if kind in JSON_KINDS and name == "a body of a newer version":
-        pytest.skip("JSON names its fields; test_json_that_names_unknown_things covers it")
     link = door.enter("alice", kind=kind)
     link.wire.send(kind.encoding.encode(frame))
     error_of(link.reply(5), row)
