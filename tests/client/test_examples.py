@@ -27,7 +27,12 @@ def command(server: RunningServer, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "last"), [("hello.py", "alice: bob has it"), ("two_devices.py", "bob: still there?']")]
+    ("name", "last"),
+    [
+        ("hello.py", "alice: bob has it"),
+        ("two_devices.py", "bob: still there?']"),
+        ("embedded.py", "stored as message 1"),
+    ],
 )
 def test_an_example_runs_to_its_end(server: RunningServer, name: str, last: str) -> None:
     done = subprocess.run(command(server, name), capture_output=True, text=True, timeout=30, check=False)
@@ -52,3 +57,7 @@ def test_the_echo_bot_answers(server: RunningServer) -> None:
             assert asyncio.run(asyncio.wait_for(ask(), 20)) == "is there anybody?"
         finally:
             bot.kill()
+
+
+def test_no_example_is_left_out() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {"hello.py", "two_devices.py", "embedded.py", "echo_bot.py"}
