@@ -39,7 +39,7 @@ def test_only_the_oldest_message_of_a_conversation_is_under_way() -> None:
         box.add(send("a", client_id))
     assert write(box, 0.0, 1) == "a1"
     assert due(box, 0.0) == []
-    box.stored("a1")
+    box.stored("a", "a1")
     assert due(box, 0.0) == ["a2"]
 
 
@@ -63,7 +63,7 @@ def test_the_answer_to_the_first_attempt_counts_although_a_second_one_is_under_w
     pending = box.add(send("a", "a1"))
     write(box, 0.0, 1)
     write(box, 10.0, 2)
-    assert box.stored("a1") is pending
+    assert box.stored("a", "a1") is pending
     assert len(box) == 0
 
 
@@ -135,7 +135,29 @@ def test_a_message_that_nobody_waits_for_is_forgotten_and_the_next_one_goes() ->
     box.remove(first)
     assert first not in box
     assert due(box, 0.0) == ["a2"]
-    assert box.stored("a1") is None
+    assert box.stored("a", "a1") is None
+
+
+def test_one_client_id_in_two_conversations_is_two_messages() -> None:
+    box = outbox()
+    first, second = box.add(send("a", "order-1")), box.add(send("b", "order-1"))
+    assert [first in box, second in box] == [True, True]
+    write(box, 0.0, 1)
+    write(box, 0.0, 2)
+    assert box.stored("b", "order-1") is second
+    assert box.stored("a", "order-1") is first
+    assert box.next_due() is None
+
+
+def test_one_client_id_twice_in_one_conversation_is_written_twice_one_after_the_other() -> None:
+    box = outbox()
+    first, second = box.add(send("a", "order-1")), box.add(send("a", "order-1"))
+    write(box, 0.0, 1)
+    assert box.stored("a", "order-1") is first
+    assert box.stored("a", "order-1") is None, "the second one was not written yet"
+    write(box, 0.0, 2)
+    assert box.stored("a", "order-1") is second
+    assert len(box) == 0
 
 
 class Sending(RuleBasedStateMachine):
@@ -152,7 +174,7 @@ class Sending(RuleBasedStateMachine):
         self.added: dict[str, list[str]] = {"a": [], "b": []}
         self.log: dict[str, list[str]] = {"a": [], "b": []}
         self.uplink: list[tuple[int, str, str]] = []
-        self.downlink: list[tuple[int, str, bool]] = []
+        self.downlink: list[tuple[int, str, str, bool]] = []
 
     @rule(conversation=st.sampled_from(["a", "b"]))
     def add(self, conversation: str) -> None:
@@ -174,14 +196,14 @@ class Sending(RuleBasedStateMachine):
         request, conversation, client_id = self.uplink.pop(0)
         if stores and client_id not in self.log[conversation]:
             self.log[conversation].append(client_id)
-        self.downlink.append((request, client_id, stores))
+        self.downlink.append((request, conversation, client_id, stores))
 
     @precondition(lambda self: self.downlink)
     @rule(arrives=st.booleans())
     def answer(self, arrives: bool) -> None:
-        request, client_id, stored = self.downlink.pop(0)
+        request, conversation, client_id, stored = self.downlink.pop(0)
         if arrives and stored:
-            self.box.stored(client_id)
+            self.box.stored(conversation, client_id)
         elif arrives:
             self.box.failed(request, BUSY, self.now)
 

@@ -232,7 +232,7 @@ class Client:
 
     def _stored(self, frame: frames.Sent) -> None:
         self._inbox.own(frame.conversation, frame.seq, self._now())
-        pending = self._outbox.stored(frame.client_id)
+        pending = self._outbox.stored(frame.conversation, frame.client_id)
         if pending is not None and not self._answers[pending].done():
             self._answers[pending].set_result(events.sent(frame))
 

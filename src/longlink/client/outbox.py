@@ -49,18 +49,21 @@ class Outbox:
     resend_after_s: float = RESEND_AFTER_S
     _queues: dict[str, deque[Pending]] = field(default_factory=dict)
     _requests: dict[int, Pending] = field(default_factory=dict)
-    _waiting: dict[str, Pending] = field(default_factory=dict)
+    _waiting: set[Pending] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def __contains__(self, pending: Pending) -> bool:
-        return self._waiting.get(pending.client_id) is pending
+        return pending in self._waiting
 
     def add(self, send: frames.Send) -> Pending:
-        """Queue a message behind the others of its conversation. send.client_id is new and stays."""
+        """Queue a message behind the others of its conversation.
+
+        send.client_id stays; an application that chooses it may have used it before, here or in another conversation.
+        """
         pending = Pending(send, Backoff(self.random, cap_s=RETRY_CAP_S))
-        self._waiting[pending.client_id] = pending
+        self._waiting.add(pending)
         self._queues.setdefault(pending.conversation, deque()).append(pending)
         return pending
 
@@ -80,11 +83,16 @@ class Outbox:
         pending.due_at = now + self.resend_after_s
         self._requests[request] = pending
 
-    def stored(self, client_id: str) -> Pending | None:
-        """The server has it, whichever attempt was answered. None: it was not waiting any more."""
-        pending = self._waiting.get(client_id)
-        if pending is not None:
-            self.remove(pending)
+    def stored(self, conversation: str, client_id: str) -> Pending | None:
+        """The server has it, whichever attempt was answered. None: it was not waiting any more.
+
+        Only the oldest message of a conversation has ever been written, so it is that one or none.
+        """
+        queue = self._queues.get(conversation)
+        if queue is None or queue[0].client_id != client_id or not queue[0].attempts:
+            return None
+        pending = queue[0]
+        self.remove(pending)
         return pending
 
     def failed(self, request: int, error: LonglinkError, now: float) -> Pending | None:
@@ -113,7 +121,7 @@ class Outbox:
         """Forget a message: it is stored, it failed, or nobody waits for it any more. Idempotent."""
         if pending not in self:
             return
-        del self._waiting[pending.client_id]
+        self._waiting.remove(pending)
         self._requests.pop(pending.request, None)
         queue = self._queues[pending.conversation]
         queue.remove(pending)
