@@ -21,6 +21,7 @@ from longlink.access.tokens import Signer, Verifier
 from longlink.config import Auth
 from longlink.errors import LonglinkError
 from longlink.ops.metrics import Counts
+from longlink.protocol import limits
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import (
     Ack,
@@ -38,7 +39,7 @@ from longlink.protocol.frames import (
 from longlink.routing.bus.base import Parcel
 from longlink.routing.bus.local import LocalBus
 from longlink.routing.calls import Call
-from longlink.routing.sessions import MemorySessions
+from longlink.routing.sessions import MemorySessions, Session
 
 NOW_S = 1_790_000_000.0
 Event = tuple[int, int, bytes | int]
@@ -131,9 +132,9 @@ class Bench:
             return Frame(id=call.frame.id, connected=Connected(user=call.session.user))
         return Frame(id=call.frame.id, **{"send": {"sent": Sent()}, "ack": {"acked": Acked()}}[str(name)])  # type: ignore[arg-type]
 
-    def connect(self, connection: int, user: str = "alice", device: str = "phone") -> Event:
-        """The event of a good Connect. The token lives for an hour."""
-        token = self._signer.sign(user, days=1 / 24)
+    def connect(self, connection: int, user: str = "alice", device: str = "phone", days: float = 1 / 24) -> Event:
+        """The event of a good Connect. The token lives for an hour unless it is told otherwise."""
+        token = self._signer.sign(user, days=days)
         return message(connection, Frame(id=1, connect=Connect(version=1, token=token, device=device)))
 
     async def enter(self, connection: int, user: str = "alice", device: str = "phone") -> None:
@@ -188,6 +189,17 @@ def test_a_good_connect_is_admitted_for_the_life_of_its_token(tmp_path: Path) ->
     play(tmp_path, story)
 
 
+def test_a_token_of_a_month_is_not_ended_before_its_time_and_one_of_a_century_after_a_year(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        bench.core.happen(bench.connect(7, days=30), bench.connect(8, "bob", days=36_500))
+        await turns()
+        day_ms = 86_400_000
+        assert 30 * day_ms <= bench.core.admitted[7] <= 30 * day_ms + Auth().leeway_ms
+        assert bench.core.admitted[8] == 365 * day_ms
+
+    play(tmp_path, story)
+
+
 def test_one_poll_hands_over_one_batch_for_each_kind_of_request_in_order(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         await bench.enter(1)
@@ -217,6 +229,28 @@ def test_a_batch_with_one_bad_frame_serves_the_others(tmp_path: Path) -> None:
         assert bench.counts.errors == {errors.FIELD_INVALID.name: 1, errors.FRAME_MALFORMED.name: 1}
 
     play(tmp_path, story)
+
+
+def test_a_defect_in_one_frame_costs_its_request_and_no_other_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def check(frame: Frame) -> None:
+        if frame.id == 13:
+            raise RuntimeError("a defect")
+
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        await bench.enter(2, "bob")
+        monkeypatch.setattr(limits, "check", check)
+        bench.core.happen(send(1, 12), send(1, 13), send(1, 14), (_core.CLOSED, 2, 1006))
+        await turns()
+        answers = sorted((frame.id, frame.error.name) for _, frame in bench.core.sent)
+        assert answers == [(12, ""), (13, errors.INTERNAL.name), (14, "")]
+        assert bench.core.closed == []
+        assert await bench.sessions.of(["bob"]) == []
+
+    play(tmp_path, story)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["frame_defect"]
 
 
 def test_a_connection_that_goes_while_it_connects_leaves_no_session(tmp_path: Path) -> None:
@@ -280,6 +314,28 @@ def test_the_same_device_again_closes_the_first_and_its_end_does_not_touch_the_s
         assert [session.connection for session in await bench.sessions.of(["alice"])] == [2]
         bench.core.happen((_core.CLOSED, 2, 1000))
         await turns()
+        assert await bench.sessions.of(["alice"]) == []
+
+    play(tmp_path, story)
+
+
+def test_a_newer_connection_that_goes_while_it_is_registered_still_ends_the_older_one(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        add = bench.sessions.add
+
+        async def add_slowly(session: Session) -> Session | None:
+            replaced = await add(session)
+            await turns(3)
+            return replaced
+
+        bench.sessions.add = add_slowly  # type: ignore[method-assign]
+        bench.core.happen(bench.connect(2))
+        await turns(3)
+        bench.core.happen((_core.CLOSED, 2, 1006))
+        await turns()
+        assert list(bench.core.admitted) == [1]
+        assert [(to, code) for to, code, _ in bench.core.closed] == [(1, errors.REPLACED.code)]
         assert await bench.sessions.of(["alice"]) == []
 
     play(tmp_path, story)

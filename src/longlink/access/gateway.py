@@ -120,6 +120,11 @@ class Gateway:
             groups.setdefault(name, []).append(Call(caller, frame))
         except LonglinkError as error:
             self._refuse(connection, here, encoding, frame.id or error.request, error)
+        except Exception as defect:
+            # One frame must not take the other events of the pass with it: a lost CLOSED would leave a session behind.
+            log.error("frame_defect", exc_info=defect)
+            error = LonglinkError(errors.INTERNAL, "the server's log says why")
+            self._refuse(connection, here, encoding, frame.id, error)
 
     def _state(self, here: Session | None, connection: int) -> State:
         if here is not None:
@@ -164,10 +169,11 @@ class Gateway:
         lifetime_ms = self._connecting.pop(here.connection, None)
         if lifetime_ms is None:
             await self._registry.remove(here)
-            return
-        self._sessions[here.connection] = here
-        self._core.admit(here.connection, lifetime_ms)
-        self._send(here, connected)
+        else:
+            self._sessions[here.connection] = here
+            self._core.admit(here.connection, lifetime_ms)
+            self._send(here, connected)
+        # Also when the newer one has gone meanwhile: the registry knows the older one no more, so nothing reaches it.
         if replaced is not None and replaced.connection in self._sessions:
             self._close(replaced, LonglinkError(errors.REPLACED, f"device {here.device!r} connected again"))
 
