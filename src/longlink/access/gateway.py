@@ -123,8 +123,8 @@ class Gateway:
         except Exception as defect:
             # One frame must not take the other events of the pass with it: a lost CLOSED would leave a session behind.
             log.error("frame_defect", exc_info=defect)
-            error = LonglinkError(errors.INTERNAL, "the server's log says why")
-            self._refuse(connection, here, encoding, frame.id, error)
+            refusal = LonglinkError(errors.INTERNAL, "the server's log says why")
+            self._refuse(connection, here, encoding, frame.id, refusal)
 
     def _state(self, here: Session | None, connection: int) -> State:
         if here is not None:
