@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -72,13 +73,13 @@ class Server:
     @property
     def url(self) -> str:
         """Address of the long link, for clients."""
-        host, _ = split_address(self.config.listen.address)
-        return f"{'wss' if self.config.listen.tls_certificate else 'ws'}://{host}:{self.port}"
+        listen = self.config.listen
+        return f"{'wss' if listen.tls_certificate else 'ws'}://{host_in_url(listen.address)}:{self.port}"
 
     @property
     def http_url(self) -> str:
-        host, _ = split_address(self.config.listen.http)
-        return f"{'https' if self.config.listen.tls_certificate else 'http'}://{host}:{self.http_port}"
+        listen = self.config.listen
+        return f"{'https' if listen.tls_certificate else 'http'}://{host_in_url(listen.http)}:{self.http_port}"
 
     async def start(self) -> None:
         """Open the store, then the long link, then HTTP. Raises LonglinkError and leaves nothing running."""
@@ -187,7 +188,10 @@ class Server:
     def _write_address(self) -> None:
         """Leave a note in the data folder for tools on this machine, which would otherwise have to guess the ports."""
         note = self.folder / "server.json"
-        note.write_text(json.dumps({"pid": os.getpid(), "url": self.url, "http": self.http_url}) + "\n")
+        try:
+            note.write_text(json.dumps({"pid": os.getpid(), "url": self.url, "http": self.http_url}) + "\n")
+        except OSError as error:
+            raise LonglinkError(errors.DATA_UNUSABLE, f"cannot write {note}: {error.strerror}") from None
         self._closers.append(lambda: asyncio.to_thread(note.unlink, missing_ok=True))
 
 
@@ -197,32 +201,40 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def host_in_url(address: str) -> str:
+    """The host of "host:port" as a URL has it: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
+    return address.rpartition(":")[0]
+
+
 def tls_files(config: Config) -> tuple[str, str] | None:
     listen = config.listen
     return (listen.tls_certificate, listen.tls_key) if listen.tls_certificate else None
 
 
 def build_core(config: Config) -> _core.Core:
-    """The connection core with the limits of [connection]."""
+    """The connection core with the limits of [connection]. Raises CONFIG_INVALID naming the one out of range."""
     limits = config.connection
-    return _core.Core(
-        threads=limits.threads or max(1, min(8, (os.cpu_count() or 2) // 2)),
-        max_connections=min(limits.max_connections, allowed_connections()),
-        max_message_bytes=limits.max_message_bytes,
-        header_timeout_ms=limits.header_timeout_ms,
-        hello_timeout_ms=limits.hello_timeout_ms,
-        idle_timeout_ms=limits.idle_timeout_ms,
-        stall_timeout_ms=limits.stall_timeout_ms,
-        queue_bytes=limits.queue_bytes,
-        message_rate=limits.message_rate,
-        message_burst=limits.message_burst,
-        accept_rate=limits.accept_rate,
-        accept_burst=limits.accept_burst,
-        half_open_per_address=limits.half_open_per_address,
-        ring_events=limits.ring_events,
-        ring_bytes=limits.ring_bytes,
-        subprotocols=[(encoding.subprotocol, encoding is Encoding.TEXT) for encoding in Encoding],
-    )
+    try:
+        return _core.Core(
+            threads=limits.threads or max(1, min(8, (os.cpu_count() or 2) // 2)),
+            max_connections=min(limits.max_connections, allowed_connections()),
+            max_message_bytes=limits.max_message_bytes,
+            header_timeout_ms=limits.header_timeout_ms,
+            hello_timeout_ms=limits.hello_timeout_ms,
+            idle_timeout_ms=limits.idle_timeout_ms,
+            stall_timeout_ms=limits.stall_timeout_ms,
+            queue_bytes=limits.queue_bytes,
+            message_rate=limits.message_rate,
+            message_burst=limits.message_burst,
+            accept_rate=limits.accept_rate,
+            accept_burst=limits.accept_burst,
+            half_open_per_address=limits.half_open_per_address,
+            ring_events=limits.ring_events,
+            ring_bytes=limits.ring_bytes,
+            subprotocols=[(encoding.subprotocol, encoding is Encoding.TEXT) for encoding in Encoding],
+        )
+    except (ValueError, OverflowError) as error:
+        raise LonglinkError(errors.CONFIG_INVALID, f"connection.{error}") from None
 
 
 def allowed_connections() -> int:
@@ -236,13 +248,14 @@ def allowed_connections() -> int:
 
 
 def listen_on(core: _core.Core, config: Config) -> int:
-    """Raises PORT_TAKEN, DATA_UNUSABLE for unreadable certificates, CONFIG_INVALID for an impossible address."""
+    """Raises PORT_TAKEN; CONFIG_INVALID for an address that this machine does not have and for certificates."""
     host, port = split_address(config.listen.address)
     try:
         return core.listen(host, port, tls=tls_files(config), shared=config.listen.shared)
     except OSError as error:
-        address = config.listen.address
-        raise LonglinkError(errors.PORT_TAKEN, f"cannot listen on {address}: {error.strerror or error}") from None
+        row = errors.PORT_TAKEN if error.errno == errno.EADDRINUSE else errors.CONFIG_INVALID
+        message = f"cannot listen on {config.listen.address} (listen.address): {error.strerror or error}"
+        raise LonglinkError(row, message) from None
     except ValueError as error:
         raise LonglinkError(errors.CONFIG_INVALID, str(error)) from None
 

@@ -1,0 +1,47 @@
+"""The wiring: addresses, and what is said when the core cannot have what the settings ask for.
+
+The running server is in scenarios/.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from longlink import errors
+from longlink.app import Server, build_core
+from longlink.config import Config, Connection, Data, Listen
+from longlink.errors import LonglinkError
+
+
+@pytest.mark.parametrize(("listen", "host"), [("127.0.0.1", "127.0.0.1"), ("[::1]", "::1"), ("localhost", "localhost")])
+def test_the_addresses_for_clients_can_be_read_by_clients(listen: str, host: str) -> None:
+    server = Server(Config(listen=Listen(address=f"{listen}:0", http=f"{listen}:0")))
+    server.port, server.http_port = 7700, 7701
+    assert (urlsplit(server.url).hostname, urlsplit(server.url).port) == (host, 7700)
+    assert (urlsplit(server.http_url).hostname, urlsplit(server.http_url).port) == (host, 7701)
+
+
+@pytest.mark.parametrize(
+    ("connection", "said"),
+    [
+        (Connection(threads=300), "connection.threads: expected 1 to 255, got 300"),
+        (Connection(message_rate=5_000_000), "connection.message_rate: expected 0 to 4000000, got 5000000"),
+    ],
+)
+def test_a_limit_that_the_core_cannot_hold_is_named(connection: Connection, said: str) -> None:
+    with pytest.raises(LonglinkError) as caught:
+        build_core(Config(connection=connection))
+    assert (caught.value.row, caught.value.message) == (errors.CONFIG_INVALID, said)
+
+
+def test_an_address_that_this_machine_does_not_have_is_a_wrong_setting_and_not_a_taken_port(tmp_path: Path) -> None:
+    # Of TEST-NET-1 (RFC 5737), which nobody has.
+    listen = Listen(address="192.0.2.1:0", http="127.0.0.1:0", behind_proxy=True)
+    server = Server(Config(listen=listen, data=Data(dir=str(tmp_path / "data"))))
+    with pytest.raises(LonglinkError, match=r"cannot listen on 192\.0\.2\.1:0 \(listen\.address\): ") as caught:
+        asyncio.run(server.start())
+    assert caught.value.row is errors.CONFIG_INVALID
