@@ -13,7 +13,7 @@ SUMMARY = "run the server"
 _HELP = {
     "--data": ("DIR", "folder for everything durable"),
     "--listen": ("HOST:PORT", "the long link: WebSocket and TCP"),
-    "--http": ("HOST:PORT", "health, metrics and API"),
+    "--http": ("HOST:PORT", "health and metrics"),
 }
 
 

@@ -22,7 +22,7 @@ class Listen(Struct, frozen=True, forbid_unknown_fields=True):
     """[listen] Where the server can be reached."""
 
     address: Annotated[str, Meta(description="The long link: WebSocket and TCP, host:port.")] = "127.0.0.1:7700"
-    http: Annotated[str, Meta(description="HTTP: health, metrics, API, host:port.")] = "127.0.0.1:7701"
+    http: Annotated[str, Meta(description="HTTP: health and metrics, host:port.")] = "127.0.0.1:7701"
     tls_certificate: Annotated[str, Meta(description="PEM file with the certificate chain; empty: no TLS.")] = ""
     tls_key: Annotated[str, Meta(description="PEM file with the private key.")] = ""
     behind_proxy: Annotated[
@@ -48,7 +48,7 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
     audience: Annotated[str, Meta(description="`aud` that a token must carry; empty: not checked.")] = "longlink"
     issuer: Annotated[str, Meta(description="`iss` that a token must carry; empty: not checked.")] = ""
-    leeway_ms: Annotated[MillisecondsOrOff, Meta(description="Clock difference allowed for exp and nbf.")] = 5_000
+    leeway_ms: Annotated[MillisecondsOrOff, Meta(description="Clock difference allowed for exp, nbf and iat.")] = 5_000
 
 
 class Connection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,10 +58,12 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     max_connections: Annotated[Count, Meta(description="Open connections of this process.")] = 1_000_000
     max_message_bytes: Annotated[Count, Meta(description="Largest message taken from a client, in bytes.")] = 65_536
     header_timeout_ms: Annotated[Milliseconds, Meta(description="TLS handshake and HTTP header together.")] = 5_000
-    hello_timeout_ms: Annotated[MillisecondsOrOff, Meta(description="From the upgrade to a valid Connect.")] = 10_000
+    hello_timeout_ms: Annotated[
+        MillisecondsOrOff, Meta(description="From the upgrade to a valid Connect; 0: no limit.")
+    ] = 10_000
     heartbeat_ms: Annotated[Milliseconds, Meta(description="How often a client must send something.")] = 240_000
     idle_timeout_ms: Annotated[
-        MillisecondsOrOff, Meta(description="Closed after so long without a byte; above twice the heartbeat.")
+        MillisecondsOrOff, Meta(description="Closed after so long without a byte; above twice the heartbeat; 0: never.")
     ] = 540_000
     stall_timeout_ms: Annotated[
         Milliseconds, Meta(description="Dropped when waiting bytes cannot be written so long.")
