@@ -288,7 +288,7 @@ class ListConversations(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     since: _builtins.int
-    """`changed_at` of an earlier answer, in ms since the Unix epoch; 0 lists all."""
+    """`synced_at` of the last complete pass, in ms since the Unix epoch; 0 lists all."""
     limit: _builtins.int
     """1..200; 0 means 50."""
     cursor: _builtins.str
