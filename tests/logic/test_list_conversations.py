@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from longlink import errors
-from longlink.logic.list_conversations import DEFAULT_LIMIT
 from longlink.protocol.frames import Frame, ListConversations
+from longlink.protocol.limits import PAGE_DEFAULT
 
 from .stage import Stage, play, text
 
@@ -18,9 +18,9 @@ def _list(**fields: int | str) -> Frame:
 def test_pages_of_the_default_size_show_every_conversation_once(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         alice = await stage.enter("alice")
-        opened = [await stage.direct(await stage.enter(f"peer{n}"), "alice") for n in range(DEFAULT_LIMIT + 3)]
+        opened = [await stage.direct(await stage.enter(f"peer{n}"), "alice") for n in range(PAGE_DEFAULT + 3)]
         (first,) = await stage.ask(alice, _list())
-        assert len(first.conversations.conversations) == DEFAULT_LIMIT
+        assert len(first.conversations.conversations) == PAGE_DEFAULT
         (second,) = await stage.ask(alice, _list(cursor=first.conversations.next))
         assert second.conversations.next == ""
         listed = [*first.conversations.conversations, *second.conversations.conversations]

@@ -9,8 +9,8 @@ import pytest
 
 from longlink import errors
 from longlink.logic import commands
-from longlink.logic.read_history import DEFAULT_LIMIT
 from longlink.protocol.frames import Frame, History, ReadHistory
+from longlink.protocol.limits import PAGE_DEFAULT
 from longlink.routing.calls import Call
 from longlink.routing.sessions import Session
 from longlink.storage.base import ENTRY_OVERHEAD_BYTES
@@ -43,11 +43,11 @@ def test_a_limit_is_kept_and_without_one_the_default_is_asked_of_the_store(tmp_p
     async def story(stage: Stage) -> None:
         alice = await stage.enter("alice")
         conversation = await stage.direct(alice, "alice")
-        await stage.ask(alice, *(text(conversation, f"{n}") for n in range(DEFAULT_LIMIT + 5)))
+        await stage.ask(alice, *(text(conversation, f"{n}") for n in range(PAGE_DEFAULT + 5)))
         roomy = dataclasses.replace(stage.services, page_bytes=1_000_000)
         calls = [Call(alice, Frame(read_history=ReadHistory(conversation=conversation, limit=n))) for n in (0, 3, 200)]
         pages = [answer.history for answer in await commands.handler(roomy)(calls)]
-        assert [len(page.messages) for page in pages] == [DEFAULT_LIMIT, 3, DEFAULT_LIMIT + 5]
+        assert [len(page.messages) for page in pages] == [PAGE_DEFAULT, 3, PAGE_DEFAULT + 5]
         assert [page.more for page in pages] == [True, True, False]
 
     play(tmp_path, story)

@@ -67,7 +67,11 @@ class Person:
 
 async def _show(server: app.Server) -> None:
     signer = Signer.from_data(server.folder)
-    tokens = {name: signer.sign(name, days=TOKEN_DAYS) for name in ("alice", "bob")}
+    auth = server.config.auth
+    tokens = {
+        name: signer.sign(name, days=TOKEN_DAYS, audience=auth.audience, issuer=auth.issuer)
+        for name in ("alice", "bob")
+    }
     protocols = [Subprotocol(Encoding.BINARY.subprotocol)]
     async with (
         connect(server.url, subprotocols=protocols, compression=None) as first,

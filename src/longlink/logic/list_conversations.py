@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
 
 from longlink.errors import LonglinkError
 from longlink.logic import replies
 from longlink.logic.services import Services
 from longlink.protocol.frames import Conversations, Frame
+from longlink.protocol.limits import PAGE_DEFAULT
 from longlink.routing.calls import Call
-
-DEFAULT_LIMIT: Final = 50
 
 
 async def list_conversations(services: Services, calls: Sequence[Call]) -> list[Frame | LonglinkError]:
@@ -24,7 +22,7 @@ async def _one(services: Services, call: Call) -> Frame | LonglinkError:
     request = call.frame.list_conversations
     try:
         changes = await services.store.conversations.changed(
-            call.session.user, since=request.since, cursor=request.cursor, limit=request.limit or DEFAULT_LIMIT
+            call.session.user, since=request.since, cursor=request.cursor, limit=request.limit or PAGE_DEFAULT
         )
     except LonglinkError as error:
         return error

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
 
 from longlink.errors import LonglinkError
 from longlink.logic import replies
 from longlink.logic.services import Services
 from longlink.protocol.frames import Frame, History
+from longlink.protocol.limits import PAGE_DEFAULT
 from longlink.routing.calls import Call
 from longlink.storage.base import Page
-
-DEFAULT_LIMIT: Final = 50
 
 
 async def read_history(services: Services, calls: Sequence[Call]) -> list[Frame | LonglinkError]:
@@ -29,7 +27,7 @@ async def _one(services: Services, call: Call) -> Frame | LonglinkError:
             call.session.user,
             after=request.after,
             before=request.before,
-            limit=request.limit or DEFAULT_LIMIT,
+            limit=request.limit or PAGE_DEFAULT,
             page_bytes=services.page_bytes,
         )
     except LonglinkError as error:

@@ -31,6 +31,8 @@ CURSOR_MAX: Final = 256
 """Characters of ListConversations.cursor."""
 PAGE_MAX: Final = 200
 """Entries or conversations of one page."""
+PAGE_DEFAULT: Final = 50
+"""The same when the request says 0."""
 SEQ_MAX: Final = 2**53 - 1
 """Largest seq, and largest time in ms: what every number of JSON and JavaScript holds exactly."""
 
