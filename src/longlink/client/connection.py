@@ -1,7 +1,7 @@
 """One link from its handshake to its end: encoding, request ids and their answers, heartbeats, and why it ended.
 
-It knows no messages: what is not the answer to `request` goes to the owner. It never reconnects. Read next: client.py,
-which makes one connection after the other; liveness.py, which decides when a link is dead.
+It knows no messages: what is not the answer to `request` goes to the owner. It never reconnects. Read next:
+supervisor.py, which makes one connection after the other; liveness.py, which decides when a link is dead.
 """
 
 from __future__ import annotations

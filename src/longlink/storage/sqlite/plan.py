@@ -2,7 +2,7 @@
 
 A plan is laid over what is known and changes it only when the commit has succeeded, so a failed commit needs no undo.
 It assumes that no message is a resend, unless told which are stored; the unique key of the table proves it wrong, and
-the batch is planned again. Never touches the database. Read next: writer.py, which loads before and writes after.
+the batch is planned again. Never touches the database. Read next: committer.py, which loads before and writes after.
 """
 
 from __future__ import annotations
