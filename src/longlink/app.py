@@ -45,6 +45,8 @@ FINISH_MS: Final = 5_000
 """How long calls under way may take after the last connection was closed."""
 SPARE_FILES: Final = 64
 """Files that the process needs beside its connections: database, listeners, logs."""
+COLLECT_AFTER: Final = 50_000
+"""Objects that may be made before the collector looks; measured, a tenth of the CPU per message against the default."""
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a busy event loop may hold the GIL while the storage thread waits for it."""
 
@@ -272,6 +274,7 @@ async def run(server: Server, *, beside: Callable[[Server], Awaitable[None]] | N
         loop.add_signal_handler(number, lambda: sys.exit(1) if asked.is_set() else asked.set())
     loop.add_signal_handler(signal.SIGHUP, server.reload)
     await server.start()
+    _calm_collector()
     try:
         took_ms = round((time.perf_counter() - begun) * 1000)
         log.info("ready", url=server.url, http=server.http_url, data=server.config.data.dir, ms=took_ms)
@@ -282,6 +285,13 @@ async def run(server: Server, *, beside: Callable[[Server], Awaitable[None]] | N
     finally:
         await server.stop()
     log.info("stopped")
+
+
+def _calm_collector() -> None:
+    """Keep the cyclic collector off what lives for ever, and let it run less often: a message leaves no cycles behind."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 async def _until(asked: asyncio.Event, guest: asyncio.Future[None] | None) -> None:

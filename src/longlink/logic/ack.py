@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from longlink.errors import LonglinkError
 from longlink.logic.services import Services
-from longlink.protocol.frames import Acked, Delivered, Frame
+from longlink.protocol.frames import Frame
 from longlink.routing.calls import Call
 from longlink.routing.delivery import Outgoing
 from longlink.storage.base import Mark, Marked
@@ -21,7 +21,7 @@ async def ack(services: Services, calls: Sequence[Call]) -> list[Frame | Longlin
         if isinstance(result, LonglinkError):
             results.append(result)
             continue
-        results.append(Frame(acked=Acked(conversation=mark.conversation, seq=result.seq)))
+        results.append(_acked(mark, result))
         if result.moved:
             pushes.append(_delivered(mark, result, call))
     services.counts.marks += len(pushes)
@@ -29,7 +29,18 @@ async def ack(services: Services, calls: Sequence[Call]) -> list[Frame | Longlin
     return results
 
 
+def _acked(mark: Mark, marked: Marked) -> Frame:
+    frame = Frame()
+    frame.acked.conversation = mark.conversation
+    frame.acked.seq = marked.seq
+    return frame
+
+
 def _delivered(mark: Mark, marked: Marked, call: Call) -> Outgoing:
-    others = tuple(user for user in marked.members if user != mark.user)
-    frame = Frame(delivered=Delivered(conversation=mark.conversation, user=mark.user, seq=marked.seq))
+    others = tuple([user for user in marked.members if user != mark.user])
+    frame = Frame()
+    delivered = frame.delivered
+    delivered.conversation = mark.conversation
+    delivered.user = mark.user
+    delivered.seq = marked.seq
     return Outgoing(frame, others, call.session)

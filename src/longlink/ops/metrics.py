@@ -89,6 +89,7 @@ class Metrics(Collector):
         self._counts = counts
         self._core = core
         self._store = store
+        self._about = InfoMetricFamily("longlink", "Which version runs.", {"version": version("longlink")})
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -103,7 +104,7 @@ class Metrics(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        yield InfoMetricFamily("longlink", "Which version runs.", {"version": version("longlink")})
+        yield self._about
         yield from self._collect_counts()
         yield from _families("longlink_core_", catalogue.CORE, {**self._core.counters(), **self._core.histograms()})
         yield from _families("longlink_store_", catalogue.STORE, self._store.stats())
