@@ -39,7 +39,7 @@ struct Lane {
     pending: Commands,
 }
 
-/// Commands are for open connections; what the caller asks for, it cannot always have.
+/// Why a port cannot be listened on.
 #[derive(Debug)]
 pub enum ListenError {
     Address(io::Error),

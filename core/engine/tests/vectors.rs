@@ -16,7 +16,7 @@ fn vectors(file: &str, list: &str) -> Vec<Value> {
 
 fn bytes(vector: &Value) -> Vec<u8> {
     let hex = vector["hex"].as_str().expect("hex");
-    assert!(hex.len() % 2 == 0, "{hex}");
+    assert!(hex.len().is_multiple_of(2), "{hex}");
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect()
 }
 
