@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import json
 import os
 import resource
@@ -288,7 +289,7 @@ async def run(server: Server, *, beside: Callable[[Server], Awaitable[None]] | N
 
 
 def _calm_collector() -> None:
-    """Keep the cyclic collector off what lives for ever, and let it run less often: a message leaves no cycles behind."""
+    """Keep the cyclic collector off what lives for ever, and let it run less often: messages leave no cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 20)

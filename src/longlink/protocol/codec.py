@@ -49,7 +49,7 @@ class Encoding(enum.Enum):
     BINARY = "longlink.v1"
     TEXT = "longlink.v1.json"
 
-    # An enum hashes its name in Python; every frame is looked up by its encoding, and members are single objects anyway.
+    # An enum hashes its name in Python, for each frame that is delivered; members are single objects anyway.
     __hash__ = object.__hash__
 
     @property
