@@ -44,6 +44,8 @@ log = logs.get("app")
 
 FINISH_MS: Final = 5_000
 """How long calls under way may take after the last connection was closed."""
+LARGEST_PAGE: Final = 2**20
+"""Bytes of content in one page of history, however long the queues are: it must fit one record, also in JSON."""
 SPARE_FILES: Final = 64
 """Files that the process needs beside its connections: database, listeners, logs."""
 COLLECT_AFTER: Final = 50_000
@@ -148,7 +150,7 @@ class Server:
             server=f"longlink/{_core.__version__}",
             heartbeat_ms=connection.heartbeat_ms,
             max_frame_bytes=connection.max_message_bytes,
-            page_bytes=connection.queue_bytes // 4,
+            page_bytes=min(connection.queue_bytes // 4, LARGEST_PAGE),
         )
         handshake = Handshake(self._verifier, lambda: self._now_ms() / 1000)
         self._gateway = Gateway(

@@ -6,7 +6,10 @@ import pytest
 
 from longlink import errors
 from longlink.config import load
+from longlink.config.check import LARGEST_MESSAGE
 from longlink.errors import LonglinkError
+from longlink.protocol.frames import Content, Frame, Message
+from longlink.protocol.text import encode_text
 
 
 def refusal(**environ: str) -> LonglinkError:
@@ -60,6 +63,15 @@ def test_the_idle_timeout_is_more_than_two_heartbeats_or_off() -> None:
     accept(CONNECTION_HEARTBEAT_MS="100", CONNECTION_IDLE_TIMEOUT_MS="0")
     error = refusal(CONNECTION_HEARTBEAT_MS="100", CONNECTION_IDLE_TIMEOUT_MS="200")
     assert "expected more than twice connection.heartbeat_ms, 2 x 100, or 0 for off, got 200" in error.message
+
+
+def test_the_largest_message_fits_a_record_also_in_the_json_twin() -> None:
+    large = {"CONNECTION_QUEUE_BYTES": "100000000"}
+    accept(**large, CONNECTION_MAX_MESSAGE_BYTES="2097152")
+    error = refusal(**large, CONNECTION_MAX_MESSAGE_BYTES="2097153")
+    assert error.message == "connection.max_message_bytes: expected at most 2097152, got 2097153"
+    worst = Frame(message=Message(content=Content(text="\x01" * LARGEST_MESSAGE)))
+    assert len(encode_text(worst)) < 2**24
 
 
 def test_the_largest_message_fits_the_queues_that_it_must_pass() -> None:

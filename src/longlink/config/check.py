@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from typing import Final
+from typing import Final
 
 from longlink import errors
 from longlink.config.sections import Config
@@ -15,6 +16,10 @@ from longlink.errors import LonglinkError
 
 IN_CODE: Final = "given in code"
 """The origin of a setting that no file, variable or flag gave."""
+
+
+LARGEST_MESSAGE: Final = 2 * 2**20
+"""Bytes. In the JSON twin a message may be six times as long, and what carries it, a TCP record, ends at 16 MiB."""
 
 
 def check(config: Config, origins: Mapping[str, str]) -> None:
@@ -68,6 +73,10 @@ def _check_tls(config: Config) -> None:
 def _check_sizes(config: Config) -> None:
     """What the layers need of one another: a message must fit a page, a page the queue, a batch its queue."""
     connection, storage = config.connection, config.storage
+    if connection.max_message_bytes > LARGEST_MESSAGE:
+        raise _invalid(
+            f"connection.max_message_bytes: expected at most {LARGEST_MESSAGE}, got {connection.max_message_bytes}"
+        )
     pairs = (
         (
             "connection.queue_bytes",

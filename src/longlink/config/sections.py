@@ -56,7 +56,9 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
 
     threads: Annotated[CountOrOff, Meta(description="I/O threads; 0: half the cores, 1 to 8.")] = 0
     max_connections: Annotated[Count, Meta(description="Open connections of this process.")] = 1_000_000
-    max_message_bytes: Annotated[Count, Meta(description="Largest message taken from a client, in bytes.")] = 65_536
+    max_message_bytes: Annotated[
+        Count, Meta(description="Largest message taken from a client, in bytes; up to 2 MiB.")
+    ] = 65_536
     header_timeout_ms: Annotated[Milliseconds, Meta(description="TLS handshake and HTTP header together.")] = 5_000
     hello_timeout_ms: Annotated[
         MillisecondsOrOff, Meta(description="From the upgrade to a valid Connect; 0: no limit.")
