@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from typing import Final
-from typing import Final
 
 from longlink import errors
 from longlink.config.sections import Config
