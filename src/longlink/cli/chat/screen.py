@@ -17,7 +17,6 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import Dimension, HSplit, Layout, UIContent, UIControl, Window
 from prompt_toolkit.layout.controls import FormattedTextControl
-from prompt_toolkit.mouse_events import MouseEvent, MouseEventType
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 from prompt_toolkit.widgets import TextArea
@@ -93,12 +92,6 @@ class Messages(UIControl):
 
     def page(self) -> int:
         return max(1, self._height - 2)
-
-    def mouse_handler(self, mouse_event: MouseEvent) -> None:
-        if mouse_event.event_type is MouseEventType.SCROLL_UP:
-            self.move(3)
-        elif mouse_event.event_type is MouseEventType.SCROLL_DOWN:
-            self.move(-3)
 
 
 class Screen:
