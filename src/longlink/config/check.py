@@ -15,8 +15,6 @@ from longlink.errors import LonglinkError
 
 IN_CODE: Final = "given in code"
 """The origin of a setting that no file, variable or flag gave."""
-
-
 LARGEST_MESSAGE: Final = 2 * 2**20
 """Bytes. In the JSON twin a message may be six times as long, and what carries it, a TCP record, ends at 16 MiB."""
 
