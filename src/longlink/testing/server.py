@@ -44,6 +44,7 @@ class RunningServer:
 
     def start(self) -> None:
         """Returns when the server says that it is ready. Raises RuntimeError with its log when it does not."""
+        self.url = self.http = ""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LONGLINK_")}
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-m", "longlink", "serve", "--data", str(self.data)],
