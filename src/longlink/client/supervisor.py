@@ -48,6 +48,7 @@ class Supervisor:
         self._backoff = Backoff(options.random)
         self._greeted = False
         self._renewed = False
+        self._held_s = 0.0
         self.live: Connection | None = None
         self.up = asyncio.Event()
         self.wake = asyncio.Event()
@@ -56,11 +57,10 @@ class Supervisor:
     async def run(self) -> NoReturn:
         """Connect again and again; raises the final error."""
         while True:
-            begun = asyncio.get_running_loop().time()
             error = await self._one_link()
             if self._is_final(error):
                 raise error
-            if asyncio.get_running_loop().time() - begun >= STEADY_S:
+            if self._held_s >= STEADY_S:
                 self._backoff.reset()
             wait_s = self._backoff.next(error.retry_after_ms / 1000)
             self.last_error = error
@@ -69,6 +69,7 @@ class Supervisor:
 
     async def _one_link(self) -> LonglinkError:
         """Connect, serve until the link ends, and say why it ended or did not begin."""
+        self._held_s = 0.0
         try:
             async with asyncio.timeout(ATTEMPT_S):
                 connection = await self._open()
@@ -76,12 +77,14 @@ class Supervisor:
             return LonglinkError(errors.DISCONNECTED, f"no connection within {ATTEMPT_S:.0f} s")
         except LonglinkError as error:
             return error
+        begun = asyncio.get_running_loop().time()
         try:
             self._begin(connection)
             await self._serve(connection)
         except LonglinkError as error:
             return error
         finally:
+            self._held_s = asyncio.get_running_loop().time() - begun
             self.live = None
             self.up.clear()
             self._outbox.link_lost()
