@@ -122,6 +122,17 @@ def test_connections_above_the_bound_are_cut(monkeypatch: pytest.MonkeyPatch) ->
     asyncio.run(run())
 
 
+def test_idle_connections_below_the_bound_lock_nobody_out() -> None:
+    async def run() -> None:
+        async with serving() as http:
+            idle = [(await asyncio.open_connection("127.0.0.1", http.port))[1] for _ in range(200)]
+            assert (await exchange(http.port, REQUEST)).startswith(b"HTTP/1.1 200 OK\r\n")
+            for writer in idle:
+                writer.close()
+
+    asyncio.run(run())
+
+
 def test_bytes_that_are_no_http_get_400() -> None:
     async def run() -> None:
         async with serving() as http:

@@ -1,7 +1,7 @@
 """Serves an ASGI app over HTTP/1.1 with uvicorn, inside our event loop: our signals, our errors, every size bounded.
 
 What is over a bound: a header over HEADER_BYTES gets 431, one that is not there after HEADER_S and a connection above
-MOST_CONNECTIONS are cut, the request above MOST_REQUESTS at once gets 503. Read next: endpoints.py.
+MOST_CONNECTIONS are cut. A connection has one request at a time. Read next: endpoints.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ log = logs.get("http")
 HEADER_BYTES: Final = 16_384
 HEADER_S: Final = 10.0
 KEEP_ALIVE_S: Final = 15
-MOST_REQUESTS: Final = 128
 MOST_CONNECTIONS: Final = 512
 BACKLOG: Final = 128
 STOP_S: Final = 3
@@ -73,7 +72,6 @@ async def serve_http(app: ASGIApp, host: str, port: int, *, tls: tuple[str, str]
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=MOST_REQUESTS,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
