@@ -23,8 +23,9 @@ from longlink.protocol.limits import PAGE_MAX
 
 log = logging.getLogger("longlink.client")
 
-FETCHES: Final = 4
-"""Conversations whose gaps are read at the same time."""
+FETCHES: Final = 3
+"""Conversations whose gaps are read at the same time. A page may be a quarter of what the server lets wait for a link
+(SPEC.md section 6.4); four of them on a slow one, and it is closed as too slow, again and again."""
 ACKS: Final = 64
 """Acks under way at the same time; the rest gathers."""
 
