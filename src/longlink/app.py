@@ -191,10 +191,12 @@ class Server:
         self._closers.append(stop_watching)
 
     def _write_address(self) -> None:
-        """Leave a note in the data folder for tools on this machine, which would otherwise have to guess the ports."""
-        note = self.folder / "server.json"
+        """Leave a note in the data folder for tools on this machine: where we are, and for whom tokens must be."""
+        note, auth = self.folder / "server.json", self.config.auth
+        said = {"pid": os.getpid(), "url": self.url, "http": self.http_url}
+        said |= {"audience": auth.audience, "issuer": auth.issuer}
         try:
-            note.write_text(json.dumps({"pid": os.getpid(), "url": self.url, "http": self.http_url}) + "\n")
+            note.write_text(json.dumps(said) + "\n")
         except OSError as error:
             raise LonglinkError(errors.DATA_UNUSABLE, f"cannot write {note}: {error.strerror}") from None
         self._closers.append(lambda: asyncio.to_thread(note.unlink, missing_ok=True))

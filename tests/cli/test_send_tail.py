@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import longlink
-from longlink.testing import RunningServer
+from longlink.testing import RunningServer, run_server
 
 from .program import data, run
 
@@ -46,6 +46,12 @@ def test_what_was_printed_counts_as_received_and_history_shows_it_again(server: 
     send(server, "cid", "dan", "four")
     again = run(["tail", *data(server.data), "--as", "dan", "--json", "--count", "1"])
     assert [json.loads(line)["text"] for line in again.stdout.splitlines()] == ["four"]
+
+
+def test_a_server_with_an_audience_of_its_own_is_given_tokens_for_it() -> None:
+    with run_server(settings={"LONGLINK_AUTH_AUDIENCE": "my-app", "LONGLINK_AUTH_ISSUER": "me"}) as strict:
+        meet(strict, "ann", "ben")
+        assert send(strict, "ann", "ben", "hello").endswith(":1")
 
 
 def test_a_dash_sends_all_of_stdin_as_one_message(server: RunningServer) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_URL: Final = "ws://127.0.0.1:7700"
 NOTE: Final = "server.json"
-"""Left by a running server in its data folder."""
+"""Left by a running server in its data folder: its address, and the audience and issuer that tokens must carry."""
 
 
 def add_account(parser: argparse.ArgumentParser) -> None:
@@ -44,17 +44,25 @@ def address(options: argparse.Namespace) -> str:
     """Where the server is."""
     if options.url:
         return str(options.url)
+    return _note(options).get("url", DEFAULT_URL)
+
+
+def _note(options: argparse.Namespace) -> dict[str, str]:
+    """The texts of the note; none when no server runs there."""
     try:
-        return str(json.loads((options.data / NOTE).read_text())["url"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return DEFAULT_URL
+        note = json.loads((options.data / NOTE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return {name: text for name, text in note.items() if isinstance(text, str)} if isinstance(note, dict) else {}
 
 
 def _token(options: argparse.Namespace) -> str:
     if options.user is not None:
         from longlink.access.tokens import Signer
 
-        return Signer.from_data(options.data).sign(options.user)
+        note = _note(options)
+        audience, issuer = note.get("audience", "longlink"), note.get("issuer", "")
+        return Signer.from_data(options.data).sign(options.user, audience=audience, issuer=issuer)
     token = str(options.token)
     if not token.startswith("@"):
         return token

@@ -76,7 +76,9 @@ class RunningServer:
 
     def token(self, user: str, days: float = 1.0) -> str:
         """A token signed with the server's own key."""
-        return Signer.from_data(self.data).sign(user, days=days)
+        audience = self._settings.get("LONGLINK_AUTH_AUDIENCE", "longlink")
+        issuer = self._settings.get("LONGLINK_AUTH_ISSUER", "")
+        return Signer.from_data(self.data).sign(user, days=days, audience=audience, issuer=issuer)
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
