@@ -117,17 +117,14 @@ class Server:
             await self._closers.pop()()
 
     def reload(self) -> None:
-        """Read certificate and token keys again; on an error the old ones stay in use."""
+        """Read token keys and certificates again, each by itself: on an error the old one stays in use."""
         listen = self.config.listen
-        try:
-            self._verifier.reload()
-            if listen.tls_certificate:
-                self._core.reload_tls(listen.tls_certificate, listen.tls_key)
-                self._http.reload_tls(listen.tls_certificate, listen.tls_key)
-        except (LonglinkError, ValueError) as error:
-            log.error("reload_failed", error=str(error))
-        else:
-            log.info("reloaded")
+        _reload("auth.keys", self._verifier.reload)
+        if listen.tls_certificate:
+            _reload(
+                "the long link's certificate", lambda: self._core.reload_tls(listen.tls_certificate, listen.tls_key)
+            )
+            _reload("the certificate of HTTP", lambda: self._http.reload_tls(listen.tls_certificate, listen.tls_key))
 
     @property
     def folder(self) -> Path:
@@ -141,7 +138,7 @@ class Server:
     def _open_long_link(self, store: Store) -> None:
         connection = self.config.connection
         self._core = build_core(self.config)
-        sessions, bus = MemorySessions(), LocalBus()
+        sessions, bus = MemorySessions(connection.sessions_per_user), LocalBus()
         services = Services(
             store=store,
             delivery=Delivery(sessions, bus, self._counts),
@@ -200,6 +197,15 @@ class Server:
         except OSError as error:
             raise LonglinkError(errors.DATA_UNUSABLE, f"cannot write {note}: {error.strerror}") from None
         self._closers.append(lambda: asyncio.to_thread(note.unlink, missing_ok=True))
+
+
+def _reload(what: str, read: Callable[[], None]) -> None:
+    try:
+        read()
+    except (LonglinkError, ValueError) as error:
+        log.error("reload_failed", what=what, error=str(error))
+    else:
+        log.info("reloaded", what=what)
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -86,7 +86,12 @@ TOKEN_MISSING = _row("token_missing", 4510, 401, "Send a token in Connect.")
 TOKEN_INVALID = _row("token_invalid", 4511, 401, "Get a token signed with a key and algorithm that the server trusts.")
 TOKEN_EXPIRED = _row("token_expired", 4512, 401, "Get a new token, then reconnect.")
 TOKEN_FOREIGN = _row("token_foreign", 4513, 401, "The token is for another audience or from another issuer.")
-REPLACED = _row("replaced", 4520, 409, "The same user and device connected again; use one connection per device.")
+REPLACED = _row(
+    "replaced",
+    4520,
+    409,
+    "A newer connection of the user took this one's place: the same device, or one device too many.",
+)
 USER_UNKNOWN = _row("user_unknown", 4530, 404, "The user has never connected; check the name.")
 CONVERSATION_UNKNOWN = _row("conversation_unknown", 4531, 404, "Open the conversation first.")
 NOT_A_MEMBER = _row("not_a_member", 4532, 403, "Only members read and write a conversation.")

@@ -105,7 +105,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.core = ScriptedCore()
-        self.sessions = MemorySessions()
+        self.sessions = MemorySessions(8)
         self.bus = LocalBus()
         self.counts = Counts()
         self.batches: list[list[Call]] = []
@@ -319,12 +319,27 @@ def test_the_same_device_again_closes_the_first_and_its_end_does_not_touch_the_s
     play(tmp_path, story)
 
 
+def test_a_user_with_too_many_devices_loses_the_oldest_and_is_told_why(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        for number in range(1, 10):
+            bench.core.happen(bench.connect(number, device=f"device-{number}"))
+            await turns()
+        assert [(to, code) for to, code, _ in bench.core.closed] == [(1, errors.REPLACED.code)]
+        ((to, told),) = [(to, frame) for to, frame in bench.core.sent if body_name(frame) == "closing"]
+        assert (to, told.closing.message) == (
+            1,
+            "device 'device-9' connected, and 'device-1' was the oldest of as many as a user may have",
+        )
+
+    play(tmp_path, story)
+
+
 def test_a_newer_connection_that_goes_while_it_is_registered_still_ends_the_older_one(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         await bench.enter(1)
         add = bench.sessions.add
 
-        async def add_slowly(session: Session) -> Session | None:
+        async def add_slowly(session: Session) -> list[Session]:
             replaced = await add(session)
             await turns(3)
             return replaced

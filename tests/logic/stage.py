@@ -48,7 +48,7 @@ class Stage:
     def __init__(self, store: SqliteStore) -> None:
         self.counts = Counts()
         self.bus = Notebook()
-        self.sessions = MemorySessions()
+        self.sessions = MemorySessions(8)
         self.store = store
         self.services = Services(
             store=store,

@@ -37,7 +37,7 @@ def _deliver(sessions: Sequence[Session], batch: Sequence[Outgoing]) -> tuple[No
     bus, counts = Notebook(), Counts()
 
     async def story() -> None:
-        registry = MemorySessions()
+        registry = MemorySessions(8)
         for session in sessions:
             await registry.add(session)
         await Delivery(registry, bus, counts).deliver(batch)

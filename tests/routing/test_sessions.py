@@ -27,11 +27,11 @@ def test_a_session_is_named_by_gateway_and_connection() -> None:
 
 def test_the_newest_session_of_a_device_replaces_the_one_before() -> None:
     async def story() -> None:
-        sessions = MemorySessions()
+        sessions = MemorySessions(8)
         first, second, other = session("alice", "phone", 1), session("alice", "phone", 2), session("alice", "tab", 3)
-        assert await sessions.add(first) is None
-        assert await sessions.add(other) is None
-        assert await sessions.add(second) == first
+        assert await sessions.add(first) == []
+        assert await sessions.add(other) == []
+        assert await sessions.add(second) == [first]
         assert {found.connection for found in await sessions.of(["alice"])} == {2, 3}
 
     run(story())
@@ -39,7 +39,7 @@ def test_the_newest_session_of_a_device_replaces_the_one_before() -> None:
 
 def test_removing_a_replaced_session_leaves_the_one_that_replaced_it() -> None:
     async def story() -> None:
-        sessions = MemorySessions()
+        sessions = MemorySessions(8)
         first, second = session("alice", "phone", 1), session("alice", "phone", 2)
         await sessions.add(first)
         await sessions.add(second)
@@ -54,11 +54,26 @@ def test_removing_a_replaced_session_leaves_the_one_that_replaced_it() -> None:
 
 def test_users_who_are_not_there_have_no_sessions_and_others_are_found_together() -> None:
     async def story() -> None:
-        sessions = MemorySessions()
+        sessions = MemorySessions(8)
         for number, user in enumerate(("alice", "bob", "carol")):
             await sessions.add(session(user, "phone", number))
         found = await sessions.of(["alice", "nobody", "carol"])
         assert {one.user for one in found} == {"alice", "carol"}
+
+    run(story())
+
+
+def test_a_user_with_too_many_devices_loses_the_oldest_and_no_other_user_does() -> None:
+    async def story() -> None:
+        sessions = MemorySessions(2)
+        bob = session("bob", "phone", 9)
+        await sessions.add(bob)
+        first, second, third = (session("alice", f"device-{n}", n) for n in (1, 2, 3))
+        assert [await sessions.add(one) for one in (first, second, third)] == [[], [], [first]]
+        assert await sessions.of(["alice", "bob"]) == [second, third, bob]
+        again = session("alice", "device-2", 4)
+        assert await sessions.add(again) == [second]
+        assert await sessions.of(["alice"]) == [third, again]
 
     run(story())
 
@@ -68,12 +83,13 @@ def test_whatever_comes_and_goes_the_registry_holds_the_newest_of_each_device(
     steps: list[tuple[bool, str, str, int]],
 ) -> None:
     async def story() -> None:
-        sessions = MemorySessions()
+        sessions = MemorySessions(8)
         model: dict[tuple[str, str], Session] = {}
         for comes, user, device, number in steps:
             one = session(user, device, number)
             if comes:
-                assert await sessions.add(one) == model.get((user, device))
+                before = model.get((user, device))
+                assert await sessions.add(one) == ([] if before is None else [before])
                 model[user, device] = one
             else:
                 await sessions.remove(one)

@@ -165,7 +165,7 @@ class Gateway:
                 self._hang_up(call.session.connection, reply.error.code, reply.error.name)
 
     async def _admit(self, here: Session, connected: Frame) -> None:
-        replaced = await self._registry.add(here)
+        giving_way = await self._registry.add(here)
         lifetime_ms = self._connecting.pop(here.connection, None)
         if lifetime_ms is None:
             await self._registry.remove(here)
@@ -173,9 +173,10 @@ class Gateway:
             self._sessions[here.connection] = here
             self._core.admit(here.connection, lifetime_ms)
             self._send(here, connected)
-        # Also when the newer one has gone meanwhile: the registry knows the older one no more, so nothing reaches it.
-        if replaced is not None and replaced.connection in self._sessions:
-            self._close(replaced, LonglinkError(errors.REPLACED, f"device {here.device!r} connected again"))
+        # Also when the newer one has gone meanwhile: the registry does not know the older ones any more.
+        for old in giving_way:
+            if old.connection in self._sessions:
+                self._close(old, LonglinkError(errors.REPLACED, _why_replaced(old, here)))
 
     def _refuse(
         self, connection: int, here: Session | None, encoding: Encoding, request: int, error: LonglinkError
@@ -237,6 +238,12 @@ class Gateway:
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             log.error("task_failed", exc_info=failure)
+
+
+def _why_replaced(old: Session, new: Session) -> str:
+    if old.device == new.device:
+        return f"device {new.device!r} connected again"
+    return f"device {new.device!r} connected, and {old.device!r} was the oldest of as many as a user may have"
 
 
 def _reason(error: LonglinkError) -> str:

@@ -63,6 +63,9 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     hello_timeout_ms: Annotated[
         MillisecondsOrOff, Meta(description="From the upgrade to a valid Connect; 0: no limit.")
     ] = 10_000
+    sessions_per_user: Annotated[
+        Count, Meta(description="Devices of one user at once; above it the oldest is ended.")
+    ] = 32
     heartbeat_ms: Annotated[Milliseconds, Meta(description="How often a client must send something.")] = 240_000
     idle_timeout_ms: Annotated[
         MillisecondsOrOff, Meta(description="Closed after so long without a byte; above twice the heartbeat; 0: never.")

@@ -30,10 +30,10 @@ class Session(Struct, frozen=True, gc=False):
 
 
 class Sessions(Protocol):
-    """The registry. A user and device have at most one session; the newest wins."""
+    """The registry. A user and device have at most one session, a user a bounded number of them; the newest win."""
 
-    async def add(self, session: Session) -> Session | None:
-        """Register; returns the session that this one replaces, which its gateway must close."""
+    async def add(self, session: Session) -> list[Session]:
+        """Register; returns the sessions that give way to this one, which their gateways must close."""
 
     async def remove(self, session: Session) -> None:
         """Forget exactly this session; a newer one of the same device stays."""
@@ -43,16 +43,21 @@ class Sessions(Protocol):
 
 
 class MemorySessions:
-    """The embedded registry. A user with one device costs one dictionary entry and no container of its own."""
+    """The embedded registry. A user with one device costs one dictionary entry and no container of its own.
 
-    def __init__(self) -> None:
+    most: sessions of one user; the oldest gives way, because it is the likeliest to be dead.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._by_user: dict[str, Session | tuple[Session, ...]] = {}
 
-    async def add(self, session: Session) -> Session | None:
+    async def add(self, session: Session) -> list[Session]:
         here = self._of(session.user)
-        replaced = next((old for old in here if old.device == session.device), None)
-        self._put(session.user, (*(old for old in here if old is not replaced), session))
-        return replaced
+        others = [old for old in here if old.device != session.device]
+        staying = others[max(0, len(others) + 1 - self._most) :]
+        self._put(session.user, (*staying, session))
+        return [old for old in here if old not in staying]
 
     async def remove(self, session: Session) -> None:
         here = self._of(session.user)
