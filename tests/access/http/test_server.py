@@ -141,6 +141,36 @@ def test_bytes_that_are_no_http_get_400() -> None:
     asyncio.run(run())
 
 
+def test_some_requests_may_be_sent_ahead_of_their_answers() -> None:
+    async def run() -> None:
+        ahead = REQUEST.replace(b"connection: close\r\n", b"") * server.MOST_PIPELINED
+        async with serving() as http:
+            answers = await exchange(http.port, ahead + REQUEST)
+            assert answers.count(b"HTTP/1.1 200 OK\r\n") == server.MOST_PIPELINED + 1
+
+    asyncio.run(run())
+
+
+def test_requests_that_pile_up_behind_their_answers_end_the_connection() -> None:
+    begun: list[str] = []
+    go_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.append(scope["path"])
+        await go_on.wait()
+        await app(scope, receive, send)
+
+    async def run() -> None:
+        many = REQUEST.replace(b"connection: close\r\n", b"") * (server.MOST_PIPELINED + 2)
+        async with serving(slow) as http:
+            with contextlib.suppress(ConnectionError):
+                assert (await exchange(http.port, many)).startswith(b"HTTP/1.1 400 ")
+            go_on.set()
+        assert len(begun) == 1
+
+    asyncio.run(run())
+
+
 def test_a_port_that_is_taken_is_an_error_of_ours() -> None:
     async def run() -> None:
         async with serving() as http:

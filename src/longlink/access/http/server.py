@@ -27,6 +27,8 @@ HEADER_BYTES: Final = 16_384
 HEADER_S: Final = 10.0
 KEEP_ALIVE_S: Final = 15
 MOST_CONNECTIONS: Final = 512
+MOST_PIPELINED: Final = 16
+"""Requests of one connection that may wait behind the one under way; uvicorn would keep any number."""
 BACKLOG: Final = 128
 STOP_S: Final = 3
 """How long answers under way may take when the server stops."""
@@ -174,6 +176,9 @@ class _Bounded(HttpToolsProtocol):
             self.transport.close()
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MOST_PIPELINED:
+            # The parser stops at an exception, and uvicorn then answers 400 and closes.
+            raise ValueError("too many pipelined requests")
         super().on_message_begin()
         if self._deadline is None:
             self._expect_header()
