@@ -57,6 +57,8 @@ async def open_websocket(url: str, host: str, port: int, encoding: Encoding, tls
             address,
             subprotocols=[Subprotocol(encoding.subprotocol)],
             ssl=tls,
+            # The address is what was asked for: a proxy of the environment would see tokens on ws:// links.
+            proxy=None,
             compression=None,
             ping_interval=None,
             open_timeout=None,
