@@ -44,3 +44,9 @@ def test_any_byte_from_the_server_shows_that_the_link_lives() -> None:
 
 def test_a_server_that_has_nothing_to_say_is_not_dead() -> None:
     assert liveness().verdict(49.0) is Verdict.FINE
+
+
+def test_a_server_that_asks_for_heartbeats_without_pause_does_not_get_them() -> None:
+    link = Liveness(0.0, heartbeat_s=0.0, random=lambda: 0.0)
+    assert link.verdict(0.0) is Verdict.FINE
+    assert link.next_due() > 0.0

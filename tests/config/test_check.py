@@ -78,3 +78,9 @@ def test_the_largest_message_fits_the_queues_that_it_must_pass() -> None:
     assert "connection.queue_bytes" in refusal(CONNECTION_QUEUE_BYTES="262143").message
     assert "connection.ring_bytes" in refusal(CONNECTION_RING_BYTES="65535").message
     assert "storage.queue: expected at least storage.batch (1024), got 1023" in refusal(STORAGE_QUEUE="1023").message
+
+
+def test_a_text_that_no_file_name_can_hold_is_refused_with_its_name() -> None:
+    with pytest.raises(LonglinkError, match=r"data\.dir .*without NUL") as caught:
+        load(None, {}, {"--data": "a\0b"})
+    assert caught.value.row is errors.CONFIG_INVALID

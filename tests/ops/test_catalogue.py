@@ -39,6 +39,6 @@ def test_every_number_of_the_store_has_its_words_and_kind(tmp_path: Path) -> Non
 
 
 def test_meanings_are_sentences() -> None:
-    for group in (catalogue.COUNTS, catalogue.CORE, catalogue.STORE, catalogue.PROCESS):
+    for group in (catalogue.COUNTS, catalogue.CORE, catalogue.STORE, catalogue.PROCESS, catalogue.OTHER):
         for name, metric in group.items():
             assert metric.meaning.endswith("."), name

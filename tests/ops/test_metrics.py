@@ -76,8 +76,21 @@ def test_the_numbers_of_core_and_store_are_read_at_the_scrape() -> None:
 def test_the_version_and_the_process_are_shown() -> None:
     found = shown(Counts())
     assert any(name.startswith("longlink_info{version=") for name in found)
-    assert found["process_open_fds"] > 0
+    assert found["process_resident_memory_bytes"] > 1_000_000
+    assert found["process_cpu_seconds_total"] > 0
+    assert found["process_start_time_seconds"] > 1_700_000_000
     assert "python_gc_collections_total{generation=0}" in found
+
+
+def test_asking_often_renders_seldom() -> None:
+    clock = [100.0]
+    counts = Counts()
+    shown_to_all = Metrics(counts, core=Core({}, {}), store=Store(), now_s=lambda: clock[0])
+    first = shown_to_all.render()
+    counts.messages += 1
+    assert shown_to_all.render() is first
+    clock[0] += metrics.FRESH_S
+    assert b"longlink_messages_total 1.0" in shown_to_all.render()
 
 
 def test_every_count_has_its_words_and_every_word_its_count() -> None:

@@ -139,11 +139,11 @@ def test_a_full_disk_refuses_what_it_cannot_store_and_forgets_nothing(disk: Path
         conversation = alice.direct(bob.user)
         alice.say(conversation, "x" * 4_000, "0")
         stored = ["0"]
-        assert ready(server)[0] == 200
+        eventually(lambda: ready(server)[0] == 200, "ready")
         ballast = _fill(disk)
         refused = _send_until_refused(alice, conversation, stored)
-        status, why = ready(server)
-        assert status == 503
+        eventually(lambda: ready(server)[0] == 503, "not ready while the disk takes nothing")
+        _, why = ready(server)
         assert "storage_unavailable" in why
         for _ in range(3):
             error_of(alice.ask(send_frame(conversation, "x" * 4_000, refused)), errors.STORAGE_UNAVAILABLE)
@@ -187,11 +187,11 @@ def test_files_that_may_not_grow_refuse_what_does_not_fit_and_forget_nothing(tmp
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
         refused = _send_until_refused(alice, conversation, stored)
         error_of(alice.ask(send_frame(conversation, "x" * 4_000, refused)), errors.STORAGE_UNAVAILABLE)
-        assert ready(server)[0] == 503
+        eventually(lambda: ready(server)[0] == 503, "not ready while files may not grow")
         assert bob.pending() == ["message"] * len(stored)
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         assert alice.say(conversation, "x" * 4_000, refused).seq == len(stored) + 1
-        assert ready(server)[0] == 200
+        eventually(lambda: ready(server)[0] == 200, "ready")
         server.kill()
         server.start()
         check_stored(door.enter("bob"), conversation, [*stored, refused])

@@ -16,6 +16,9 @@ EARLIEST: Final = 0.5
 LATEST: Final = 0.9
 """A heartbeat is written after this share of the allowed silence, spread so that clients do not fall into step."""
 
+LEAST_HEARTBEAT_S: Final = 0.1
+"""Whatever a server asks for, even nothing at all, a heartbeat is not written more often."""
+
 
 class Verdict(Enum):
     FINE = auto()
@@ -29,7 +32,7 @@ class Liveness:
     def __init__(
         self, now: float, *, heartbeat_s: float, random: Callable[[], float], dead_after_s: float = DEAD_AFTER_S
     ) -> None:
-        self._heartbeat_s = heartbeat_s
+        self._heartbeat_s = max(heartbeat_s, LEAST_HEARTBEAT_S)
         self._random = random
         self._dead_after_s = dead_after_s
         self._unanswered_since: float | None = None

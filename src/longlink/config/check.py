@@ -9,6 +9,8 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec.structs import asdict
+
 from longlink import errors
 from longlink.config.sections import Config
 from longlink.errors import LonglinkError
@@ -24,6 +26,7 @@ def check(config: Config, origins: Mapping[str, str]) -> None:
 
     Raises CONFIG_INVALID, or INSECURE for an address beyond loopback without TLS, naming where to mend it.
     """
+    _check_texts(config, origins)
     for name, address in (("listen.address", config.listen.address), ("listen.http", config.listen.http)):
         _check_address(config, name, address, origins.get(name, IN_CODE))
     _check_tls(config)
@@ -35,6 +38,15 @@ def check(config: Config, origins: Mapping[str, str]) -> None:
             f"connection.idle_timeout_ms ({origin}): expected more than twice "
             f"connection.heartbeat_ms, 2 x {connection.heartbeat_ms}, or 0 for off, got {connection.idle_timeout_ms}"
         )
+
+
+def _check_texts(config: Config, origins: Mapping[str, str]) -> None:
+    for section in config.__struct_fields__:
+        for key, value in asdict(getattr(config, section)).items():
+            texts = value if isinstance(value, list) else [value]
+            if any(isinstance(text, str) and "\0" in text for text in texts):
+                name = f"{section}.{key}"
+                raise _invalid(f"{name} ({origins.get(name, IN_CODE)}): expected a text without NUL, got {value!r}")
 
 
 def _check_address(config: Config, name: str, address: str, origin: str) -> None:

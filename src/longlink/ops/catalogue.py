@@ -84,7 +84,13 @@ STORE: Final[dict[str, Metric]] = {
 }
 
 PROCESS: Final[dict[str, Metric]] = {
+    "cpu_seconds": Metric("counter", "User and system CPU time of the process."),
+    "resident_memory_bytes": Metric("gauge", "Memory of the process in RAM, shared pages included."),
+    "max_fds": Metric("gauge", "Files that the process may have open."),
+    "start_time_seconds": Metric("gauge", "When the process started, seconds since the Unix epoch."),
+}
+
+OTHER: Final[dict[str, Metric]] = {
     "longlink_info": Metric("gauge", "Always 1; the labels say which version runs."),
-    "process_*": Metric("gauge", "CPU seconds, memory, open files and start time of the process."),
     "python_gc_*": Metric("counter", "Garbage collection of Python."),
 }

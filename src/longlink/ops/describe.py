@@ -26,7 +26,8 @@ def reference() -> str:
         ("Messages", "longlink_", catalogue.COUNTS),
         ("The connection core", "longlink_core_", catalogue.CORE),
         ("The store", "longlink_store_", catalogue.STORE),
-        ("The process", "", catalogue.PROCESS),
+        ("The process", "process_", catalogue.PROCESS),
+        ("Beside these", "", catalogue.OTHER),
     ):
         parts.append(f"\n## {title}\n\n| metric | kind | meaning |\n| --- | --- | --- |\n" + _rows(prefix, metrics))
     return "".join(parts)

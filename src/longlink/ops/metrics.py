@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import math
+import resource
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final, Protocol
 
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, GCCollector, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -26,6 +30,8 @@ from prometheus_client.registry import Collector
 from longlink import errors
 from longlink.ops import catalogue
 
+FRESH_S: Final = 0.25
+STARTED_S: Final = time.time()
 LAG_BOUNDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
 LAG_EVERY_S: Final = 0.5
 
@@ -83,21 +89,28 @@ class StoreNumbers(Protocol):
 
 
 class Metrics(Collector):
-    """All metrics of one server as text."""
+    """All metrics of one server as text. now_s: any monotonic clock, in seconds."""
 
-    def __init__(self, counts: Counts, *, core: CoreNumbers, store: StoreNumbers) -> None:
+    def __init__(
+        self, counts: Counts, *, core: CoreNumbers, store: StoreNumbers, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._counts = counts
         self._core = core
         self._store = store
         self._about = InfoMetricFamily("longlink", "Which version runs.", {"version": version("longlink")})
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
+        self._now_s = now_s
+        self._rendered = b""
+        self._fresh_until = -math.inf
 
     def render(self) -> bytes:
-        """The Prometheus text format, version 0.0.4."""
-        return generate_latest(self._registry)
+        """The Prometheus text format, version 0.0.4; at most FRESH_S old, so that asking often costs little."""
+        if self._now_s() >= self._fresh_until:
+            self._rendered = generate_latest(self._registry)
+            self._fresh_until = self._now_s() + FRESH_S
+        return self._rendered
 
     def describe(self) -> list[Metric]:
         """Nothing, so that registering reads no numbers yet."""
@@ -108,6 +121,7 @@ class Metrics(Collector):
         yield from self._collect_counts()
         yield from _families("longlink_core_", catalogue.CORE, {**self._core.counters(), **self._core.histograms()})
         yield from _families("longlink_store_", catalogue.STORE, self._store.stats())
+        yield from _families("process_", catalogue.PROCESS, _process())
 
     def _collect_counts(self) -> Iterator[Metric]:
         plain = {name: getattr(self._counts, name) for name in ("messages", "duplicates", "deliveries", "marks")}
@@ -118,6 +132,18 @@ class Metrics(Collector):
         for row in errors.TABLE.values():
             refused.add_metric([row.name], self._counts.errors[row.name])
         yield refused
+
+
+def _process() -> dict[str, float]:
+    """Of this process. Its open files are not counted: listing them takes seconds where there are a million."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {
+        "cpu_seconds": used.ru_utime + used.ru_stime,
+        "resident_memory_bytes": resident_pages * resource.getpagesize(),
+        "max_fds": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "start_time_seconds": STARTED_S,
+    }
 
 
 def _families(
