@@ -6,6 +6,8 @@ The running server is in scenarios/.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,3 +47,24 @@ def test_an_address_that_this_machine_does_not_have_is_a_wrong_setting_and_not_a
     with pytest.raises(LonglinkError, match=r"cannot listen on 192\.0\.2\.1:0 \(listen\.address\): ") as caught:
         asyncio.run(server.start())
     assert caught.value.row is errors.CONFIG_INVALID
+
+
+def test_idle_http_connections_cannot_take_the_last_files_of_a_low_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
+    server = Server(
+        Config(listen=Listen(address="127.0.0.1:0", http="127.0.0.1:0"), data=Data(dir=str(tmp_path / "d")))
+    )
+
+    async def run() -> None:
+        await server.start()
+        idle = [await asyncio.open_connection("127.0.0.1", server.http_port) for _ in range(17)]
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(idle[16][0].read(), 5) == b""
+        assert not any(reader.at_eof() for reader, _ in idle[:16])
+        for _, writer in idle:
+            writer.close()
+        await server.stop()
+
+    asyncio.run(run())

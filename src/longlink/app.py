@@ -30,7 +30,7 @@ from longlink.config.check import check as check_settings
 from longlink.errors import LonglinkError
 from longlink.logic import commands
 from longlink.logic.services import Services
-from longlink.ops import logs
+from longlink.ops import files, logs
 from longlink.ops.metrics import Counts, Metrics, watch_loop
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Closing
@@ -46,8 +46,6 @@ FINISH_MS: Final = 5_000
 """How long calls under way may take after the last connection was closed."""
 LARGEST_PAGE: Final = 2**20
 """Bytes of content in one page of history, however long the queues are: it must fit one record, also in JSON."""
-SPARE_FILES: Final = 64
-"""Files that the process needs beside its connections: database, listeners, logs."""
 COLLECT_AFTER: Final = 50_000
 """Objects that may be made before the collector looks; measured, a tenth of the CPU per message against the default."""
 SWITCH_INTERVAL_S: Final = 0.0005
@@ -165,7 +163,7 @@ class Server:
         metrics = Metrics(self._counts, core=self._core, store=store)
         app = build_http(ready=lambda: self._problems(store), metrics=metrics.render)
         host, port = split_address(listen.http)
-        self._http = await serve_http(app, host, port, tls=tls_files(self.config))
+        self._http = await serve_http(app, host, port, tls=tls_files(self.config), most=files.http_files(file_limit()))
         self.http_port = self._http.port
         self._closers.append(self._http.close)
 
@@ -230,7 +228,7 @@ def build_core(config: Config) -> _core.Core:
     try:
         return _core.Core(
             threads=limits.threads or max(1, min(8, (os.cpu_count() or 2) // 2)),
-            max_connections=min(limits.max_connections, allowed_connections()),
+            max_connections=min(limits.max_connections, files.link_files(file_limit())),
             max_message_bytes=limits.max_message_bytes,
             header_timeout_ms=limits.header_timeout_ms,
             hello_timeout_ms=limits.hello_timeout_ms,
@@ -250,14 +248,14 @@ def build_core(config: Config) -> _core.Core:
         raise LonglinkError(errors.CONFIG_INVALID, f"connection.{error}") from None
 
 
-def allowed_connections() -> int:
-    """How many connections the operating system lets this process hold; raises the soft file limit to the hard one."""
+def file_limit() -> int:
+    """How many files the operating system lets this process hold; raises the soft limit to the hard one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
-    return max(1, soft - SPARE_FILES)
+    return soft
 
 
 def listen_on(core: _core.Core, config: Config) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from longlink.ops import checks
+from longlink.ops import checks, files
 
 
 class Healthy(BaseHTTPRequestHandler):
@@ -74,9 +74,14 @@ def test_an_address_that_this_machine_does_not_have_is_bad() -> None:
 
 
 def test_the_file_limit_is_measured_against_the_connections_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    for hard, state in ((1_064, "ok"), (1_063, "warn"), (255, "bad"), (resource.RLIM_INFINITY, "ok")):
+    for hard, state in (
+        (4_000 + files.SPARE_FILES, "ok"),
+        (3_999 + files.SPARE_FILES, "warn"),
+        (255, "bad"),
+        (resource.RLIM_INFINITY, "ok"),
+    ):
         monkeypatch.setattr(resource, "getrlimit", lambda _, hard=hard: (1, hard))
-        assert checks.check_files(1_000).state == state
+        assert checks.check_files(4_000).state == state
 
 
 def test_a_data_folder_is_measured_and_nothing_is_left_in_it(tmp_path: Path) -> None:

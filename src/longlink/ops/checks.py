@@ -24,13 +24,14 @@ from typing import Any, Final, Literal
 from cryptography import x509
 from msgspec import Struct
 
+from longlink.ops import files
+
 FLUSHES: Final = 100
 SLOW_FLUSH_MS: Final = 20.0
 UNREAL_FLUSH_MS: Final = 0.01
 """A flush faster than this did not wait for any device: memory, or a disk that is not flushed."""
 SPACE_BAD: Final = 100 * 2**20
 SPACE_WARN: Final = 2**30
-SPARE_FILES: Final = 64
 FEW_FILES: Final = 256
 BACKLOG: Final = 4096
 DRIFT_WARN_S: Final = 0.05
@@ -52,13 +53,14 @@ class Finding(Struct, frozen=True):
 def check_files(most_connections: int) -> Finding:
     """Whether the file limit allows as many connections as the settings do."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if hard in (resource.RLIM_INFINITY, -1) or hard >= most_connections + SPARE_FILES:
+    allowed = files.link_files(hard)
+    if allowed >= most_connections:
         return Finding("file limit", "ok", f"{hard} files, enough for {most_connections} connections")
     return Finding(
         "file limit",
         "bad" if hard < FEW_FILES else "warn",
-        f"{hard} files allow {max(0, hard - SPARE_FILES)} connections; the settings allow {most_connections}",
-        f"raise the hard limit (ulimit -Hn, LimitNOFILE=) to {most_connections + SPARE_FILES}, "
+        f"{hard} files allow {allowed} connections; the settings allow {most_connections}",
+        f"raise the hard limit (ulimit -Hn, LimitNOFILE=) to {most_connections + files.SPARE_FILES}, "
         "or lower connection.max_connections",
     )
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 from starlette.types import Receive, Scope, Send
 
 from longlink import errors
@@ -29,8 +32,10 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(application: Callable[..., Awaitable[None]] = app) -> AsyncIterator[HttpServer]:
-    http = await serve_http(application, "127.0.0.1", 0)
+async def serving(
+    application: Callable[..., Awaitable[None]] = app, *, tls: tuple[str, str] | None = None, most: int = 512
+) -> AsyncIterator[HttpServer]:
+    http = await serve_http(application, "127.0.0.1", 0, tls=tls, most=most)
     try:
         yield http
     finally:
@@ -109,17 +114,101 @@ def test_the_second_header_of_a_connection_is_bounded_like_the_first(
     asyncio.run(run())
 
 
-def test_connections_above_the_bound_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", 1)
-
+def test_connections_above_the_bound_are_cut_until_one_ends() -> None:
     async def run() -> None:
-        async with serving() as http:
+        async with serving(most=1) as http:
             _, first = await asyncio.open_connection("127.0.0.1", http.port)
-            with contextlib.suppress(ConnectionError):
-                assert await exchange(http.port, b"") == b""
+            assert await answer(http.port) == b""
             first.close()
+            async with asyncio.timeout(DEADLINE_S):
+                while not (await answer(http.port)).startswith(b"HTTP/1.1 200 "):
+                    pass
 
     asyncio.run(run())
+
+
+async def answer(port: int, tls: ssl.SSLContext | None = None) -> bytes:
+    """What a request gets; nothing when the connection is cut."""
+    try:
+        return await exchange(port, REQUEST, tls)
+    except ConnectionError:
+        return b""
+
+
+def unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def silent(port: int, beginning: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection whose TLS handshake does not end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(beginning)
+    return reader, writer
+
+
+HALF_A_HELLO = b"\x16\x03\x01\x02\x00\x01"
+
+
+@pytest.mark.parametrize("run_loop", [asyncio.run, uvloop.run])
+def test_a_tls_handshake_that_does_not_end_counts_from_its_accept(
+    tmp_path: Path, run_loop: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    async def run() -> None:
+        async with serving(tls=make_certificate(tmp_path, "one.test"), most=2) as http:
+            held = [(await silent(http.port, beginning))[1] for beginning in (b"", HALF_A_HELLO)]
+            assert await answer(http.port, unverified()) == b""
+            for writer in held:
+                writer.close()
+            async with asyncio.timeout(DEADLINE_S):
+                while not (await answer(http.port, unverified())).startswith(b"HTTP/1.1 200 "):
+                    pass
+
+    run_loop(run())
+
+
+@pytest.mark.parametrize("run_loop", [asyncio.run, uvloop.run])
+def test_a_tls_handshake_that_does_not_end_is_cut_and_leaves_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_loop: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    async def run() -> None:
+        async with serving(tls=make_certificate(tmp_path, "one.test"), most=1) as http:
+            for beginning in (b"", HALF_A_HELLO):
+                monkeypatch.setattr(server, "HEADER_S", 0.05)
+                reader, writer = await silent(http.port, beginning)
+                with contextlib.suppress(ConnectionError):
+                    assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
+                writer.close()
+                monkeypatch.setattr(server, "HEADER_S", DEADLINE_S)
+                async with asyncio.timeout(DEADLINE_S):
+                    while not (await answer(http.port, unverified())).startswith(b"HTTP/1.1 200 "):
+                        pass
+
+    run_loop(run())
+
+
+def test_an_accept_that_the_system_refuses_is_logged_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "ACCEPT_AGAIN_S", 0.0)
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        accept, failures = loop.sock_accept, [OSError(errno.EMFILE, "Too many open files")]
+
+        async def scarce(listener: socket.socket) -> tuple[socket.socket, object]:
+            if failures:
+                raise failures.pop()
+            return await accept(listener)
+
+        monkeypatch.setattr(loop, "sock_accept", scarce)
+        async with serving() as http:
+            assert (await answer(http.port)).startswith(b"HTTP/1.1 200 ")
+
+    asyncio.run(run())
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["http_accept_failed"]
 
 
 def test_idle_connections_below_the_bound_lock_nobody_out() -> None:
@@ -240,10 +329,7 @@ def make_certificate(folder: Path, name: str) -> tuple[str, str]:
 
 
 async def name_of(port: int) -> bytes:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=unverified())
     der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     writer.write(REQUEST)
     assert (await asyncio.wait_for(reader.read(), DEADLINE_S)).startswith(b"HTTP/1.1 200")

@@ -1,7 +1,8 @@
 """Serves an ASGI app over HTTP/1.1 with uvicorn, inside our event loop: our signals, our errors, every size bounded.
 
-What is over a bound: a header over HEADER_BYTES gets 431, one that is not there after HEADER_S and a connection above
-MOST_CONNECTIONS are cut. A connection has one request at a time. Read next: endpoints.py.
+What is over a bound: a header over HEADER_BYTES gets 431; a header or a TLS handshake that is not there after HEADER_S
+is cut, and so is a connection above the most, counted from its accept. A connection has one request at a time.
+Read next: endpoints.py.
 """
 
 from __future__ import annotations
@@ -10,26 +11,28 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.ops import logs
+from longlink.ops import files, logs
 
 log = logs.get("http")
 
 HEADER_BYTES: Final = 16_384
 HEADER_S: Final = 10.0
 KEEP_ALIVE_S: Final = 15
-MOST_CONNECTIONS: Final = 512
 MOST_PIPELINED: Final = 16
 """Requests of one connection that may wait behind the one under way; uvicorn would keep any number."""
 BACKLOG: Final = 128
+ACCEPT_AGAIN_S: Final = 1.0
+"""How long nothing is accepted after the system could not: it has no file or no memory left."""
 STOP_S: Final = 3
 """How long answers under way may take when the server stops."""
 TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -59,8 +62,10 @@ class HttpServer:
         await asyncio.wait([self._serving])
 
 
-async def serve_http(app: ASGIApp, host: str, port: int, *, tls: tuple[str, str] | None = None) -> HttpServer:
-    """Listen and serve; returns once connections are accepted. tls: certificate chain and key, PEM.
+async def serve_http(
+    app: ASGIApp, host: str, port: int, *, tls: tuple[str, str] | None = None, most: int = files.MOST_HTTP
+) -> HttpServer:
+    """Listen and serve; returns once connections are accepted. tls: certificate chain and key, PEM; most: connections.
 
     Raises PORT_TAKEN; CONFIG_INVALID for an address that this machine does not have and for certificates.
     """
@@ -85,7 +90,7 @@ async def serve_http(app: ASGIApp, host: str, port: int, *, tls: tuple[str, str]
     except OSError as error:
         raise _bad_certificate(*(tls or ("", "")), error) from None
     listener = _listen(host, port)
-    server = _Server(config)
+    server = _Server(config, most)
     serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
     serving.add_done_callback(_ended)
     started = asyncio.get_running_loop().create_task(server.accepting.wait())
@@ -133,15 +138,71 @@ def _ended(serving: asyncio.Task[None]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the process and says when it accepts."""
+    """Leaves the signals to the process, says when it accepts, and accepts by itself.
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    The event loop's own servers tell nobody of a connection before its TLS handshake is done; what counts is the file.
+    """
+
+    def __init__(self, config: uvicorn.Config, most: int) -> None:
         super().__init__(config)
         self.accepting = asyncio.Event()
+        self._most = most
+        self._held: set[_Bounded] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        for listener in sockets or []:
+            self._start(self._accept(listener))
         self.accepting.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        under_way = list(self._tasks)
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        await super().shutdown(sockets)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_ended)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                peer, _ = await loop.sock_accept(listener)
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                log.error("http_accept_failed", error=error.strerror, held=len(self._held))
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+                continue
+            if len(self._held) < self._most:
+                connection = _Bounded(self.config, self.server_state, self.lifespan.state, self._held.discard)
+                self._held.add(connection)
+                self._start(self._open(peer, connection))
+            else:
+                peer.close()
+            # An accept that does not wait does not give way: a flood of connections must not stop everything else.
+            await asyncio.sleep(0)
+
+    async def _open(self, peer: socket.socket, connection: _Bounded) -> None:
+        """From now on peer is the transport's, which closes it also when the handshake fails."""
+        tls = self.config.ssl
+        wait_s = HEADER_S if tls else None
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                lambda: connection, peer, ssl=tls, ssl_handshake_timeout=wait_s, ssl_shutdown_timeout=wait_s
+            )
+        except OSError:
+            self._held.discard(connection)
+        except BaseException:
+            self._held.discard(connection)
+            raise
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -155,14 +216,19 @@ class _Bounded(HttpToolsProtocol):
     _reading_header = True
     _header_bytes = 0
 
+    def __init__(
+        self, config: uvicorn.Config, state: ServerState, app_state: dict[str, Any], lost: Callable[[_Bounded], None]
+    ) -> None:
+        """lost: told when the connection, once made, is gone."""
+        super().__init__(config, state, app_state)
+        self._lost = lost
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-        else:
-            self._expect_header()
+        self._expect_header()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost(self)
         self._got_header()
         super().connection_lost(exc)
 
