@@ -41,6 +41,25 @@ def test_the_folder_is_made_and_only_its_owner_can_enter(tmp_path: Path) -> None
     assert sorted(os.listdir(tmp_path / "data")) == ["lock", "longlink.db"]
 
 
+def test_the_messages_are_for_the_owner_alone_in_a_folder_that_others_may_enter(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+
+    def modes() -> dict[str, int]:
+        return {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+
+    async def opened() -> dict[str, int]:
+        store = await open_store(tmp_path, Storage())
+        try:
+            await store.users.remember(["alice"])
+            return modes()
+        finally:
+            await store.close()
+
+    found = asyncio.run(opened())
+    assert {"longlink.db", "longlink.db-wal", "longlink.db-shm"} <= found.keys()
+    assert set(found.values()) == {0o600}
+
+
 def test_a_folder_whose_parent_is_missing_is_not_made(tmp_path: Path) -> None:
     _refused(tmp_path / "mistyped" / "data", errors.DATA_UNUSABLE, str(tmp_path / "mistyped" / "data"), "No such file")
     assert not (tmp_path / "mistyped").exists()

@@ -7,6 +7,7 @@ event loop never waits for the disk. Read next: writer.py and committer.py for t
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -145,6 +146,9 @@ async def open_store(
 
 
 def _prepare(file: Path) -> None:
+    # Made by us, for the owner alone: SQLite would let everybody read it. Its log and index get the mode of this file.
+    # Before any connection, because closing a file drops the locks that this process has on it.
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = apsw.Connection(str(file))
     try:
         migrations.migrate(connection, file, migrations.shipped())
