@@ -86,6 +86,17 @@ def test_a_header_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch) -> 
     asyncio.run(run())
 
 
+def test_a_body_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEADER_S", 0.05)
+
+    async def run() -> None:
+        async with serving() as http:
+            with contextlib.suppress(ConnectionError):
+                await exchange(http.port, b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\na")
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("second", "end"),
     [

@@ -1,8 +1,8 @@
 """Serves an ASGI app over HTTP/1.1 with uvicorn, inside our event loop: our signals, our errors, every size bounded.
 
-What is over a bound: a header over HEADER_BYTES gets 431; a header or a TLS handshake that is not there after HEADER_S
-is cut, and so is a connection above the most, counted from its accept. A connection has one request at a time.
-Read next: endpoints.py.
+What is over a bound: a header over HEADER_BYTES gets 431; a request or a TLS handshake that is not there after HEADER_S
+is cut, and so is a connection above the most, counted from its accept. A connection has one request at a time;
+more than MOST_PIPELINED that wait behind it get 400. Read next: endpoints.py.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ log = logs.get("http")
 
 HEADER_BYTES: Final = 16_384
 HEADER_S: Final = 10.0
+"""For a TLS handshake; for a request with its body, because no endpoint wants a body that takes longer."""
 KEEP_ALIVE_S: Final = 15
 MOST_PIPELINED: Final = 16
 """Requests of one connection that may wait behind the one under way; uvicorn would keep any number."""
@@ -210,7 +211,7 @@ class _Server(uvicorn.Server):
 
 
 class _Bounded(HttpToolsProtocol):
-    """One connection, whose header is bounded in size and in time; uvicorn bounds only the rest."""
+    """One connection, whose requests are bounded in number and in time, and their headers in size."""
 
     _deadline: asyncio.TimerHandle | None = None
     _reading_header = True
@@ -225,16 +226,16 @@ class _Bounded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_header()
+        self._expect_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost(self)
-        self._got_header()
+        self._got_request()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._reading_header and self._deadline is None:
-            self._expect_header()
+            self._expect_request()
         self._header_bytes += len(data)
         super().data_received(data)
         if self._reading_header and self._header_bytes > HEADER_BYTES and not self.transport.is_closing():
@@ -247,22 +248,22 @@ class _Bounded(HttpToolsProtocol):
             raise ValueError("too many pipelined requests")
         super().on_message_begin()
         if self._deadline is None:
-            self._expect_header()
+            self._expect_request()
 
     def on_headers_complete(self) -> None:
-        self._got_header()
         self._reading_header = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self._got_request()
         super().on_message_complete()
         self._reading_header = True
         self._header_bytes = 0
 
-    def _expect_header(self) -> None:
+    def _expect_request(self) -> None:
         self._deadline = self.loop.call_later(HEADER_S, self.transport.abort)
 
-    def _got_header(self) -> None:
+    def _got_request(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
