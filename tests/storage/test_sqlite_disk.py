@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
 from longlink import errors
@@ -20,7 +22,7 @@ from longlink.config import Storage
 from longlink.errors import LonglinkError
 from longlink.storage import sqlite
 from longlink.storage.base import Append
-from longlink.storage.sqlite import open_store
+from longlink.storage.sqlite import engine, open_store, reader
 
 from .scene import direct, say, stored, texts
 
@@ -105,3 +107,48 @@ def test_a_disk_that_hangs_does_not_hang_the_check(tmp_path: Path, monkeypatch: 
         await store.close()
 
     asyncio.run(story())
+
+
+@contextlib.contextmanager
+def no_more_files() -> Iterator[None]:
+    """Within, this process can open nothing; what is open stays."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_reads_need_no_file_that_was_not_opened_at_the_start(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = await open_store(tmp_path, Storage())
+        chat = (await direct(store)).id
+        await say(store, chat, "before")
+        with no_more_files():
+            found = await asyncio.gather(*(texts(store, chat) for _ in range(20)))
+        await store.close()
+        assert found == [[b"before"]] * 20
+
+    asyncio.run(story())
+
+
+def test_a_start_that_cannot_open_every_reader_is_refused_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[apsw.Connection] = []
+
+    def connect(file: Path) -> apsw.Connection:
+        if opened:
+            raise apsw.CantOpenError("unable to open database file")
+        opened.append(engine.connect_reader(file))
+        return opened[-1]
+
+    monkeypatch.setattr(reader, "connect_reader", connect)
+    with pytest.raises(LonglinkError, match="unable to open database file") as caught:
+        asyncio.run(_open_and_close(tmp_path))
+    assert caught.value.row is errors.DATA_UNUSABLE
+    with pytest.raises(apsw.ConnectionClosedError):
+        opened[0].execute("SELECT 1")
+    monkeypatch.undo()
+    asyncio.run(_open_and_close(tmp_path))

@@ -25,7 +25,7 @@ from longlink.storage.sqlite.committer import Committer
 from longlink.storage.sqlite.conversations import SqliteConversations
 from longlink.storage.sqlite.lock import FolderLock, lock_folder, sync_folder
 from longlink.storage.sqlite.messages import SqliteMessages
-from longlink.storage.sqlite.reader import Readers
+from longlink.storage.sqlite.reader import Readers, connect_readers
 from longlink.storage.sqlite.requests import Answer, Probe
 from longlink.storage.sqlite.stats import Stats
 from longlink.storage.sqlite.users import SqliteUsers
@@ -129,11 +129,15 @@ async def open_store(
     stats = Stats()
     file = directory / engine.DATABASE
     checkpointer: Checkpointer | None = None
+    committer: Committer | None = None
     try:
         await asyncio.to_thread(_prepare, file)
         checkpointer = Checkpointer(file, settings, stats)
         committer = await asyncio.to_thread(Committer, file, settings, checkpointer, stats, now_ms)
+        connections = await asyncio.to_thread(connect_readers, file, settings.readers)
     except BaseException as error:
+        if committer is not None:
+            committer.close()
         if checkpointer is not None:
             checkpointer.close()
         lock.release()
@@ -141,7 +145,7 @@ async def open_store(
             message = f"the database {file} cannot be used: {engine.reason(error)}"
             raise LonglinkError(errors.DATA_UNUSABLE, message) from error
         raise
-    readers = Readers(file, settings, stats, lambda: committer.committed)
+    readers = Readers(file, connections, settings, stats, lambda: committer.committed)
     return SqliteStore(lock, checkpointer, committer, readers, Writer(committer, settings), stats)
 
 

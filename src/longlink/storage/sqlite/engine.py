@@ -67,11 +67,13 @@ def connect_writer(file: Path, *, wal_limit: int) -> apsw.Connection:
 
 
 def connect_reader(file: Path) -> apsw.Connection:
-    """A connection that cannot write. Raises apsw.Error."""
+    """A connection that cannot write, with every file open that it needs. Raises apsw.Error."""
     connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=16)
     connection.set_busy_timeout(_BUSY_MS)
+    # The last one looks into the database: SQLite opens the log and its index at the first look, not before.
     connection.execute(
         f"PRAGMA query_only = ON; PRAGMA cache_size = -{_READER_CACHE_KIB}; PRAGMA trusted_schema = OFF;"
+        "PRAGMA schema_version;"
     ).fetchall()
     return connection
 

@@ -8,6 +8,7 @@ LIMIT because the sequence has no gaps: it is a range of seq. Never writes. Read
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -41,11 +42,30 @@ class _Job:
     answer: Found | None = None
 
 
+def connect_readers(file: Path, number: int) -> list[apsw.Connection]:
+    """The connections of all threads, or none. Raises apsw.Error.
+
+    At the start and not at the first read, which may find that the clients have taken the last file of the process.
+    """
+    with contextlib.ExitStack() as opened:
+        connections: list[apsw.Connection] = []
+        for _ in range(number):
+            connections.append(connect_reader(file))
+            opened.callback(close_quietly, connections[-1])
+        opened.pop_all()
+        return connections
+
+
 class Readers:
     """The public methods belong to the event loop's thread."""
 
-    def __init__(self, file: Path, settings: config.Storage, stats: Stats, committed: Callable[[], int]) -> None:
-        """committed: the stamp of the newest commit that is visible, asked before each look."""
+    def __init__(
+        self, file: Path, connections: Sequence[apsw.Connection], settings: config.Storage, stats: Stats,
+        committed: Callable[[], int],
+    ) -> None:  # fmt: skip
+        """connections: one a thread, from now on the threads'; committed: the stamp of the newest commit that is
+        visible, asked before each look.
+        """
         self._file = file
         self._settings = settings
         self._stats = stats
@@ -55,8 +75,8 @@ class Readers:
         self._waiting = 0
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._run, name=f"longlink-reader-{number}", daemon=True)
-            for number in range(settings.readers)
+            threading.Thread(target=self._run, args=(connection,), name=f"longlink-reader-{number}", daemon=True)
+            for number, connection in enumerate(connections)
         ]
         for thread in self._threads:
             thread.start()
@@ -98,8 +118,7 @@ class Readers:
 
     # From here on: the readers' threads -----------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        connection: apsw.Connection | None = None
+    def _run(self, connection: apsw.Connection | None) -> None:
         while jobs := self._take():
             try:
                 if connection is None:
