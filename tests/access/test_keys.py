@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_the_data_key_is_made_once_closed_to_others_and_has_256_bits(tmp_path: Path) -> None:
     folder = tmp_path / "new"
+    folder.mkdir()
     make_data_key(folder)
     file = folder / DATA_KEY
     first = file.read_bytes()
@@ -128,3 +130,18 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(LonglinkError, match="cannot make the signing key") as caught:
         make_data_key(tmp_path / "file" / "data")
     assert caught.value.row is errors.DATA_UNUSABLE
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a character device"])
+def test_what_is_not_a_regular_file_is_refused_by_name_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / DATA_KEY
+    if kind == "a pipe":
+        os.mkfifo(file, 0o600)
+    else:
+        file = Path("/dev/null")
+    said = f"{file}: expected a regular file, got {kind}"
+    assert refusal(file).message == said
+    if file.parent == tmp_path:
+        with pytest.raises(LonglinkError) as caught:
+            read_data_key(tmp_path)
+        assert (caught.value.row, caught.value.message) == (errors.DATA_UNUSABLE, said)

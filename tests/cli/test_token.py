@@ -21,6 +21,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_token_is_believed_by_a_server_with_the_same_folder_and_settings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "d").mkdir()
     make_data_key(tmp_path / "d")
     Path("longlink.toml").write_text('[auth]\naudience = "here"\nissuer = "me"\n')
     assert main(["token", "alice", "--data", "d", "--days", "0.5"]) == 0
@@ -38,6 +39,7 @@ def test_without_a_key_it_says_how_to_get_one(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_name_that_no_user_can_have_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "d").mkdir()
     make_data_key(tmp_path / "d")
     assert main(["token", "", "--data", "d"]) == 1
     assert capsys.readouterr().err.startswith("longlink: field_invalid: ")

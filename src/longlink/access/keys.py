@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -78,13 +79,33 @@ def _reason(error: Exception) -> str:
 
 def _read(file: Path, row: Row) -> bytes:
     try:
-        with file.open("rb") as opened:
+        with open(file, "rb", opener=_open_at_once) as opened:
+            _require_regular(file, os.fstat(opened.fileno()).st_mode, row)
             data = opened.read(LARGEST_FILE + 1)
     except OSError as error:
         raise LonglinkError(row, f"cannot read the key file {file}: {error.strerror}") from None
     if len(data) > LARGEST_FILE:
         raise LonglinkError(row, f"{file}: expected a key file of at most {LARGEST_FILE} bytes, got more")
     return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # Without O_NONBLOCK the open of a pipe would wait for its writer, and with it everything else.
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+_OTHERS: Final[Mapping[int, str]] = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
+
+
+def _require_regular(file: Path, mode: int, row: Row) -> None:
+    if not stat.S_ISREG(mode):
+        raise LonglinkError(
+            row, f"{file}: expected a regular file, got {_OTHERS.get(stat.S_IFMT(mode), 'another kind')}"
+        )
 
 
 def _secret(value: bytes, kid: str | None) -> Key:
@@ -196,7 +217,6 @@ def make_data_key(folder: Path) -> None:
     }
     fresh = folder / f".{DATA_KEY}.{secrets.token_hex(4)}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(json.dumps(jwk) + "\n")
