@@ -99,3 +99,23 @@ def test_starting_imports_no_command_that_was_not_asked_for() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "['longlink.cli', 'longlink.errors']"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("decode <&-", "longlink: standard input is closed, and this command needs it\n"),
+        ("decode 0a00 >&-", "longlink: standard output is closed, and this command needs it\n"),
+        ("--version >&-", "longlink: standard output is closed, and this command needs it\n"),
+    ],
+)
+def test_a_closed_stream_that_a_command_needs_is_one_line_and_exit_code_1(command: str, said: str) -> None:
+    script = f'exec "$0" -m longlink {command}'
+    result = subprocess.run(["sh", "-c", script, sys.executable], capture_output=True, text=True, timeout=15)
+    assert (result.returncode, result.stderr) == (1, said)
+
+
+def test_a_closed_stream_that_a_command_does_not_need_is_no_matter() -> None:
+    script = 'exec "$0" -m longlink --version <&-'
+    result = subprocess.run(["sh", "-c", script, sys.executable], capture_output=True, text=True, timeout=15)
+    assert (result.returncode, result.stderr) == (0, "")

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Final
+from typing import Final, NoReturn, TextIO, cast
 
 from longlink.errors import CONFIG_INVALID, INSECURE, LonglinkError
 
@@ -44,14 +44,38 @@ longlink COMMAND --help explains one of them; longlink --version says which vers
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and never raises, apart from argparse's SystemExit(2) for wrong use."""
     words = list(sys.argv[1:] if argv is None else argv)
+    sys.stdin = sys.stdin or cast("TextIO", _Closed("standard input"))
+    sys.stdout = sys.stdout or cast("TextIO", _Closed("standard output"))
     try:
         return _guard(words)
     except KeyboardInterrupt:
         return 130
+    except _NotOpenError as error:
+        sys.stderr.write(f"longlink: {error}\n")
+        return 1
     except BrokenPipeError:
         # The reader has gone (`| head`). Python would complain again when it flushes stdout at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+class _NotOpenError(Exception):
+    """A command needs a standard stream that the program was started without."""
+
+
+class _Closed:
+    """Stands for such a stream, of which Python makes None: whoever reads or writes it fails with its name."""
+
+    closed = False
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, _: str) -> NoReturn:
+        raise _NotOpenError(f"{self._name} is closed, and this command needs it")
+
+    def flush(self) -> None:
+        """Nothing was written, so there is nothing to do."""
 
 
 def _guard(words: list[str]) -> int:
