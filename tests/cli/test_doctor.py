@@ -24,7 +24,7 @@ def test_each_check_is_a_line_with_its_state(capsys: pytest.CaptureFixture[str])
     assert {line[:4].strip() for line in lines} <= {"ok", "warn"}
     names = [line[6:20].strip() for line in lines]
     first = ["versions", "file limit", "listen.address", "listen.http", "data folder", "disk flush", "clock", "tls"]
-    assert names == [*first, "signing key", "accept queue", "port range"]
+    assert names == [*first, "signing key", "database", "accept queue", "port range"]
     assert "SQLite 3." in lines[0]
 
 
@@ -35,6 +35,15 @@ def test_something_bad_is_exit_code_1_with_how_to_mend_it(capsys: pytest.Capture
     findings = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)}
     assert findings["signing key"]["state"] == "bad"
     assert findings["signing key"]["mend"] == "chmod 600 d/signing-key.json"
+
+
+def test_a_database_that_others_can_read_is_a_warning_with_how_to_mend_it(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("d").mkdir()
+    Path("d/longlink.db").touch(mode=0o644)
+    assert main(["doctor", "--json", "--data", "d", *FREE]) == 0
+    findings = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert findings["database"]["state"] == "warn"
+    assert findings["database"]["mend"] == "chmod 600 d/longlink.db"
 
 
 def test_a_port_of_another_program_is_bad(capsys: pytest.CaptureFixture[str]) -> None:

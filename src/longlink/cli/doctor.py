@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
 def examine(config: Config) -> list[Finding]:
     """Every check; takes about a second."""
     from longlink.access.keys import DATA_KEY
+    from longlink.storage.sqlite.engine import DATABASE
 
     listen, folder = config.listen, Path(config.data.dir)
     return [
@@ -49,6 +50,7 @@ def examine(config: Config) -> list[Finding]:
         checks.check_tls(listen.tls_certificate, listen.tls_key),
         *([checks.check_secret("tls key", Path(listen.tls_key))] if listen.tls_key else []),
         checks.check_secret("signing key", folder / DATA_KEY),
+        checks.check_secret("database", folder / DATABASE, "warn"),
         checks.check_backlog(),
         checks.check_port_range([listen.address, listen.http]),
     ]

@@ -175,8 +175,8 @@ def _no_password() -> str:
     raise ValueError("the key is encrypted")
 
 
-def check_secret(what: str, path: Path) -> Finding:
-    """Whether a file with a secret, if it is there, is closed to others."""
+def check_secret(what: str, path: Path, state: Literal["warn", "bad"] = "bad") -> Finding:
+    """Whether a file with a secret, if it is there, is closed to others. state: what it is otherwise."""
     try:
         mode = path.stat().st_mode & 0o777
     except FileNotFoundError:
@@ -184,7 +184,7 @@ def check_secret(what: str, path: Path) -> Finding:
     except OSError as error:
         return Finding(what, "bad", f"{path}: {error.strerror}", f"make {path} readable for this user")
     if mode & 0o077:
-        return Finding(what, "bad", f"{path} has mode {mode:04o}: others can read it", f"chmod 600 {path}")
+        return Finding(what, state, f"{path} has mode {mode:04o}: others can read it", f"chmod 600 {path}")
     return Finding(what, "ok", f"{path} has mode {mode:04o}")
 
 
