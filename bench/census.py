@@ -28,7 +28,7 @@ def census(connections: int) -> dict[str, float]:
 
 async def _census(connections: int) -> dict[str, float]:
     gateway: dict[int, Session] = {}
-    registry = MemorySessions()
+    registry = MemorySessions(32)
     store = Known()
     for number in range(connections):
         user, device = "".join(("swarm", f"{number:06}")), "".join(("be", "nch"))

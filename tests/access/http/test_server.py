@@ -103,6 +103,7 @@ def test_a_body_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch) -> No
         (b"GET / HT", b""),
         (b"\r\n", b""),
         (b"GET / HTTP/1.1\r\nx: " + b"y" * (server.HEADER_BYTES + 1), b"HTTP/1.1 431 "),
+        (b"GET /" + b"y" * (server.HEADER_BYTES + 1) + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 431 "),
     ],
 )
 def test_the_second_header_of_a_connection_is_bounded_like_the_first(

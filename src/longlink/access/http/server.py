@@ -237,10 +237,12 @@ class _Bounded(HttpToolsProtocol):
         if self._reading_header and self._deadline is None:
             self._expect_request()
         self._header_bytes += len(data)
-        super().data_received(data)
-        if self._reading_header and self._header_bytes > HEADER_BYTES and not self.transport.is_closing():
+        # Before it is parsed, for a header that is whole at once would have had its answer already.
+        if self._reading_header and self._header_bytes > HEADER_BYTES:
             self.transport.write(TOO_LARGE)
             self.transport.close()
+        else:
+            super().data_received(data)
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MOST_PIPELINED:
