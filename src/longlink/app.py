@@ -270,7 +270,7 @@ def listen_on(core: _core.Core, config: Config) -> int:
     """Raises PORT_TAKEN; CONFIG_INVALID for an address that this machine does not have and for certificates."""
     host, port = split_address(config.listen.address)
     try:
-        return core.listen(host, port, tls=tls_files(config), shared=config.listen.shared)
+        return core.listen(host, port, tls=tls_files(config))
     except OSError as error:
         row = errors.PORT_TAKEN if error.errno == errno.EADDRINUSE else errors.CONFIG_INVALID
         message = f"cannot listen on {config.listen.address} (listen.address): {error.strerror or error}"

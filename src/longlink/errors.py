@@ -92,7 +92,9 @@ REPLACED = _row(
     409,
     "A newer connection of the user took this one's place: the same device, or one device too many.",
 )
-USER_UNKNOWN = _row("user_unknown", 4530, 404, "The user has never connected; check the name.")
+USER_UNKNOWN = _row(
+    "user_unknown", 4530, 404, "The user has never connected: check the name, or let him connect once first."
+)
 CONVERSATION_UNKNOWN = _row("conversation_unknown", 4531, 404, "Open the conversation first.")
 NOT_A_MEMBER = _row("not_a_member", 4532, 403, "Only members read and write a conversation.")
 SEQ_AHEAD = _row("seq_ahead", 4533, 422, "Acknowledge only what has been received.")

@@ -52,7 +52,7 @@ def test_the_environment_wins_over_the_file_and_a_flag_over_both(file: Path) -> 
     ("variable", "text", "section", "key", "value"),
     [
         ("LONGLINK_LISTEN_BEHIND_PROXY", "Yes", "listen", "behind_proxy", True),
-        ("LONGLINK_LISTEN_SHARED", "0", "listen", "shared", False),
+        ("LONGLINK_LISTEN_BEHIND_PROXY", "0", "listen", "behind_proxy", False),
         ("LONGLINK_AUTH_KEYS", "a.pem, b.json", "auth", "keys", ["a.pem", "b.json"]),
         ("LONGLINK_CONNECTION_QUEUE_BYTES", "1000000", "connection", "queue_bytes", 1_000_000),
     ],
@@ -81,7 +81,7 @@ def test_text_of_the_environment_becomes_a_value_of_the_type(
         ("[connection]\nthreads = 2.0\n", "expected a whole number from 0, got the fraction 2.0"),
         ("[connection]\nmax_connections = 0\n", "expected a whole number from 1, got the number 0"),
         ("[storage]\nqueue = 2147483648\n", "expected a whole number from 1 to 2147483647, got the number 2147483648"),
-        ("[listen]\nshared = 1\n", "expected true or false, got the number 1"),
+        ("[listen]\nbehind_proxy = 1\n", "expected true or false, got the number 1"),
         ("[auth]\nkeys = [1]\n", "expected a list of texts, got the list [1]"),
         ('[auth]\nkeys = "a"\n', "expected a list of texts, got the text 'a'"),
         ('[log]\nlevel = "loud"\n', "expected one of debug, info, warning, error, got the text 'loud'"),
@@ -105,7 +105,7 @@ def test_what_is_wrong_in_the_file_is_named_with_its_place(file: Path, text: str
         ),
         ("LONGLINK_STORAGE_QUEUE", "many", "storage.queue (LONGLINK_STORAGE_QUEUE): expected a whole number from 1"),
         ("LONGLINK_STORAGE_QUEUE", "", "expected a whole number from 1, got the text ''"),
-        ("LONGLINK_LISTEN_SHARED", "perhaps", "expected true or false, got the text 'perhaps'"),
+        ("LONGLINK_LISTEN_BEHIND_PROXY", "perhaps", "expected true or false, got the text 'perhaps'"),
     ],
 )
 def test_what_is_wrong_in_the_environment_is_named(variable: str, text: str, said: str) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shlex
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -19,7 +21,9 @@ from websockets.typing import Subprotocol
 
 from longlink import app
 from longlink.access.tokens import Signer
+from longlink.cli import plain
 from longlink.cli.serve import add_settings, settings
+from longlink.config import Config, Data
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Ack, Connect, Content, Frame, OpenDirect, ReadHistory, Send, body_name
 
@@ -27,6 +31,10 @@ SUMMARY = "start a server, let two users exchange a message before your eyes, an
 
 ANSWER_S: Final = 10.0
 TOKEN_DAYS: Final = 30.0
+DEFAULT_PORT: Final = 7700
+ADA: Final = "demo-ada"
+BEN: Final = "demo-ben"
+"""Users of the demonstration alone: it must not take messages that wait for anybody else."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,97 +51,121 @@ class Packet(NamedTuple):
 
 
 class Person:
-    """One user's connection. The frames that arrive wait in order, with the time of their arrival."""
+    """One user's connection. What comes besides the frame that is waited for is left aside."""
 
-    def __init__(self, name: str, link: ClientConnection) -> None:
-        self.name = name
+    def __init__(self, user: str, link: ClientConnection) -> None:
+        self.user = user
         self._link = link
         self._requests = 0
 
     async def ask(self, frame: Frame) -> Packet:
-        """Send a request; what comes next on this connection is taken to be the answer."""
+        """Send a request and wait for its answer."""
         self._requests += 1
         frame.id = self._requests
         await self._link.send(Encoding.BINARY.encode(frame))
-        return await self.next()
+        packet = await self.hear(lambda answer: answer.id == frame.id)
+        if body_name(packet.frame) == "error":
+            raise RuntimeError(f"{self.user} got {packet.frame.error.name}: {packet.frame.error.message}")
+        return packet
 
-    async def next(self) -> Packet:
-        data = await asyncio.wait_for(self._link.recv(decode=False), ANSWER_S)
-        frame = Encoding.BINARY.decode(bytes(data))
-        if body_name(frame) == "error":
-            raise RuntimeError(f"{self.name} got {frame.error.name}: {frame.error.message}")
-        return Packet(frame, time.perf_counter())
+    async def hear(self, wanted: Callable[[Frame], bool]) -> Packet:
+        async with asyncio.timeout(ANSWER_S):
+            while True:
+                frame = Encoding.BINARY.decode(await self._link.recv(decode=False))
+                if wanted(frame):
+                    return Packet(frame, time.perf_counter())
 
 
 async def _show(server: app.Server) -> None:
-    signer = Signer.from_data(server.folder)
-    auth = server.config.auth
-    tokens = {
-        name: signer.sign(name, days=TOKEN_DAYS, audience=auth.audience, issuer=auth.issuer)
-        for name in ("alice", "bob")
-    }
+    """A demonstration that fails is told and leaves the server as it is."""
+    try:
+        if why_not := _why_not(server.config):
+            _say(f"\n  No demonstration: {why_not}.")
+        else:
+            await _demonstrate(server)
+    except Exception as error:
+        _say(f"\n  The demonstration has ended early: {error or type(error).__name__}.")
+    _say(f"\n  Long link  {server.url}\n  HTTP       {server.http_url}/healthz /readyz /metrics")
+    if not server.config.auth.keys:
+        _show_next_steps(server)
+    _say("\n  Ctrl-C drains and stops the server.\n")
+
+
+def _why_not(config: Config) -> str:
+    if config.auth.keys:
+        return "only the keys of auth.keys sign tokens here, and those are yours"
+    if config.listen.tls_certificate:
+        return "it does not know whose certificates you trust"
+    return ""
+
+
+async def _demonstrate(server: app.Server) -> None:
     protocols = [Subprotocol(Encoding.BINARY.subprotocol)]
     async with (
-        connect(server.url, subprotocols=protocols, compression=None) as first,
-        connect(server.url, subprotocols=protocols, compression=None) as second,
+        connect(server.url, subprotocols=protocols, compression=None, proxy=None) as first,
+        connect(server.url, subprotocols=protocols, compression=None, proxy=None) as second,
     ):
-        alice, bob = Person("alice", first), Person("bob", second)
-        for person in (bob, alice):
-            await person.ask(Frame(connect=Connect(version=1, token=tokens[person.name], device="demo", agent="demo")))
-        opened = (await alice.ask(Frame(open_direct=OpenDirect(user="bob")))).frame.conversation
+        ada, ben = Person(ADA, first), Person(BEN, second)
+        for person in (ben, ada):
+            token = _token(server, person.user)
+            await person.ask(Frame(connect=Connect(version=1, token=token, device="demo", agent="demo")))
+        opened = (await ada.ask(Frame(open_direct=OpenDirect(user=BEN)))).frame.conversation
         if opened.head:
-            await _show_past(alice, opened.id, opened.head)
-        await _show_packets(alice, bob, opened.id)
-    _show_next_steps(server, tokens)
+            await _show_past(ada, opened.id, opened.head)
+        await _show_packets(ada, ben, opened.id)
 
 
-async def _show_past(alice: Person, conversation: str, head: int) -> None:
-    page = (await alice.ask(Frame(read_history=ReadHistory(conversation=conversation, before=head + 1, limit=3)))).frame
-    _say(f"\n  From before, {head} message{'s' if head > 1 else ''} of alice and bob are in the log; the newest:")
+def _token(server: app.Server, user: str) -> str:
+    auth = server.config.auth
+    signer = Signer.from_data(server.folder)
+    return signer.sign(user, days=TOKEN_DAYS, audience=auth.audience, issuer=auth.issuer)
+
+
+async def _show_past(ada: Person, conversation: str, head: int) -> None:
+    page = (await ada.ask(Frame(read_history=ReadHistory(conversation=conversation, before=head + 1, limit=3)))).frame
+    _say(f"\n  From before, {head} message{'s' if head > 1 else ''} of ada and ben are in the log; the newest:")
     for message in page.history.messages:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(message.sent_at / 1000))
-        _say(f"    {message.seq:>4}  {when}  {message.sender}: {message.content.text}")
+        _say(f"    {message.seq:>4}  {when}  {plain.line(message.sender)}: {plain.line(message.content.text)}")
 
 
-async def _show_packets(alice: Person, bob: Person, conversation: str) -> None:
-    _say("\n  alice writes to bob; the six packets, and ms since the first:\n")
-    text = "hello bob"
+async def _show_packets(ada: Person, ben: Person, conversation: str) -> None:
+    _say(f"\n  {ADA} writes to {BEN}; the six packets, and ms since the first:\n")
+    text = "hello ben"
     begun = time.perf_counter()
-    client_id = f"demo-{time.time_ns():x}"
-    _packet(1, "msg:R", "alice ──► server", f'Send "{text}", client_id {client_id}', begun, begun)
-    sent = await alice.ask(Frame(send=Send(conversation=conversation, client_id=client_id, content=Content(text=text))))
-    _packet(2, "msg:A", "alice ◄── server", f"Sent: on disk with seq {sent.frame.sent.seq}", sent.at, begun)
-    message = await bob.next()
-    seq = message.frame.message.seq
-    _packet(3, "msg:N", "server ──► bob  ", f'Message {seq} from alice: "{text}"', message.at, begun)
+    request = Send(conversation=conversation, client_id=f"demo-{time.time_ns():x}", content=Content(text=text))
+    _packet(1, "msg:R", "ada ──► server", f'Send "{text}" with a client_id', begun, begun)
+    sent = await ada.ask(Frame(send=request))
+    seq = sent.frame.sent.seq
+    _packet(2, "msg:A", "ada ◄── server", f"Sent: on disk with seq {seq}", sent.at, begun)
+    message = await ben.hear(lambda frame: frame.message.client_id == request.client_id)
+    _packet(3, "msg:N", "server ──► ben", f'Message {seq} from ada: "{text}"', message.at, begun)
     asked = time.perf_counter()
-    _packet(4, "ack:R", "server ◄── bob  ", f"Ack: received up to {seq}", asked, begun)
-    acked = await bob.ask(Frame(ack=Ack(conversation=conversation, seq=seq)))
-    _packet(5, "ack:A", "server ──► bob  ", f"Acked: the mark {acked.frame.acked.seq} is on disk", acked.at, begun)
-    delivered = await alice.next()
+    _packet(4, "ack:R", "server ◄── ben", f"Ack: received up to {seq}", asked, begun)
+    acked = await ben.ask(Frame(ack=Ack(conversation=conversation, seq=seq)))
+    _packet(5, "ack:A", "server ──► ben", f"Acked: the mark {acked.frame.acked.seq} is on disk", acked.at, begun)
+    delivered = await ada.hear(lambda frame: frame.delivered.seq >= seq)
     mark = delivered.frame.delivered.seq
-    _packet(6, "ack:N", "alice ◄── server", f"Delivered: bob has everything up to {mark}", delivered.at, begun)
+    _packet(6, "ack:N", "ada ◄── server", f"Delivered: ben has all up to {mark}", delivered.at, begun)
 
 
 def _packet(number: int, name: str, way: str, what: str, at: float, begun: float) -> None:
     _say(f"    {number}  {name}  {way}  {(at - begun) * 1000:7.2f} ms  {what}")
 
 
-def _show_next_steps(server: app.Server, tokens: dict[str, str]) -> None:
+def _show_next_steps(server: app.Server) -> None:
     program = _program()
     where = _where(server)
     _say(f"""
-  Listening: {server.url} (long link), {server.http_url} (/healthz /readyz /metrics)
   Chat yourself, from two other terminals:
 
     {program} chat{where} --as alice bob
     {program} chat{where} --as bob alice
 
-  Tokens for your own clients, good for {TOKEN_DAYS:.0f} days (more: {program} token USER --data {server.folder}):
+  Tokens for your own clients, good for {TOKEN_DAYS:.0f} days (more: {program} token USER{_data(server)}):
 """)
-    for name, token in tokens.items():
-        _say(f"    {name:<6} {token}")
-    _say("\n  Ctrl-C drains and stops the server.\n")
+    for name in ("alice", "bob"):
+        _say(f"    {name:<6} {_token(server, name)}")
 
 
 def _program() -> str:
@@ -143,8 +175,12 @@ def _program() -> str:
 
 
 def _where(server: app.Server) -> str:
-    data = "" if server.config.data.dir == "./data" else f" --data {server.config.data.dir}"
-    return data if server.port == 7700 else f"{data} --url {server.url}"
+    return _data(server) + ("" if server.port == DEFAULT_PORT else f" --url {server.url}")
+
+
+def _data(server: app.Server) -> str:
+    folder = server.config.data.dir
+    return "" if folder == Data().dir else f" --data {shlex.quote(folder)}"
 
 
 def _say(line: str) -> None:

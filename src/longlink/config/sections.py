@@ -28,7 +28,6 @@ class Listen(Struct, frozen=True, forbid_unknown_fields=True):
     behind_proxy: Annotated[
         bool, Meta(description="Allow other addresses than loopback without TLS, because a proxy in front does it.")
     ] = False
-    shared: Annotated[bool, Meta(description="Let several processes of this machine share the port.")] = False
 
 
 class Data(Struct, frozen=True, forbid_unknown_fields=True):
