@@ -48,53 +48,58 @@ class Demo:
         assert found, self.text
         return found[0]
 
+    def __enter__(self) -> Demo:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
+
     def end(self) -> int:
         self._process.send_signal(signal.SIGINT)
-        code = self._process.wait(20)
-        if self._process.stdout:
-            self._process.stdout.close()
-        return code
+        return self._process.wait(20)
 
 
 def test_a_first_run_shows_six_packets_and_a_second_one_the_message_of_the_first(tmp_path: Path) -> None:
-    first = Demo(tmp_path / "data")
-    assert first.packets == PACKETS
-    assert "From before" not in first.text
-    assert first.end() == 0
-    second = Demo(tmp_path / "data")
-    assert second.packets == PACKETS
-    assert "From before, 1 message" in second.text
-    assert second.end() == 0
+    with Demo(tmp_path / "data") as first:
+        assert first.packets == PACKETS
+        assert "From before" not in first.text
+        assert first.end() == 0
+    with Demo(tmp_path / "data") as second:
+        assert second.packets == PACKETS
+        assert "From before, 1 message" in second.text
+        assert second.end() == 0
 
 
 def test_the_printed_tokens_work_and_the_next_run_takes_no_message_that_waits_for_its_reader(tmp_path: Path) -> None:
-    async def write() -> None:
+    async def write(demo: Demo) -> None:
         async with (
             longlink.connect(demo.url, token=demo.token("bob")),
             longlink.connect(demo.url, token=demo.token("alice")) as alice,
         ):
             await (await alice.direct("bob")).send("for bob alone")
 
-    async def read() -> str:
+    async def read(demo: Demo) -> str:
         async with longlink.connect(demo.url, token=demo.token("bob")) as bob:
             async for event in bob:
                 if isinstance(event, longlink.Message):
                     return event.text
         raise AssertionError("the iteration ended")
 
-    demo = Demo(tmp_path / "data")
-    asyncio.run(asyncio.wait_for(write(), 20))
-    assert demo.end() == 0
-    demo = Demo(tmp_path / "data")
-    assert asyncio.run(asyncio.wait_for(read(), 20)) == "for bob alone"
-    assert demo.end() == 0
+    with Demo(tmp_path / "data") as demo:
+        asyncio.run(asyncio.wait_for(write(demo), 20))
+        assert demo.end() == 0
+    with Demo(tmp_path / "data") as demo:
+        assert asyncio.run(asyncio.wait_for(read(demo), 20)) == "for bob alone"
+        assert demo.end() == 0
 
 
 def test_with_keys_of_the_host_it_says_why_there_is_nothing_to_show_and_serves(tmp_path: Path) -> None:
     key = tmp_path / "secret"
     key.write_text("x" * 64)
     key.chmod(0o600)
-    demo = Demo(tmp_path / "data", LONGLINK_AUTH_KEYS=str(key))
-    assert "No demonstration: only the keys of auth.keys sign tokens here" in demo.text
-    assert demo.packets == []
-    assert demo.end() == 0
+    with Demo(tmp_path / "data", LONGLINK_AUTH_KEYS=str(key)) as demo:
+        assert "No demonstration: only the keys of auth.keys sign tokens here" in demo.text
+        assert demo.packets == []
+        assert demo.end() == 0
