@@ -25,7 +25,7 @@ from longlink.access.gateway import Gateway
 from longlink.access.handshake import Handshake
 from longlink.access.http import HttpServer, build_http, serve_http
 from longlink.access.tokens import Verifier
-from longlink.config import Config
+from longlink.config import Config, split_address
 from longlink.config.check import check as check_settings
 from longlink.errors import LonglinkError
 from longlink.logic import commands
@@ -212,12 +212,6 @@ def _reload(what: str, read: Callable[[], None]) -> None:
         log.error("reload_failed", what=what, error=str(error))
     else:
         log.info("reloaded", what=what)
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """ "host:port" or "[v6]:port" in two. The settings were checked, so this cannot fail."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def host_in_url(address: str) -> str:

@@ -3,6 +3,7 @@
 Read next: sections.py (what there is), load.py (where values come from).
 """
 
+from longlink.config.check import split_address
 from longlink.config.load import DEFAULT_FILE, FLAGS, Loaded, find, load
 from longlink.config.sections import Auth, Config, Connection, Data, Drain, Listen, Log, Storage
 
@@ -20,4 +21,5 @@ __all__ = [
     "Storage",
     "find",
     "load",
+    "split_address",
 ]

@@ -49,6 +49,12 @@ def _check_texts(config: Config, origins: Mapping[str, str]) -> None:
                 raise _invalid(f"{name} ({origins.get(name, IN_CODE)}): expected a text without NUL, got {value!r}")
 
 
+def split_address(address: str) -> tuple[str, int]:
+    """ "host:port" or "[v6]:port" in two. The settings were checked, so this cannot fail."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def _check_address(config: Config, name: str, address: str, origin: str) -> None:
     host, colon, port = address.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host

@@ -24,6 +24,7 @@ from typing import Any, Final, Literal
 from cryptography import x509
 from msgspec import Struct
 
+from longlink.config import split_address
 from longlink.ops import files
 
 FLUSHES: Final = 100
@@ -67,11 +68,11 @@ def check_files(most_connections: int) -> Finding:
 
 def check_port(setting: str, address: str, http: str) -> Finding:
     """Whether address is free or held by a Longlink, which is asked on http."""
-    host, _, port = address.rpartition(":")
-    if port == "0":
+    host, port = split_address(address)
+    if port == 0:
         return Finding(setting, "ok", f"{address}: any free port")
     try:
-        family, kind, _, _, target = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        family, kind, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(target)
@@ -86,11 +87,11 @@ def check_port(setting: str, address: str, http: str) -> Finding:
 
 def is_longlink(address: str) -> bool:
     """Whether a Longlink answers GET /healthz at host:port, over HTTP or HTTPS."""
-    host, _, port = address.rpartition(":")
+    host, port = split_address(address)
     unverified = ssl._create_unverified_context()  # noqa: S323 - only asks who is there
     for connection in (
-        http.client.HTTPConnection(host.strip("[]"), int(port), timeout=ASK_S),
-        http.client.HTTPSConnection(host.strip("[]"), int(port), timeout=ASK_S, context=unverified),
+        http.client.HTTPConnection(host, port, timeout=ASK_S),
+        http.client.HTTPSConnection(host, port, timeout=ASK_S, context=unverified),
     ):
         with contextlib.suppress(OSError, http.client.HTTPException, ValueError), contextlib.closing(connection):
             connection.request("GET", "/healthz")
@@ -205,7 +206,7 @@ def check_port_range(addresses: list[str], proc: Path = Path("/proc/sys")) -> Fi
         least, most = map(int, (proc / "net/ipv4/ip_local_port_range").read_text().split())
     except (OSError, ValueError):
         return Finding("port range", "ok", "unknown on this system")
-    inside = [port for address in addresses if least <= (port := int(address.rpartition(":")[2])) <= most]
+    inside = [port for address in addresses if least <= (port := split_address(address)[1]) <= most]
     found = f"outgoing connections use {least} to {most}"
     if inside:
         mend = f"choose ports outside, or reserve them in net.ipv4.ip_local_reserved_ports: {inside}"
