@@ -36,6 +36,8 @@ from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Closing
 from longlink.routing.bus.local import LocalBus
 from longlink.routing.delivery import Delivery
+from longlink.routing.ids import SessionIds
+from longlink.routing.registrar import Registrar
 from longlink.routing.sessions import MemorySessions
 from longlink.storage.base import Store
 from longlink.storage.sqlite import open_store
@@ -60,10 +62,9 @@ class Server:
     Raises CONFIG_INVALID, INSECURE for settings that contradict one another, as `longlink serve` does.
     """
 
-    def __init__(self, config: Config, *, name: str = "gateway", now_ms: Callable[[], int] | None = None) -> None:
+    def __init__(self, config: Config, *, now_ms: Callable[[], int] | None = None) -> None:
         check_settings(config, {})
         self.config = config
-        self._name = name
         self._now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self._counts = Counts()
         self._draining = False
@@ -152,9 +153,9 @@ class Server:
             page_bytes=min(connection.queue_bytes // 4, LARGEST_PAGE),
         )
         handshake = Handshake(self._verifier, lambda: self._now_ms() / 1000)
-        self._gateway = Gateway(
-            self._name, self._core, handshake, commands.handler(services), sessions, bus, self._counts
-        )
+        ids = SessionIds(self.config.server.number, 0, lambda: self._now_ms() / 1000)
+        registrar = Registrar(sessions, bus)
+        self._gateway = Gateway(ids, self._core, handshake, commands.handler(services), registrar, bus, self._counts)
         self.port = listen_on(self._core, self.config)
         self._gateway.start()
         self._closers.append(self._stop_long_link)

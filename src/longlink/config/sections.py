@@ -18,6 +18,14 @@ Milliseconds = Annotated[int, Meta(ge=1)]
 MillisecondsOrOff = Annotated[int, Meta(ge=0)]
 
 
+class Server(Struct, frozen=True, forbid_unknown_fields=True):
+    """[server] This machine and its processes."""
+
+    number: Annotated[
+        CountOrOff, Meta(description="This machine's number in session ids, 0 to 1023; each machine has its own.")
+    ] = 0
+
+
 class Listen(Struct, frozen=True, forbid_unknown_fields=True):
     """[listen] Where the server can be reached."""
 
@@ -127,6 +135,7 @@ class Drain(Struct, frozen=True, forbid_unknown_fields=True):
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of one server."""
 
+    server: Server = Server()
     listen: Listen = Listen()
     data: Data = Data()
     auth: Auth = Auth()

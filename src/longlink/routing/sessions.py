@@ -1,7 +1,8 @@
 """Who is where: the sessions of connected users, and the registry that finds them.
 
-A session is one device of one user on one connection of one gateway. The registry is a narrow interface because a
-cluster keeps it in a database; Memory is the embedded one. Nothing here sends anything. Read next: delivery.py.
+A session is one device of one user on one connection of one gateway. The interfaces are narrow because a gateway may
+be another process than the registry; Memory is the embedded one. Nothing here sends anything. Read next: registrar.py
+for those that give way, delivery.py.
 """
 
 from __future__ import annotations
@@ -12,31 +13,39 @@ from typing import Protocol
 from msgspec import Struct
 
 from longlink.protocol.codec import Encoding
+from longlink.routing.ids import COUNTER_BITS
 
 
 class Session(Struct, frozen=True, gc=False):
-    """user and device as the token and Connect named them; connection: the core's number on that gateway (52 bits)."""
+    """user and device as the token and Connect named them; connection: the core's number on its gateway (52 bits).
+
+    id: names it among all machines, see ids.py.
+    """
 
     user: str
     device: str
-    gateway: str
+    id: int
     connection: int
     encoding: Encoding
 
     @property
-    def id(self) -> str:
-        """Names this session in logs and to the client: gateway and connection in hexadecimal."""
-        return f"{self.gateway}-{self.connection:x}"
+    def gateway(self) -> int:
+        """The number of the gateway that holds the connection."""
+        return self.id >> COUNTER_BITS
 
 
-class Sessions(Protocol):
-    """The registry. A user and device have at most one session, a user a bounded number of them; the newest win."""
+class Registry(Protocol):
+    """What gateways tell. A user and device have at most one session, a user a bounded number; the newest win."""
 
-    async def add(self, session: Session) -> list[Session]:
-        """Register; returns the sessions that give way to this one, which their gateways must close."""
+    async def add(self, session: Session) -> None:
+        """Register. Later calls of this gateway find the session; those that give way to it are ended by the bus."""
 
     async def remove(self, session: Session) -> None:
         """Forget exactly this session; a newer one of the same device stays."""
+
+
+class Sessions(Protocol):
+    """What delivery asks."""
 
     async def of(self, users: Sequence[str]) -> list[Session]:
         """All sessions of these users, in no particular order."""
@@ -52,14 +61,18 @@ class MemorySessions:
         self._most = most
         self._by_user: dict[str, Session | tuple[Session, ...]] = {}
 
-    async def add(self, session: Session) -> list[Session]:
+    def add(self, session: Session) -> list[Session]:
+        """Register; returns the sessions that give way to this one. The same one again changes nothing."""
         here = self._of(session.user)
+        if session in here:
+            return []
         others = [old for old in here if old.device != session.device]
         staying = others[max(0, len(others) + 1 - self._most) :]
         self._put(session.user, (*staying, session))
         return [old for old in here if old not in staying]
 
-    async def remove(self, session: Session) -> None:
+    def remove(self, session: Session) -> None:
+        """Forget exactly this session. Unknown is fine."""
         here = self._of(session.user)
         if session in here:
             self._put(session.user, tuple(old for old in here if old != session))
