@@ -155,7 +155,7 @@ class Server:
         handshake = Handshake(self._verifier, lambda: self._now_ms() / 1000)
         ids = SessionIds(self.config.server.number, 0, lambda: self._now_ms() / 1000)
         registrar = Registrar(sessions, bus)
-        self._gateway = Gateway(ids, self._core, handshake, commands.handler(services), registrar, bus, self._counts)
+        self._gateway = Gateway(ids, self._core, handshake, commands.handler(services), registrar, self._counts)
         self.port = listen_on(self._core, self.config)
         self._gateway.start()
         self._closers.append(self._stop_long_link)

@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 
 from longlink import _core, errors
-from longlink.access.gateway import POLL_LIMIT, REASON_BYTES, Gateway
+from longlink.access.gateway import MISSED_STEP_S, POLL_LIMIT, REASON_BYTES, Gateway
 from longlink.access.handshake import Handshake
 from longlink.access.keys import read_data_key
 from longlink.access.tokens import Signer, Verifier
@@ -44,6 +44,7 @@ from longlink.routing.registrar import Registrar
 from longlink.routing.sessions import MemorySessions, Session
 
 NOW_S = 1_790_000_000.0
+MISSED_PER_S = 40
 Event = tuple[int, int, bytes | int]
 
 
@@ -120,7 +121,8 @@ class Bench:
         handshake = Handshake(verifier, lambda: NOW_S)
         self.registrar = Registrar(self.sessions, self.bus)
         ids = SessionIds(0, 0, lambda: NOW_S)
-        self.gateway = Gateway(ids, core, handshake, self._handle, self.registrar, self.bus, self.counts)
+        self.gateway = Gateway(ids, core, handshake, self._handle, self.registrar, self.counts, MISSED_PER_S)
+        self.bus.attach(ids.gateway, self.gateway)
         self.gateway.start()
 
     async def _handle(self, calls: Sequence[Call]) -> list[Reply]:
@@ -408,6 +410,25 @@ def test_a_session_hears_what_it_missed_and_a_connection_without_one_hears_nothi
         bench.core.happen((_core.MISSED, 1, 17), (_core.MISSED, 9, 5))
         await turns()
         assert [(to, frame.missed.events) for to, frame in bench.core.sent] == [(1, 17)]
+
+    play(tmp_path, story)
+
+
+def test_after_a_loss_every_session_that_stays_is_told_a_few_at_a_time(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        for number in range(1, 6):
+            await bench.enter(number, device=f"device-{number}")
+        bench.bus.end(0, [Ending(next(bench.gateway.sessions(1))[0].id, 1, errors.REPLACED.code, "gone")])
+        told: list[int] = []
+        bench.gateway.missed()
+        bench.gateway.missed()
+        while len(told) < 4:
+            await asyncio.sleep(0)
+            parcels, bench.core.parcels = bench.core.parcels, []
+            assert sum(len(parcel[0]) for parcel in parcels) <= MISSED_PER_S * MISSED_STEP_S
+            told += [connection for parcel in parcels for connection in parcel[0]]
+            assert all(body_name(Encoding.BINARY.decode(data)) == "missed" for _, data, _, text in parcels if not text)
+        assert told == [2, 3, 4, 5]
 
     play(tmp_path, story)
 

@@ -15,7 +15,7 @@ from longlink.logic.services import Services
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Connect, Content, Frame, OpenDirect, Send
-from longlink.routing.bus.base import Ending, Parcel, Receiver
+from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.calls import Call
 from longlink.routing.delivery import Delivery
 from longlink.routing.ids import SessionIds
@@ -39,12 +39,6 @@ class Notebook:
 
     def end(self, gateway: int, endings: Sequence[Ending]) -> None:
         raise AssertionError("commands end no session")
-
-    def attach(self, gateway: int, receiver: Receiver) -> None:
-        raise AssertionError("logic attaches no gateway")
-
-    def detach(self, gateway: int) -> None:
-        raise AssertionError("logic detaches no gateway")
 
 
 class Stage:

@@ -12,7 +12,7 @@ from longlink import _core
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Frame, Message
-from longlink.routing.bus.base import Ending, Parcel, Receiver
+from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.delivery import EVENT, Delivery, Outgoing
 from longlink.routing.ids import COUNTER_BITS
 from longlink.routing.sessions import MemorySessions, Session
@@ -31,12 +31,6 @@ class Notebook:
 
     def end(self, gateway: int, endings: Sequence[Ending]) -> None:
         raise AssertionError("delivery ends no session")
-
-    def attach(self, gateway: int, receiver: Receiver) -> None:
-        raise AssertionError("delivery attaches no gateway")
-
-    def detach(self, gateway: int) -> None:
-        raise AssertionError("delivery detaches no gateway")
 
 
 def _deliver(sessions: Sequence[Session], batch: Sequence[Outgoing]) -> tuple[Notebook, Counts]:

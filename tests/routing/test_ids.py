@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 from hypothesis import given
@@ -15,6 +16,7 @@ from longlink.routing.ids import (
     LARGEST_WORKER,
     STEPS_PER_S,
     SessionIds,
+    age,
     gateway_number,
     worker_of,
 )
@@ -53,7 +55,24 @@ def test_a_process_that_is_started_again_begins_beyond_what_the_one_before_gave_
     assert SessionIds(0, 1, lambda: NOW_S + 1.0).next() > last
 
 
+def test_the_ids_of_two_workers_say_which_session_is_newer() -> None:
+    clock = [NOW_S]
+    east, west = SessionIds(0, 1, lambda: clock[0]), SessionIds(0, 2, lambda: clock[0])
+    made = [west.next(), west.next()]
+    clock[0] += 0.01
+    made.append(east.next())
+    clock[0] -= 5.0
+    made.append(east.next())
+    clock[0] += 6 * 86_400
+    made.append(west.next())
+    assert [age(later, earlier) > 0 for earlier, later in itertools.pairwise(made)] == [True] * 4
+    assert [age(earlier, later) < 0 for earlier, later in itertools.pairwise(made)] == [True] * 4
+    assert age(made[0], made[0]) == 0
+
+
 def test_the_counter_begins_anew_at_its_end_and_is_never_nothing() -> None:
     end_s = COUNTERS / STEPS_PER_S
-    ids = SessionIds(0, 0, lambda: end_s - 3 / STEPS_PER_S)
-    assert [ids.next() for _ in range(4)] == [COUNTERS - 1, COUNTERS, 1, 2]
+    ids = SessionIds(0, 0, lambda: end_s - 2 / STEPS_PER_S)
+    made = [ids.next() for _ in range(4)]
+    assert made == [COUNTERS - 1, COUNTERS, 1, 2]
+    assert age(made[2], made[1]) > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from longlink import errors
 from longlink.protocol.codec import Encoding
@@ -11,7 +11,7 @@ from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.bus.local import LocalBus
 from longlink.routing.ids import COUNTER_BITS
 from longlink.routing.registrar import Registrar
-from longlink.routing.sessions import MemorySessions, Session
+from longlink.routing.sessions import FORGOTTEN, MemorySessions, Session
 
 EAST, WEST = 1, 2
 
@@ -27,6 +27,12 @@ class Gateway:
 
     def end(self, endings: Sequence[Ending]) -> None:
         self.ended += endings
+
+    def sessions(self, most: int) -> Iterator[list[Session]]:
+        raise AssertionError("nobody asks here")
+
+    def missed(self) -> None:
+        raise AssertionError("nothing is lost here")
 
 
 def session(device: str, gateway: int, connection: int) -> Session:
@@ -61,5 +67,37 @@ def test_one_device_too_many_ends_the_oldest_wherever_it_is() -> None:
         ((_, connection, code, message),) = east.ended
         assert (connection, code) == (1, errors.REPLACED.code)
         assert message == "device 'tablet' connected, and 'phone' was the oldest of as many as a user may have"
+
+    asyncio.run(story())
+
+
+def test_a_restored_session_gives_way_to_a_newer_one_of_its_device_that_is_there_already() -> None:
+    async def story() -> None:
+        bus, west = LocalBus(), Gateway()
+        bus.attach(WEST, west)
+        sessions = MemorySessions(8)
+        registrar = Registrar(sessions, bus)
+        newer, older = session("phone", EAST, 9), session("phone", WEST, 4)
+        await registrar.restore(newer)
+        await registrar.restore(older)
+        assert west.ended == [Ending(older.id, 4, errors.REPLACED.code, "device 'phone' connected again")]
+        assert await sessions.of(["alice"]) == [newer]
+
+    asyncio.run(story())
+
+
+def test_a_gateway_is_forgotten_with_all_its_sessions_and_no_others() -> None:
+    async def story() -> None:
+        sessions = MemorySessions(8)
+        registrar = Registrar(sessions, LocalBus())
+        for number in range(FORGOTTEN + 10):
+            for gateway in (EAST, WEST):
+                id_ = gateway << COUNTER_BITS | number
+                await registrar.add(Session(f"user-{number}", f"at-{gateway}", id_, number, Encoding.BINARY))
+        assert sessions.count == 2 * (FORGOTTEN + 10)
+        await registrar.forget(EAST)
+        found = await sessions.of([f"user-{number}" for number in range(FORGOTTEN + 10)])
+        assert {one.gateway for one in found} == {WEST}
+        assert len(found) == sessions.count == FORGOTTEN + 10
 
     asyncio.run(story())

@@ -107,3 +107,21 @@ def test_whatever_comes_and_goes_the_registry_holds_the_newest_of_each_device(
                 assert {held.id for held in await sessions.of([name])} == expected
 
     run(story())
+
+
+@given(st.permutations(range(8)), st.integers(1, 4))
+def test_in_whatever_order_sessions_are_restored_the_newest_ones_stay_and_the_oldest_is_the_next_to_go(
+    order: list[int], most: int
+) -> None:
+    async def story() -> None:
+        sessions = MemorySessions(most)
+        there = [session("alice", f"device-{number % most}", number) for number in range(8)]
+        ended = [old for number in order for old in sessions.restore(there[number])]
+        newest = there[8 - most :]
+        assert await sessions.of(["alice"]) == newest
+        assert sorted(ended, key=lambda one: one.id) == there[: 8 - most], "each of the others is ended once"
+        assert sessions.count == most
+        if most > 1:
+            assert sessions.add(session("alice", "another", 99)) == [newest[0]]
+
+    run(story())

@@ -8,7 +8,7 @@ means. Read next: handshake.py, ../routing/calls.py.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Final
 
 from longlink import _core, errors
@@ -20,7 +20,7 @@ from longlink.protocol import limits, session
 from longlink.protocol.codec import Encoding, decode
 from longlink.protocol.frames import Closing, Frame, Missed, error_frame
 from longlink.protocol.session import State
-from longlink.routing.bus.base import Bus, Ending, Parcel
+from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.calls import Call, Handler, Reply
 from longlink.routing.ids import SessionIds
 from longlink.routing.sessions import Registry, Session
@@ -34,6 +34,9 @@ REASON_BYTES: Final = 123
 GOODBYE_S: Final = 1.0
 """How long the last connections of a drain have for their half of the close handshake."""
 DRAIN_STEP_S: Final = 0.02
+MISSED_PER_S: Final = 5_000
+"""Sessions of one machine that are told in a second that they may have missed something."""
+MISSED_STEP_S: Final = 0.05
 
 Groups = dict[str, list[Call]]
 
@@ -48,26 +51,26 @@ class Gateway:
         handshake: Handshake,
         handler: Handler,
         registry: Registry,
-        bus: Bus,
         counts: Counts,
+        missed_per_s: int = MISSED_PER_S,
     ) -> None:
         self._ids = ids
         self._core = core
         self._handshake = handshake
         self._handler = handler
         self._registry = registry
-        self._bus = bus
         self._counts = counts
+        self._missed_per_s = missed_per_s
         self._sessions: dict[int, Session] = {}
         self._connecting: dict[int, int] = {}
         self._leaving: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._flush_waits = False
+        self._telling: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to serve what the core brings."""
         asyncio.get_running_loop().add_reader(self._core.fileno(), self._poll)
-        self._bus.attach(self._ids.gateway, self)
 
     async def drain(self, duration_ms: int, closing: Closing, wait_ms: int) -> None:
         """Tell every session, close all connections spread over duration_ms, and finish the calls under way.
@@ -85,11 +88,12 @@ class Gateway:
 
     def stop(self) -> None:
         """Stop serving. Connections that are still there are dropped."""
-        self._bus.detach(self._ids.gateway)
         asyncio.get_running_loop().remove_reader(self._core.fileno())
         self._core.stop()
         for task in self._tasks:
             task.cancel()
+        if self._telling is not None:
+            self._telling.cancel()
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -166,14 +170,14 @@ class Gateway:
                 await self._admit(call.session, reply)
 
     async def _admit(self, here: Session, connected: Reply) -> None:
-        await self._registry.add(here)
-        lifetime_ms = self._connecting.pop(here.connection, None)
-        if lifetime_ms is None:
-            await self._registry.remove(here)
-            return
+        lifetime_ms = self._connecting.pop(here.connection)
         self._sessions[here.connection] = here
-        self._core.admit(here.connection, lifetime_ms)
-        self._pass_on(here, connected)
+        await self._registry.add(here)
+        if self._sessions.get(here.connection) is not here:
+            await self._registry.remove(here)
+        elif here.connection not in self._leaving:
+            self._core.admit(here.connection, lifetime_ms)
+            self._pass_on(here, connected)
 
     def _pass_on(self, to: Session, reply: Reply) -> None:
         if to.encoding is Encoding.BINARY:
@@ -206,6 +210,30 @@ class Gateway:
             here = self._sessions.get(ending.connection)
             if here is not None and here.id == ending.session:
                 self._close(here, LonglinkError(errors.TABLE[ending.code], ending.message))
+
+    def sessions(self, most: int) -> Iterator[list[Session]]:
+        """As routing.bus.base.Receiver."""
+        connections = list(self._sessions)
+        for begin in range(0, len(connections), most):
+            part = connections[begin : begin + most]
+            yield [self._sessions[each] for each in part if each in self._sessions and each not in self._leaving]
+
+    def missed(self) -> None:
+        """As routing.bus.base.Receiver."""
+        if self._telling is not None:
+            self._telling.cancel()
+        self._telling = asyncio.get_running_loop().create_task(self._tell_missed())
+        self._telling.add_done_callback(self._done)
+
+    async def _tell_missed(self) -> None:
+        """Spread over time: each of them answers with at least one request."""
+        frame = Frame(missed=Missed())
+        for part in self.sessions(max(1, int(self._missed_per_s * MISSED_STEP_S))):
+            for encoding in Encoding:
+                connections = [here.connection for here in part if here.encoding is encoding]
+                self._core.send_many(connections, encoding.encode(frame), _core.EVENT, encoding is Encoding.TEXT)
+            self._flush_soon()
+            await asyncio.sleep(MISSED_STEP_S)
 
     def _send(self, to: Session, frame: Frame) -> None:
         self._write(to, to.encoding.encode(frame))

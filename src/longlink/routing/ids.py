@@ -3,10 +3,10 @@
     server (10) | worker (8) | counter (34)
 
 server is the setting server.number, worker the gateway process of that machine (0: everything is one process), and both
-together are the number of a gateway. The counter begins at the clock, in steps of 1/8192 s: a process that is started
-again begins beyond all ids of the one before, unless that one took more than 8,192 sessions a second over its whole
-life. It begins anew after 2^34 steps, 24 days; then an id returns only where the same worker gave it out exactly that
-long ago. Pure: the clock is handed in. Read next: sessions.py.
+together are the number of a gateway. The counter is the clock in steps of 1/8192 s, at least one more than the last: so
+the ids of one machine say which session is newer, and a process that is started again repeats none, unless the one
+before took more than 8,192 sessions a second over its whole life. It begins anew after 2^34 steps, 24 days; an id
+returns only if the same worker gave it out exactly that long ago. Pure: the clock is handed in. Read next: sessions.py.
 """
 
 from __future__ import annotations
@@ -32,14 +32,21 @@ def worker_of(gateway: int) -> int:
     return gateway & LARGEST_WORKER
 
 
+def age(one: int, other: int) -> int:
+    """Above 0 when the session with the first id came after the other one, if less than 12 days lie between them."""
+    half = 1 << COUNTER_BITS - 1
+    return (one - other + half) % (2 * half) - half
+
+
 class SessionIds:
     """Makes the ids of one gateway. now_s: seconds since the Unix epoch."""
 
     def __init__(self, server: int, worker: int, now_s: Callable[[], float]) -> None:
         self.gateway: Final = gateway_number(server, worker)
-        self._counter = int(now_s() * STEPS_PER_S)
+        self._now_s = now_s
+        self._counter = 0
 
     def next(self) -> int:
-        """An id that no session of this process has."""
-        self._counter += 1
+        """An id that no session of this process has; newer than those that the clock has left behind."""
+        self._counter = max(self._counter + 1, int(self._now_s() * STEPS_PER_S))
         return self.gateway << COUNTER_BITS | self._counter % COUNTERS + 1

@@ -5,6 +5,8 @@ One path for a session of the same gateway and of another one. Never closes a co
 
 from __future__ import annotations
 
+import asyncio
+
 from longlink import errors
 from longlink.routing.bus.base import Bus, Ending
 from longlink.routing.sessions import MemorySessions, Session
@@ -18,12 +20,24 @@ class Registrar:
         self._bus = bus
 
     async def add(self, session: Session) -> None:
-        for old in self._sessions.add(session):
-            ending = Ending(old.id, old.connection, errors.REPLACED.code, _why_replaced(old, session))
-            self._bus.end(old.gateway, [ending])
+        self._end(self._sessions.add(session), session)
+
+    async def restore(self, session: Session) -> None:
+        """Enter a session that is older than this registry. It gives way to a newer one that is here already."""
+        self._end(self._sessions.restore(session), session)
 
     async def remove(self, session: Session) -> None:
         self._sessions.remove(session)
+
+    def _end(self, giving_way: list[Session], newcomer: Session) -> None:
+        for old in giving_way:
+            ending = Ending(old.id, old.connection, errors.REPLACED.code, _why_replaced(old, newcomer))
+            self._bus.end(old.gateway, [ending])
+
+    async def forget(self, gateway: int) -> None:
+        """Forget all sessions of a gateway that has gone. Other work goes on meanwhile."""
+        for _ in self._sessions.forget(gateway):
+            await asyncio.sleep(0)
 
 
 def _why_replaced(old: Session, new: Session) -> str:

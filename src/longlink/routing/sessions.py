@@ -7,16 +7,20 @@ for those that give way, delivery.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from functools import cmp_to_key
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from longlink.protocol.codec import Encoding
-from longlink.routing.ids import COUNTER_BITS
+from longlink.routing.ids import COUNTER_BITS, age
+
+FORGOTTEN: Final = 2_000
+"""Users that one step of forgetting looks at: about a millisecond."""
 
 
-class Session(Struct, frozen=True, gc=False):
+class Session(Struct, frozen=True, gc=False, array_like=True):
     """user and device as the token and Connect named them; connection: the core's number on its gateway (52 bits).
 
     id: names it among all machines, see ids.py.
@@ -60,6 +64,7 @@ class MemorySessions:
     def __init__(self, most: int) -> None:
         self._most = most
         self._by_user: dict[str, Session | tuple[Session, ...]] = {}
+        self.count = 0
 
     def add(self, session: Session) -> list[Session]:
         """Register; returns the sessions that give way to this one. The same one again changes nothing."""
@@ -71,11 +76,30 @@ class MemorySessions:
         self._put(session.user, (*staying, session))
         return [old for old in here if old not in staying]
 
+    def restore(self, session: Session) -> list[Session]:
+        """As add, for a session that was there before this registry: among those of a device the newest id wins."""
+        here = self._of(session.user)
+        if any(old.device == session.device and age(old.id, session.id) > 0 for old in here):
+            return [session]
+        giving_way = self.add(session)
+        self._put(session.user, tuple(sorted(self._of(session.user), key=cmp_to_key(_by_age))))
+        return giving_way
+
     def remove(self, session: Session) -> None:
         """Forget exactly this session. Unknown is fine."""
         here = self._of(session.user)
         if session in here:
             self._put(session.user, tuple(old for old in here if old != session))
+
+    def forget(self, gateway: int) -> Iterator[None]:
+        """Forget all sessions of a gateway, some at each step; sessions that come meanwhile may be forgotten too."""
+        for number, user in enumerate(list(self._by_user), 1):
+            here = self._of(user)
+            staying = tuple(old for old in here if old.gateway != gateway)
+            if len(staying) < len(here):
+                self._put(user, staying)
+            if number % FORGOTTEN == 0:
+                yield
 
     async def of(self, users: Sequence[str]) -> list[Session]:
         found: list[Session] = []
@@ -92,7 +116,12 @@ class MemorySessions:
         return (here,) if isinstance(here, Session) else here
 
     def _put(self, user: str, sessions: tuple[Session, ...]) -> None:
+        self.count += len(sessions) - len(self._of(user))
         if not sessions:
             del self._by_user[user]
         else:
             self._by_user[user] = sessions[0] if len(sessions) == 1 else sessions
+
+
+def _by_age(one: Session, other: Session) -> int:
+    return age(one.id, other.id)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.bus.local import LocalBus
+from longlink.routing.sessions import Session
 
 EAST, WEST = 1, 2
 
@@ -21,6 +22,12 @@ class Notebook:
 
     def end(self, endings: Sequence[Ending]) -> None:
         self.heard += endings
+
+    def sessions(self, most: int) -> Iterator[list[Session]]:
+        raise AssertionError("nobody asks here")
+
+    def missed(self) -> None:
+        raise AssertionError("nothing is lost here")
 
 
 def _parcel(number: int) -> Parcel:

@@ -6,8 +6,10 @@ keep is the order of what one publisher sends to one gateway. Read next: local.p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
+
+from longlink.routing.sessions import Session
 
 
 class Parcel(NamedTuple):
@@ -40,6 +42,12 @@ class Receiver(Protocol):
     def end(self, endings: Sequence[Ending]) -> None:
         """Tell these sessions why, and close them. Those that have gone are normal."""
 
+    def sessions(self, most: int) -> Iterator[list[Session]]:
+        """All sessions that are there, at most so many at a time; each part as it is when it is asked for."""
+
+    def missed(self) -> None:
+        """Parcels for any of the sessions may have been lost: tell them, spread over time."""
+
 
 class Bus(Protocol):
     """Nothing raises for an absent gateway: its connections are gone, and their clients will sync."""
@@ -49,9 +57,3 @@ class Bus(Protocol):
 
     def end(self, gateway: int, endings: Sequence[Ending]) -> None:
         """Hand over, in order with the parcels, without waiting."""
-
-    def attach(self, gateway: int, receiver: Receiver) -> None:
-        """What is for this gateway goes to receiver from now on."""
-
-    def detach(self, gateway: int) -> None:
-        """Nothing more for this gateway. Unknown is fine."""

@@ -22,7 +22,9 @@ class LocalBus:
             receiver.end(endings)
 
     def attach(self, gateway: int, receiver: Receiver) -> None:
+        """What is for this gateway goes to receiver from now on."""
         self._gateways[gateway] = receiver
 
     def detach(self, gateway: int) -> None:
+        """Nothing more for this gateway. Unknown is fine."""
         self._gateways.pop(gateway, None)
