@@ -156,6 +156,7 @@ class Server:
         ids = SessionIds(self.config.server.number, 0, lambda: self._now_ms() / 1000)
         registrar = Registrar(sessions, bus)
         self._gateway = Gateway(ids, self._core, handshake, commands.handler(services), registrar, self._counts)
+        bus.attach(ids.gateway, self._gateway)
         self.port = listen_on(self._core, self.config)
         self._gateway.start()
         self._closers.append(self._stop_long_link)
