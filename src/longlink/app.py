@@ -31,7 +31,9 @@ from longlink.errors import LonglinkError
 from longlink.logic import commands
 from longlink.logic.services import Services
 from longlink.ops import files, logs
-from longlink.ops.metrics import Counts, Metrics, watch_loop
+from longlink.ops.exposition import Metrics
+from longlink.ops.metrics import Counts, watch_loop
+from longlink.ops.numbers import Numbers, of_core, of_counts, of_process, of_store, started, total
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Closing
 from longlink.routing.bus.local import LocalBus
@@ -166,12 +168,16 @@ class Server:
 
     async def _open_http(self, store: Store) -> None:
         listen = self.config.listen
-        metrics = Metrics(self._counts, core=self._core, store=store)
+        metrics = Metrics(lambda: self._numbers(store))
         app = build_http(ready=lambda: self._problems(store), metrics=metrics.render)
         host, port = split_address(listen.http)
         self._http = await serve_http(app, host, port, tls=tls_files(self.config), most=files.http_files(file_limit()))
         self.http_port = self._http.port
         self._closers.append(self._http.close)
+
+    def _numbers(self, store: Store) -> Numbers:
+        parts = (of_counts(self._counts), of_core(self._core), of_store(store), of_process(), started())
+        return total(parts)
 
     async def _problems(self, store: Store) -> list[str]:
         """Why this server should get no traffic now; empty when it should."""
