@@ -90,7 +90,11 @@ def test_the_version_and_the_process_are_shown() -> None:
 def test_asking_often_renders_seldom() -> None:
     clock = [100.0]
     counts = Counts()
-    shown_to_all = Metrics(lambda: of_counts(counts), now_s=lambda: clock[0])
+
+    async def read() -> Numbers:
+        return of_counts(counts)
+
+    shown_to_all = Metrics(read, now_s=lambda: clock[0])
 
     async def story() -> None:
         first = await shown_to_all.render()

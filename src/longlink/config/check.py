@@ -19,6 +19,8 @@ IN_CODE: Final = "given in code"
 """The origin of a setting that no file, variable or flag gave."""
 LARGEST_SERVER: Final = 1023
 """Ten bits of a session id (routing/ids.py)."""
+MOST_WORKERS: Final = 255
+"""Eight bits of it, of which 0 is the gateway of a server in one process."""
 LARGEST_MESSAGE: Final = 2 * 2**20
 """Bytes. In the JSON twin a message may be six times as long, and what carries it, a TCP record, ends at 16 MiB."""
 
@@ -92,6 +94,7 @@ def _check_sizes(config: Config) -> None:
     connection, storage = config.connection, config.storage
     for name, value, most in (
         ("server.number", config.server.number, LARGEST_SERVER),
+        ("server.workers", config.server.workers, MOST_WORKERS),
         ("connection.max_message_bytes", connection.max_message_bytes, LARGEST_MESSAGE),
     ):
         if value > most:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Final
 
@@ -58,19 +59,21 @@ class Exposition(Collector):
 class Metrics:
     """The text of what read gives, at most FRESH_S old, so that asking often costs little. now_s: monotonic."""
 
-    def __init__(self, read: Callable[[], Numbers], now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, read: Callable[[], Awaitable[Numbers]], now_s: Callable[[], float] = time.monotonic) -> None:
         self._read = read
         self._now_s = now_s
         self._exposition = Exposition()
         self._rendered = b""
+        self._one = asyncio.Lock()
         self._fresh_until = -math.inf
 
     async def render(self) -> bytes:
-        """The Prometheus text format, version 0.0.4."""
-        if self._now_s() >= self._fresh_until:
-            self._rendered = self._exposition.text(self._read())
-            self._fresh_until = self._now_s() + FRESH_S
-        return self._rendered
+        """The Prometheus text format, version 0.0.4. Raises what read raises. Who asks meanwhile waits too."""
+        async with self._one:
+            if self._now_s() >= self._fresh_until:
+                self._rendered = self._exposition.text(await self._read())
+                self._fresh_until = self._now_s() + FRESH_S
+            return self._rendered
 
 
 def _family(name: str, known: catalogue.Metric, value: Number) -> Metric:

@@ -9,6 +9,8 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
+from longlink import errors
+from longlink.errors import LonglinkError
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Frame, Send, Sent
@@ -59,17 +61,32 @@ class Gateway:
 
 
 class Logic:
-    """One life of logic. taken: client_ids in the order in which they took effect, while the gate is open or not."""
+    """One life of logic. taken: client_ids in the order in which they took effect, while the gate is open or not.
+
+    known: how many sessions there were each time; here: what the gateways that are attached have said of themselves.
+    """
 
     def __init__(self) -> None:
         self.sessions = MemorySessions(8)
         self.taken: list[str] = []
+        self.known: list[int] = []
         self.open_gate = asyncio.Event()
         self.open_gate.set()
-        self.hub = Hub(self._handle, _Late(self), SECRET, {"greeting": self._greet})
+        self.here: list[Hello] = []
+        self.hub = Hub(SECRET, self)
         self.registrar = Registrar(self.sessions, self.hub)
 
-    async def _handle(self, calls: Sequence[Call]) -> list[Reply]:
+    def attached(self, hello: Hello) -> None:
+        self.here.append(hello)
+
+    def gone(self, gateway: int) -> None:
+        self.here = [hello for hello in self.here if hello.gateway != gateway]
+
+    async def serve(self, listener: socket.socket) -> asyncio.Server:
+        return await self.hub.serve(listener, self.handle, self.registrar, {"greeting": self._greet, "trouble": _fail})
+
+    async def handle(self, calls: Sequence[Call]) -> list[Reply]:
+        self.known += [self.sessions.count for _ in calls]
         self.taken += [call.frame.send.client_id for call in calls]
         await self.open_gate.wait()
         frames = [Frame(id=call.frame.id, sent=Sent(client_id=call.frame.send.client_id)) for call in calls]
@@ -80,23 +97,8 @@ class Logic:
         return b"hello"
 
 
-class _Late:
-    """The members of a hub, which the hub needs before they can be made, because they end sessions through it."""
-
-    def __init__(self, logic: Logic) -> None:
-        self._logic = logic
-
-    async def add(self, session: Session) -> None:
-        await self._logic.registrar.add(session)
-
-    async def restore(self, session: Session) -> None:
-        await self._logic.registrar.restore(session)
-
-    async def remove(self, session: Session) -> None:
-        await self._logic.registrar.remove(session)
-
-    async def forget(self, gateway: int) -> None:
-        await self._logic.registrar.forget(gateway)
+async def _fail() -> bytes:
+    raise LonglinkError(errors.STORAGE_UNAVAILABLE, "the disk is full")
 
 
 class Stage:
@@ -115,7 +117,7 @@ class Stage:
     async def start_logic(self) -> Logic:
         """A new logic, which knows nothing of the one before."""
         self.logic = Logic()
-        self._server = await self.logic.hub.serve(self._listener.dup())
+        self._server = await self.logic.serve(self._listener.dup())
         return self.logic
 
     async def kill_logic(self) -> None:
@@ -126,8 +128,7 @@ class Stage:
 
     async def gateway(self, number: int, bounds: Bounds = BOUNDS) -> tuple[Trunk, Gateway, Counts]:
         counts, receiver = Counts(), Gateway()
-        hello = Hello(SECRET, number, number)
-        trunk = Trunk(self.path, hello, bounds, counts, {"greeting": lambda: b"good day"}, self.clock)
+        trunk = Trunk(self.path, SECRET, number, 3, bounds, counts, lambda: b"good day", self.clock)
         trunk.start(receiver)
         self._trunks.append(trunk)
         return trunk, receiver, counts

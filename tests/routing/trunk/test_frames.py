@@ -33,7 +33,7 @@ from longlink.routing.trunk.frames import (
 ALICE = Session("älice", "phone", 2**52 - 1, 2**52 - 2, Encoding.BINARY)
 BOB = Session("bob", "tab", 1, 1, Encoding.TEXT)
 FRAMES: list[TrunkFrame] = [
-    Hello(b"\x00secret", 2**18 - 1, 2**48),
+    Hello(b"\x00secret", 2**18 - 1, again=True, restarts=3, numbers=b"\x80"),
     Came([ALICE, BOB], again=True),
     Went([ALICE]),
     Calls(1, [(ALICE, b"\x08\x01"), (BOB, b"")]),
@@ -43,7 +43,7 @@ FRAMES: list[TrunkFrame] = [
     Endings([Ending(7, 8, 4520, "wäy")]),
     Lost(),
     Ask(3, "numbers"),
-    Told(3, b"\x80"),
+    Told(3, b"\x80", 4015),
 ]
 
 

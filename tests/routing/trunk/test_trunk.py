@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from longlink import errors
 from longlink.errors import LonglinkError
@@ -22,6 +23,7 @@ from longlink.routing.trunk.unanswered import Bounds
 from .stage import SECRET, Stage, answers, play, send, session, until
 
 EAST, WEST = 1, 2
+HELLO = Hello(SECRET, EAST, again=False, restarts=0, numbers=b"")
 
 
 def test_calls_are_answered_in_order_whichever_gateway_they_come_from(tmp_path: Path) -> None:
@@ -65,17 +67,10 @@ def test_when_logic_comes_back_it_hears_all_sessions_then_the_unanswered_in_orde
         await stage.kill_logic()
         under_way += [asyncio.ensure_future(trunk.handle(send(alice, f"{n}"))) for n in range(3, 6)]
         again = await stage.start_logic()
-        known: list[int] = []
-        handle = again.hub._handler
-
-        async def look(calls):  # type: ignore[no-untyped-def]
-            known.append(again.sessions.count)
-            return await handle(calls)
-
-        again.hub._handler = look
         assert [answers(await one) for one in under_way] == [[(1, f"{n}")] for n in range(6)]
         assert again.taken == [f"{n}" for n in range(6)]
-        assert known == [ANNOUNCED + 7] * 6, "nobody is unknown when his call takes effect"
+        assert again.known == [ANNOUNCED + 7] * 6, "nobody is unknown when his call takes effect"
+        assert [(hello.gateway, hello.again, hello.restarts) for hello in again.here] == [(EAST, True, 3)]
         assert gateway.heard == ["missed"], "once, and not when the trunk opened first"
         assert trunk.numbers() == {
             "attached": 2,
@@ -220,7 +215,7 @@ def test_a_new_process_takes_the_place_of_one_whose_end_logic_has_not_seen(tmp_p
             frozen.setblocking(False)
             loop = asyncio.get_running_loop()
             await loop.sock_connect(frozen, stage.path)
-            await loop.sock_sendall(frozen, encode([Hello(SECRET, EAST, 1)]))
+            await loop.sock_sendall(frozen, encode([HELLO]))
             await loop.sock_recv(frozen, 100)
             await loop.sock_sendall(frozen, encode([Came([old], again=False)]))
             await until(lambda: logic.sessions.count == 1)
@@ -290,7 +285,10 @@ def test_both_ends_can_ask_the_other_one(tmp_path: Path) -> None:
         trunk, _, _ = await stage.gateway(EAST)
         await trunk.handle(send(session("alice", EAST, 1), "open"))
         assert list(await asyncio.gather(trunk.ask("greeting"), trunk.ask("greeting"))) == [b"hello", b"hello"]
-        assert await logic.hub.ask(EAST, "greeting") == b"good day"
+        assert await logic.hub.ask(EAST, "numbers") == b"good day"
+        with pytest.raises(LonglinkError, match="the disk is full") as caught:
+            await trunk.ask("trouble")
+        assert caught.value.row is errors.STORAGE_UNAVAILABLE
 
     play(tmp_path, story)
 
@@ -302,7 +300,7 @@ def test_a_question_to_an_end_that_is_away_or_goes_is_answered_with_that(tmp_pat
             await trunk.ask("greeting")
         logic = await stage.start_logic()
         with pytest.raises(LonglinkError, match="gateway 2 is not there"):
-            await logic.hub.ask(WEST, "greeting")
+            await logic.hub.ask(WEST, "numbers")
         await trunk.handle(send(session("alice", EAST, 1), "open"))
         logic.open_gate.clear()
         asked = asyncio.ensure_future(trunk.ask("greeting"))
@@ -314,7 +312,10 @@ def test_a_question_to_an_end_that_is_away_or_goes_is_answered_with_that(tmp_pat
     play(tmp_path, story)
 
 
-@pytest.mark.parametrize("said", [encode([Hello(b"guessed", EAST, 1)]), b"\xff" * 8, b"\x01\0\0\0\xff", encode([])])
+STRANGER = encode([structs.replace(HELLO, secret=b"guessed")])
+
+
+@pytest.mark.parametrize("said", [b"", b"\xff" * 8, b"\x01\0\0\0\xff", encode([])])
 def test_who_does_not_know_the_secret_or_speaks_no_trunk_is_let_go_and_changes_nothing(
     tmp_path: Path, said: bytes
 ) -> None:
@@ -328,7 +329,7 @@ def test_who_does_not_know_the_secret_or_speaks_no_trunk_is_let_go_and_changes_n
         with stranger:
             loop = asyncio.get_running_loop()
             await loop.sock_connect(stranger, stage.path)
-            await loop.sock_sendall(stranger, said + encode([Hello(b"", EAST, 1)]))
+            await loop.sock_sendall(stranger, said + STRANGER)
             assert await asyncio.wait_for(loop.sock_recv(stranger, 1), 10) == b""
         assert answers(await trunk.handle(send(alice, "a"))) == [(1, "a")]
         assert logic.hub.gateways == [EAST]

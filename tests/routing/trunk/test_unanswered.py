@@ -54,6 +54,15 @@ def test_a_batch_beyond_the_bound_of_calls_or_bytes_is_refused_whole_and_fits_on
     asyncio.run(story())
 
 
+def test_where_nothing_waits_any_batch_is_taken_so_that_none_is_refused_for_ever() -> None:
+    async def story() -> None:
+        waiting = Unanswered(BOUNDS)
+        assert waiting.add(calls(11, 1_000), future(), 0.0) is not None
+        assert waiting.add(calls(1), future(), 0.0) is None
+
+    asyncio.run(story())
+
+
 def test_what_has_waited_too_long_is_given_up_oldest_first_and_makes_room() -> None:
     async def story() -> None:
         waiting = Unanswered(BOUNDS)

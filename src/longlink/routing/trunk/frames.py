@@ -29,11 +29,16 @@ _LENGTH: Final = struct.Struct("<I")
 
 
 class Hello(Struct, frozen=True, array_like=True, tag=1):
-    """A gateway is there. secret: shared by the processes of one server; life: names this process among all."""
+    """A gateway is there. secret: shared by the processes of one server; again: it has been attached before.
+
+    restarts: of this gateway; numbers: what it has counted until now (ops.numbers).
+    """
 
     secret: bytes
     gateway: int
-    life: int
+    again: bool
+    restarts: int
+    numbers: bytes
 
 
 class Came(Struct, frozen=True, array_like=True, tag=2):
@@ -91,10 +96,11 @@ class Ask(Struct, frozen=True, array_like=True, tag=10):
 
 
 class Told(Struct, frozen=True, array_like=True, tag=11):
-    """The answer to the question with this number."""
+    """The answer to the question with this number. code: of an error, whose message the answer then is; 0 for none."""
 
     number: int
     answer: bytes
+    code: int
 
 
 TrunkFrame = Hello | Came | Went | Calls | Welcome | Replies | Parcels | Endings | Lost | Ask | Told

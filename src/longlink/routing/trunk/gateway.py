@@ -8,7 +8,7 @@ Sessions must sync afterwards, because parcels may have been lost. Read next: un
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from longlink import errors
@@ -45,22 +45,26 @@ ASKED_S: Final = 5.0
 
 
 class Trunk:
-    """path: the socket on which logic listens. answers: what logic may ask this process. now_s: any monotonic clock."""
+    """path: the socket on which logic listens. numbers: what this process has counted. now_s: any monotonic clock."""
 
     def __init__(
         self,
         path: str,
-        hello: Hello,
+        secret: bytes,
+        gateway: int,
+        restarts: int,
         bounds: Bounds,
         counts: Counts,
-        answers: Mapping[str, Callable[[], bytes]],
+        numbers: Callable[[], bytes],
         now_s: Callable[[], float] | None = None,
     ) -> None:
         self._path = path
-        self._hello = hello
+        self._secret = secret
+        self._gateway = gateway
+        self._restarts = restarts
         self._bounds = bounds
         self._counts = counts
-        self._answers = answers
+        self._read_numbers = numbers
         self._now_s = now_s or asyncio.get_running_loop().time
         self._unanswered = Unanswered(bounds)
         self._asked: dict[int, asyncio.Future[bytes]] = {}
@@ -68,6 +72,7 @@ class Trunk:
         self._attached = False
         self._welcome = asyncio.Event()
         self._gone = asyncio.Event()
+        self._first = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._receiver: Receiver
@@ -117,8 +122,12 @@ class Trunk:
         """As routing.sessions.Registry."""
         self._send(Went([session]))
 
+    async def attached(self) -> None:
+        """Returns when the trunk has been opened once."""
+        await self._first.wait()
+
     async def ask(self, what: str) -> bytes:
-        """Logic's answer to a question. Raises LOGIC_UNAVAILABLE."""
+        """Logic's answer to a question. Raises its error, or LOGIC_UNAVAILABLE."""
         if not self._attached:
             raise LonglinkError(errors.LOGIC_UNAVAILABLE, "logic is not there")
         number = max(self._asked, default=0) + 1
@@ -151,7 +160,8 @@ class Trunk:
         stream = Stream(self._take, self._lose)
         await asyncio.get_running_loop().create_unix_connection(lambda: stream, self._path)
         self._stream = stream
-        stream.send(self._hello)
+        again = self._numbers["attached"] > 0
+        stream.send(Hello(self._secret, self._gateway, again, self._restarts, self._read_numbers()))
 
     @staticmethod
     async def _first_of(*events: asyncio.Event) -> asyncio.Event:
@@ -183,6 +193,7 @@ class Trunk:
             self._numbers["resent_calls"] += resent
             self._receiver.missed()
         self._numbers["attached"] += 1
+        self._first.set()
         log.info("trunk_attached", sessions=announced, unanswered=resent)
 
     def _lose(self, _: Stream) -> None:
@@ -210,10 +221,10 @@ class Trunk:
                     self._receiver.missed()
                 case Welcome():
                     self._welcome.set()
-                case Ask(number, what):
-                    stream.send(Told(number, self._answers[what]()))
-                case Told(number, answer) if number in self._asked and not self._asked[number].done():
-                    self._asked[number].set_result(answer)
+                case Ask(number):
+                    stream.send(Told(number, self._read_numbers(), 0))
+                case Told(number) if number in self._asked and not self._asked[number].done():
+                    self._told(self._asked[number], frame)
 
     def _answered(self, number: int, replies: list[Reply]) -> None:
         batch = self._unanswered.pop(number)
@@ -221,6 +232,13 @@ class Trunk:
             self._numbers["late_replies"] += len(replies)
         elif not batch.answer.done():
             batch.answer.set_result(replies)
+
+    @staticmethod
+    def _told(asked: asyncio.Future[bytes], told: Told) -> None:
+        if told.code:
+            asked.set_exception(LonglinkError(errors.TABLE[told.code], told.answer.decode()))
+        else:
+            asked.set_result(told.answer)
 
     # What is given up -------------------------------------------------------------------------------------------------
 

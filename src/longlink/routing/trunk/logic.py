@@ -44,6 +44,10 @@ WAITING_BYTES: Final = 64 * 2**20
 """What may wait for one gateway before its parcels are dropped."""
 
 
+Answers = Mapping[str, Callable[[], Awaitable[bytes]]]
+"""What is answered to each question. May raise LonglinkError, which is the answer then."""
+
+
 class Members(Protocol):
     """The registry of this process."""
 
@@ -58,26 +62,34 @@ class Attached:
     """One gateway that is there. lost: parcels were dropped, and it does not know yet."""
 
     stream: Stream
-    gateway: int
-    life: int
+    hello: Hello
     lost: bool = False
     asked: dict[int, asyncio.Future[bytes]] = field(default_factory=dict)
 
+    @property
+    def gateway(self) -> int:
+        return self.hello.gateway
+
+
+class Watcher(Protocol):
+    """Who keeps account of the gateways."""
+
+    def attached(self, hello: Hello) -> None:
+        """This gateway is there now."""
+
+    def gone(self, gateway: int) -> None:
+        """It is there no longer."""
+
 
 class Hub:
-    """handler, members: of this process. secret: what a gateway must know. answers: what a gateway may ask."""
+    """secret: what a gateway must know."""
 
-    def __init__(
-        self,
-        handler: Handler,
-        members: Members,
-        secret: bytes,
-        answers: Mapping[str, Callable[[], Awaitable[bytes]]],
-    ) -> None:
-        self._handler = handler
-        self._members = members
+    def __init__(self, secret: bytes, watcher: Watcher) -> None:
         self._secret = secret
-        self._answers = answers
+        self._watcher = watcher
+        self._handler: Handler
+        self._members: Members
+        self._answers: Answers
         self._known: dict[Stream, Attached] = {}
         self._gateways: dict[int, Attached] = {}
         self._forgetting: dict[int, asyncio.Task[None]] = {}
@@ -86,8 +98,14 @@ class Hub:
         self._alone = asyncio.Event()
         self._alone.set()
 
-    async def serve(self, listener: socket.socket) -> asyncio.Server:
-        """Take trunks from this listening socket until the server that is returned is closed."""
+    async def serve(
+        self, listener: socket.socket, handler: Handler, members: Members, answers: Answers
+    ) -> asyncio.Server:
+        """Take trunks from this listening socket until the server that is returned is closed.
+
+        handler, members: of this process. answers: to what a gateway may ask.
+        """
+        self._handler, self._members, self._answers = handler, members, answers
         loop = asyncio.get_running_loop()
         return await loop.create_unix_server(lambda: Stream(self._take, self._lose, holds_back=True), sock=listener)
 
@@ -173,7 +191,7 @@ class Hub:
         if before is not None:
             self._lose(before.stream)
             before.stream.close()
-        self._known[stream] = Attached(stream, hello.gateway, hello.life)
+        self._known[stream] = Attached(stream, hello)
         self._spawn(self._welcome(self._known[stream]))
 
     async def _welcome(self, attached: Attached) -> None:
@@ -184,6 +202,7 @@ class Hub:
         if self._known.get(attached.stream) is attached:
             self._gateways[attached.gateway] = attached
             self._alone.clear()
+            self._watcher.attached(attached.hello)
             attached.stream.send(Welcome())
             log.info("gateway_attached", gateway=worker_of(attached.gateway))
 
@@ -197,6 +216,7 @@ class Hub:
                 asked.set_exception(gone)
         if self._gateways.get(attached.gateway) is attached:
             del self._gateways[attached.gateway]
+            self._watcher.gone(attached.gateway)
             log.info("gateway_gone", gateway=worker_of(attached.gateway))
             self._forgetting[attached.gateway] = self._spawn(self._members.forget(attached.gateway))
         if not self._gateways:
@@ -232,7 +252,11 @@ class Hub:
             await self._members.remove(session)
 
     async def _tell(self, attached: Attached, asked: Ask) -> None:
-        attached.stream.send(Told(asked.number, await self._answers[asked.what]()))
+        try:
+            told = Told(asked.number, await self._answers[asked.what](), 0)
+        except LonglinkError as error:
+            told = Told(asked.number, error.message.encode(), error.code)
+        attached.stream.send(told)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -1,6 +1,7 @@
 """Calls that logic has not answered: kept in order, so that they can be sent again, and bounded in number, bytes, time.
 
-Pure: no I/O, no clock (`now_s` is passed in). A batch is taken whole or not at all. Read next: gateway.py.
+Pure: no I/O, no clock (`now_s` is passed in). A batch is taken whole or not at all; where nothing waits any batch is
+taken, since the core bounds what one pass of the gateway brings. Read next: gateway.py.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class Unanswered:
         """Keep a batch under a new number; None when it does not fit any more."""
         requests = [(call.session, call.frame.SerializeToString()) for call in calls]
         size = sum([len(request) for _, request in requests])
-        if self.calls + len(calls) > self._bounds.calls or self.bytes + size > self._bounds.call_bytes:
+        fits = self.calls + len(calls) <= self._bounds.calls and self.bytes + size <= self._bounds.call_bytes
+        if self._batches and not fits:
             return None
         self._next += 1
         batch = Batch(calls, Calls(self._next, requests), size, now_s + self._bounds.answer_s, answer)
