@@ -22,10 +22,10 @@ from longlink.testing import RunningServer, run_server
 from longlink.testing.server import await_end
 
 from .bookkeeping import Answer, Enter, Receiver, Sender
+from .conftest import WORKERS
 from .people import Couple, Door, Guest, ends_with, error_of, eventually, metric, ready, send_frame
 from .raw import ClosedError, Kind
 
-WORKERS: Final = {"LONGLINK_SERVER_WORKERS": "2"}
 QUICK: Final = WORKERS | {"LONGLINK_SERVER_ANSWER_TIMEOUT_MS": "400"}
 UNLIMITED: Final = WORKERS | {"LONGLINK_CONNECTION_MESSAGE_RATE": "0", "LONGLINK_CONNECTION_ACCEPT_RATE": "0"}
 KILLS: Final = 6
