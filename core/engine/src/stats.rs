@@ -22,6 +22,7 @@ counts! {
     CoreBytes => "core_bytes",
     Accepted => "accepted",
     AcceptedTls => "accepted_tls",
+    TlsResumed => "tls_resumed",
     RefusedRate => "refused_rate",
     RefusedHalfOpen => "refused_half_open",
     RefusedFull => "refused_full",
