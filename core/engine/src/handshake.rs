@@ -68,6 +68,15 @@ impl Io {
         if tls.flush(&mut conn.stream).is_ok() { After::Keep } else { After::Drop }
     }
 
+    /// The peer broke the rules of TLS, or said that we did.
+    pub(crate) fn tls_broke(&mut self, conn: &Conn) -> After {
+        if conn.is_new() {
+            return self.fail();
+        }
+        self.stats.one(Count::ProtocolErrors);
+        After::Drop
+    }
+
     /// How many bytes the handshake used; None when it needs more or has failed.
     fn recognize(&mut self, id: ConnId, conn: &mut Conn, bytes: &[u8]) -> Option<usize> {
         if bytes.first() == Some(&0) {

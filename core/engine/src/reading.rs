@@ -138,6 +138,7 @@ impl Io {
                 conn.unset(Flags::READABLE);
                 self.flush_tls(conn)
             }
+            Err(error) if error.kind() == ErrorKind::InvalidData => self.tls_broke(conn),
             Err(_) => After::Drop,
         };
         self.buffer = buffer;

@@ -15,7 +15,7 @@ use crate::io::BUFFER_BYTES;
 
 /// What rustls keeps on the heap for a session that is open and quiet: two keys with their tables, the secrets of the next
 /// keys, room for handshake messages. Counted once by an allocator that counts; rustls does not tell it.
-const SESSION_BYTES: usize = 2_100;
+const SESSION_BYTES: usize = 2_350;
 /// The longest plain text of a record (RFC 8446 section 5.1).
 const LONGEST_PLAIN: usize = 1 << 14;
 /// The longest record, in TLS 1.2. What is not whole may have so much, be it a record or the handshake message in several.
