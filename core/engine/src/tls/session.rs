@@ -8,13 +8,15 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, ReadTraffic, UnbufferedStatus, WriteTraffic,
+};
 use rustls::{HandshakeKind, ProtocolVersion};
 
 use crate::io::BUFFER_BYTES;
 
 /// What rustls keeps on the heap for a session that is open and quiet: two keys with their tables, the secrets of the next
-/// keys, room for handshake messages. Counted once by an allocator that counts; rustls does not tell it.
+/// keys, room for handshake messages. By the growth of Pss, with what the allocator adds; rustls does not tell it.
 const SESSION_BYTES: usize = 2_350;
 /// The longest plain text of a record (RFC 8446 section 5.1).
 const LONGEST_PLAIN: usize = 1 << 14;
@@ -106,13 +108,7 @@ impl Session {
             let (free, records) = buffer.split_at_mut(at);
             let UnbufferedStatus { discard, state } = self.conn.process_tls_records(records);
             let more = match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    let mut fits = true;
-                    while let Some(Ok(record)) = traffic.next_record() {
-                        fits &= append(free, &mut plain, record.payload);
-                    }
-                    fits
-                }
+                Ok(ConnectionState::ReadTraffic(traffic)) => take_records(traffic, free, &mut plain),
                 Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.output),
                 Ok(ConnectionState::TransmitTlsData(data)) => {
                     data.done();
@@ -252,10 +248,13 @@ impl Session {
     }
 }
 
-fn append(free: &mut [u8], plain: &mut usize, record: &[u8]) -> bool {
-    let Some(space) = free.get_mut(*plain..*plain + record.len()) else { return false };
-    space.copy_from_slice(record);
-    *plain += record.len();
+/// Copy plain text behind the `plain` bytes that are there. False when there is no room, and only `feed` gives none.
+fn take_records(mut traffic: ReadTraffic<'_, '_, ServerConnectionData>, free: &mut [u8], plain: &mut usize) -> bool {
+    while let Some(Ok(record)) = traffic.next_record() {
+        let Some(space) = free.get_mut(*plain..*plain + record.payload.len()) else { return false };
+        space.copy_from_slice(record.payload);
+        *plain += record.payload.len();
+    }
     true
 }
 
