@@ -30,7 +30,7 @@ FIGURES: Final[Mapping[str, Callable[[Plan, int], dict[str, float]]]] = {
     "tls": idle.measure_tls,
 }
 ONCE: Final = ("start", "tls")
-"""Measured in the first round only: start repeats by itself, and TLS is for information."""
+"""Measured in the first round only: start repeats by itself, and TLS takes long for what it says."""
 
 
 def main() -> int:

@@ -67,7 +67,7 @@ ROWS: Final = (
     Row("start", "existing_wall_ms", "existing data folder, wall time", "ms", at_most=1_000, digits=0),
     Row("start", "existing_cpu_ms", "... CPU", "ms", digits=0),
     Row("start", "existing_slowest_ms", "... the slowest", "ms", digits=0),
-    Row("tls", "process", "whole process, user memory (Pss)", "B", digits=0),
+    Row("tls", "process", "whole process, user memory (Pss)", "B", at_most=5_000, digits=0),
     Row("tls", "core", "connection core (`core_bytes`)", "B", digits=0),
     Row("tls", "connect_us", "server CPU per connection made", "us", digits=0),
     Row("tls", "lost", "connections lost", "", at_most=0, digits=0),

@@ -43,6 +43,7 @@ def certificate() -> Iterator[tuple[Path, Path]]:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=OUT, prefix="tls-") as folder:
         files = Path(folder).resolve() / "chain.pem", Path(folder).resolve() / "key.pem"
         files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))

@@ -35,7 +35,7 @@ def measure(plan: Plan, turn: int) -> dict[str, float]:
 
 
 def measure_tls(plan: Plan, turn: int) -> dict[str, float]:
-    """The same over TLS, for information."""
+    """The same over TLS."""
     with (
         certificate() as (chain, key),
         server(
