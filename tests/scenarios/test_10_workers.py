@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -22,9 +24,10 @@ from longlink.testing import RunningServer, run_server
 from longlink.testing.server import await_end
 
 from .bookkeeping import Answer, Enter, Receiver, Sender
+from .certificates import make_certificate, trusting
 from .conftest import WORKERS
 from .people import Couple, Door, Guest, ends_with, error_of, eventually, metric, ready, send_frame
-from .raw import ClosedError, Kind
+from .raw import ClosedError, Kind, dial, upgrade_request
 
 QUICK: Final = WORKERS | {"LONGLINK_SERVER_ANSWER_TIMEOUT_MS": "400"}
 UNLIMITED: Final = WORKERS | {"LONGLINK_CONNECTION_MESSAGE_RATE": "0", "LONGLINK_CONNECTION_ACCEPT_RATE": "0"}
@@ -125,6 +128,22 @@ def test_the_numbers_are_those_of_all_processes_together(server: RunningServer, 
         assert metric(server, f'longlink_worker_restarts_total{{worker="{name}"}}') == 0
     assert metric(server, "longlink_trunk_attached_total") == 2
     assert ready(server)[0] == 200
+
+
+def test_a_tls_session_is_resumed_by_any_gateway(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    files = {"LONGLINK_LISTEN_TLS_CERTIFICATE": str(certificate), "LONGLINK_LISTEN_TLS_KEY": str(key)}
+    context = trusting(certificate)
+    with run_server(settings=WORKERS | files) as server, Door(server) as door:
+        first = door.enter("alice", tls=context)
+        assert isinstance(first.sock, ssl.SSLSocket)
+        for number in range(16):
+            again = dial(server.port, tls=context, session=first.sock.session)
+            assert isinstance(again, ssl.SSLSocket)
+            with again:
+                again.sendall(upgrade_request("localhost", "longlink.v1"))
+                assert again.recv(100).startswith(b"HTTP/1.1 101")
+                assert again.session_reused, f"connection {number}"
 
 
 # A gateway dies -------------------------------------------------------------------------------------------------------
