@@ -24,8 +24,7 @@ async def run(shared: Shared, worker: int, restarts: int, line: Line, asked: asy
     """Serve until asked to end, then drain. Raises LonglinkError when the start fails."""
     gateway = _Gateway(shared, worker, restarts)
     try:
-        await gateway.start()
-        line.ready()
+        await gateway.start(line)
         await asked.wait()
         await gateway.access.drain()
     finally:
@@ -48,21 +47,25 @@ class _Gateway:
         self.access = Access(
             shared.config, worker, self._counts, _now_ms, self._trunk.handle, self._trunk, shared.ticket_secret
         )
-        self._watching: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self) -> None:
-        """Returns once clients and logic can be reached."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.access.reload)
-        self._watching = asyncio.get_running_loop().create_task(watch_loop(self._counts))
+    async def start(self, line: Line) -> None:
+        """Returns once clients are taken; the line hears of it once logic is reached too."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self.access.reload)
         self._trunk.start(self.access.gateway)
         await self.access.start(self._problems, lambda: self._trunk.ask("metrics"))
-        await self._trunk.attached()
+        self._tasks = [loop.create_task(watch_loop(self._counts)), loop.create_task(self._tell(line))]
 
     async def stop(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self.access.stop()
         await self._trunk.stop()
+
+    async def _tell(self, line: Line) -> None:
+        await self._trunk.attached()
+        line.ready()
 
     async def _problems(self) -> list[str]:
         try:

@@ -149,6 +149,7 @@ class Supervisor:
 
     def _start_again(self, worker: Worker) -> None:
         worker.restarts += 1
+        worker.begun_s = time.monotonic()
         try:
             self._start(worker)
         except OSError as error:
