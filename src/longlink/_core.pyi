@@ -110,10 +110,10 @@ class Core:
 class Load:
     """Thousands of WebSocket clients in one thread, for `longlink bench`; Python takes no part in any message.
 
-    Plans: "hold" connects and keeps quiet but for heartbeats. "echo": each link has one message under way. "fanout": the
-    first link publishes, the others receive (the room protocol of longlink.bench.serve). "slow": the same, with receivers
-    that stop reading. "chat": durable direct messages along a ring of users. Methods raise RuntimeError when the plan
-    does not do what they ask for; they return at once, and `counts` says how far it is.
+    Plans: "hold" connects and keeps quiet but for heartbeats. "echo": each link has one message under way. "fanout":
+    the first link publishes, the others receive (the room protocol of longlink.bench.serve). "slow": the same, with
+    receivers that stop reading. "chat": durable direct messages along a ring of users. Methods raise RuntimeError when
+    the plan does not do what they ask for; they return at once, and `counts` says how far it is.
     """
 
     def __new__(
@@ -178,9 +178,9 @@ class Load:
         """Gauges under_way, open; all others only rise.
 
         asked, joined, retries, failed (given up), lost (after it had joined), handshakes_tls, resumed_tls;
-        heartbeats_sent, heartbeats_answered, messages_sent, messages_received, bytes_received, reads, writes; echo: echoes;
-        fanout: published, bursts (that all have), deliveries; slow: stalled, received, missed and told (of the stalled);
-        chat: opened, written, acked, received, acks, acks_answered, verified.
+        heartbeats_sent, heartbeats_answered, messages_sent, messages_received, bytes_received, reads, writes;
+        echo: echoes; fanout: published, bursts (that all have), deliveries; slow: stalled, and of those received,
+        missed and told; chat: opened, written, acked, received, acks, acks_answered, verified.
         Faults: skipped (never came), repeated (came again, or too late), altered, unexpected.
         """
 
