@@ -1,7 +1,7 @@
 """What the kernel says: CPU time and memory of a process, and what machine this is. Reads /proc, changes nothing.
 
 CPU time, not wall time, because other work may share the machine; Pss, not Rss, because pages shared with other
-processes are not a cost of one more connection. Read next: README.md, "Method".
+processes are not a cost of one more connection. Read next: server.py; bench/README.md, "Method".
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
+import shutil
 import subprocess
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
-VERSIONS: Final = ("longlink", "uvloop", "protobuf", "apsw", "picows", "websockets")
+VERSIONS: Final = ("longlink", "uvloop", "protobuf", "apsw")
 
 
 class Cpu(NamedTuple):
@@ -34,10 +37,36 @@ class Cpu(NamedTuple):
         return Cpu(*(now - then for now, then in zip(self, before, strict=True)))
 
 
+def family(pid: int) -> list[int]:
+    """The process and all that descend from it: a server with its workers."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and (fields := _stat(int(folder.name))):
+            children[int(fields[1])].append(int(folder.name))
+    found = [pid]
+    for each in found:
+        found += children[each]
+    return found
+
+
 def cpu(pid: int) -> Cpu:
     """Raises OSError when the process has gone. The clock id is that of clock_getcpuclockid(3) on Linux."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = _stat(pid)
     return Cpu(time.clock_gettime((~pid << 3) | 2), int(fields[11]) * TICK_S, int(fields[12]) * TICK_S)
+
+
+def cpu_of(pids: Iterable[int]) -> Cpu:
+    """Of several processes together; raises OSError when one has gone."""
+    each = [cpu(pid) for pid in pids]
+    return Cpu(*(sum(column) for column in zip(*each, strict=True)))
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc_pid_stat(5) behind the name, from the state on; nothing when the process has gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def busy_s() -> float:
@@ -92,6 +121,13 @@ def _kind(name: str) -> str:
     return {"[heap]": "heap", "[stack]": "stack"}.get(name, "file")
 
 
+def kernel_bytes() -> int:
+    """What the kernel holds in its slabs and in the buffers of TCP, for all processes of this machine."""
+    pages = re.search(r"^TCP: .* mem (\d+)", Path("/proc/net/sockstat").read_text(), re.MULTILINE)
+    buffers = int(pages[1]) * os.sysconf("SC_PAGESIZE") if pages else 0
+    return _kib(Path("/proc/meminfo").read_text(), "Slab:") + buffers
+
+
 def _kib(text: str, field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(field))
 
@@ -108,7 +144,12 @@ def describe() -> dict[str, str]:
 
 
 def _commit() -> str:
-    asked = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    """Of the source that runs, where that is a git repository."""
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - nothing from outside
     return asked.stdout.strip() or "unknown"
 
 
