@@ -1,7 +1,7 @@
 """The figures of one server in one round: memory and CPU of idle connections, CPU of connecting, echo and fan-out.
 
-Two fresh starts: one for the large crowd, one for the small, so that no figure is of a heap that another has filled. CPU
-time of all processes of the server, not wall time. Read next: load.py; README.md, "Method".
+Two fresh starts: one for the large crowd, one for the small, so that no figure is of a heap that another has filled.
+CPU time of all processes of the server, not wall time. Read next: load.py; README.md, "Method".
 """
 
 from __future__ import annotations
@@ -141,11 +141,11 @@ def _fanout(peer: Peer, server: Server, members: Crowd, sizes: Sizes, messages: 
 
 
 FIGURES: Final[Mapping[str, str]] = {
-    "idle_bytes": "memory, B per idle connection",
-    "idle_us_per_s": "CPU, us per idle connection and second",
-    "connect_us": "CPU, us per connect",
-    "echo_us": "CPU, us per echo",
-    "fanout_few_us": "CPU, us per delivery, small room",
-    "fanout_many_us": "CPU, us per delivery, large room",
+    "idle_bytes": "idle: memory",
+    "idle_us_per_s": "idle: a second with pings",
+    "connect_us": "connect",
+    "echo_us": "echo",
+    "fanout_few_us": "delivery to {few}",
+    "fanout_many_us": "delivery to {many}",
 }
-"""What `measure` returns, in the order of the page."""
+"""What `measure` returns, in the order of the page, with the heads of the columns."""

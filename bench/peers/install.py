@@ -1,7 +1,7 @@
 """Fetches and builds the servers of other makes, into bench/out/peers and nowhere else; what is there already is kept.
 
-Debian's packages are unpacked, not installed: no service starts, nothing of the system changes, and no root is needed. The
-package clients are those of the machine, with its settings. Raises Missing with a reason that a reader can act on.
+Debian's packages are unpacked, not installed: no service starts, nothing of the system changes, no root is needed.
+The package clients are those of the machine, with its settings. Raises MissingError, with a reason to act on.
 Read next: table.py, which says who needs what.
 """
 
@@ -15,8 +15,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from bench.plan import OUT
-
+OUT: Final = Path("bench/out")
 HOME: Final = (OUT / "peers").resolve()
 SERVERS: Final = Path(__file__).resolve().parent / "servers"
 DEBIAN: Final = HOME / "debian"
@@ -39,7 +38,7 @@ path = "nothing.rs"
 """
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """This server cannot be had here, and why."""
 
 
@@ -69,7 +68,7 @@ def debian_libraries() -> dict[str, str]:
 
 
 def npm(*packages: str) -> Path:
-    """Beside a copy of the servers that need them, because Node looks for modules there. Scripts of packages do not run."""
+    """The folder with these modules, where Node finds them for a server that lies in it. Their scripts do not run."""
     folder = HOME / "npm"
     if not _is_done("npm", *packages):
         _tool("node", "no node here")
@@ -129,15 +128,6 @@ def uwebsockets(version: str) -> Path:
     return folder / "room"
 
 
-def floor() -> Path:
-    """The floor, compiled."""
-    source = Path("src/longlink/bench/floor.c")
-    _tool("cc", "no C compiler here")
-    HOME.mkdir(parents=True, exist_ok=True)
-    _run("cc", "-O2", "-D_GNU_SOURCE", "-o", str(HOME / "floor"), str(source))
-    return HOME / "floor"
-
-
 def _compile_uws(folder: Path, sources: Path) -> None:
     sockets = sources / "uSockets/src"
     flags = ["-O3", "-DLIBUS_NO_SSL", "-DUWS_NO_ZLIB", f"-I{sockets}"]
@@ -172,19 +162,25 @@ def _go() -> dict[str, str]:
 
 def _tool(name: str, reason: str) -> None:
     if shutil.which(name) is None:
-        raise Missing(reason)
+        raise MissingError(reason)
 
 
 def _run(*command: str, folder: Path | None = None, env: dict[str, str] | None = None) -> None:
     try:
         done = subprocess.run(
-            command, cwd=folder, env=os.environ | (env or {}), capture_output=True, text=True, timeout=FETCH_S, check=False
+            command,
+            cwd=folder,
+            env=os.environ | (env or {}),
+            capture_output=True,
+            text=True,
+            timeout=FETCH_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Missing(f"{command[0]} took more than {FETCH_S:.0f} s") from None
+        raise MissingError(f"{command[0]} took more than {FETCH_S:.0f} s") from None
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines() or ["no reason"]
-        raise Missing(f"{' '.join(command[:2])}: {words[-1][:200]}")
+        raise MissingError(f"{' '.join(command[:2])}: {words[-1][:200]}")
 
 
 def _stamp(*what: str) -> Path:

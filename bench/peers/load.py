@@ -1,8 +1,8 @@
 """The load on a server of any make: many connections that each follow a script, in one thread on epoll.
 
-It counts the payload bytes that come back and looks no deeper, so it is lighter than every server and speaks every
-dialect; whether the bytes are right, probe.py has seen. At most half of what a process may open goes to connections. Every
-wait has a deadline, and a connection that ends is an error: nothing may be lost unseen. Read next: dialects.py, figures.py.
+It counts the payload bytes that come back and looks no deeper, so it is light and speaks every dialect; whether the
+bytes are right, probe.py has seen. Every wait has a deadline, and a connection that ends is an error: nothing may be
+lost unseen. Read next: dialects.py, figures.py.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ class Crowd:
             while waiting and len(under_way) < AT_ONCE:
                 under_way.add(self._begin(waiting.pop(), joined_bytes))
             if not self._pump(1.0) and time.monotonic() > until:
-                raise RuntimeError(f"{len(under_way) + len(waiting)} of {len(scripts)} connections did not join in time")
+                raise RuntimeError(
+                    f"{len(under_way) + len(waiting)} of {len(scripts)} connections did not join in time"
+                )
         self._take = self._count
 
     def _begin(self, script: Script, wants: int) -> _Link:

@@ -1,4 +1,4 @@
-"""Asks a server once, by one connection after the other, how many bytes it answers; and sees that it says the right thing.
+"""Asks a server once, by one connection after the other, how many bytes it answers, and sees that they are right.
 
 Servers of other makes wrap a message in more or less around it, but always the same. A probe waits until the server
 has been quiet for a while, so it costs half a second a question. Read next: dialects.py.
@@ -10,10 +10,11 @@ import socket
 import time
 from typing import Final, NamedTuple, Protocol
 
-from bench.peers.dialects import Dialect, Script
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
+
+from bench.peers.dialects import Dialect, Script
 
 QUIET_S: Final = 0.3
 PATIENCE_S: Final = 10.0

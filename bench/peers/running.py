@@ -12,11 +12,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Final, NamedTuple
 
-from bench import machine
+from longlink.bench import machine
 
 START_S: Final = 30.0
 STOP_S: Final = 5.0
@@ -27,7 +28,7 @@ class Command(NamedTuple):
     """How a server is started. port: where it listens; 0: it prints a line that ends with its port."""
 
     argv: list[str]
-    env: dict[str, str] = {}
+    env: Mapping[str, str] = MappingProxyType({})
     port: int = 0
     folder: Path | None = None
 
@@ -41,17 +42,10 @@ class Server:
 
     def cpu_s(self) -> float:
         """Of all its processes, also their ended threads."""
-        return sum(machine.cpu(pid).total_s for pid in self._pids())
+        return machine.cpu_of(machine.family(self._process.pid)).total_s
 
     def pss_bytes(self) -> int:
-        return sum(machine.pss_bytes(pid) for pid in self._pids())
-
-    def _pids(self) -> list[int]:
-        found = [self._process.pid]
-        for pid in found:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                found += map(int, (task / "children").read_text().split())
-        return found
+        return sum(machine.pss_bytes(pid) for pid in machine.family(self._process.pid))
 
 
 @contextlib.contextmanager
@@ -60,7 +54,7 @@ def running(command: Command, log: Path) -> Iterator[Server]:
     with log.open("w") as errors:
         process = subprocess.Popen(
             command.argv,
-            env=os.environ | command.env,
+            env={**os.environ, **command.env},
             cwd=command.folder,
             stdin=subprocess.DEVNULL,
             stdout=errors if command.port else subprocess.PIPE,

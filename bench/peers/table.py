@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from bench.peers import install
 from bench.peers.dialects import Centrifugo, Dialect, Mqtt, Nchan, Room
 from bench.peers.running import Command, free_port
+from longlink.bench.floor import floor
 from longlink.protocol.codec import Encoding
 
 FLOOR: Final = "floor"
@@ -34,7 +35,7 @@ UWS: Final = "0.0.10"
 
 
 class Peer(NamedTuple):
-    """prepare: fetches and builds, raises install.Missing. command: for a folder of its own, after prepare."""
+    """prepare: fetches and builds, raises install.MissingError. command: for a folder of its own, after prepare."""
 
     name: str
     title: str
@@ -62,6 +63,14 @@ def _ours(home: Path) -> Command:
 
 def _program(build: Callable[[], Path], home: Path) -> Command:
     return Command([str(build())])
+
+
+def _floor_program() -> Path:
+    """Raises MissingError without a C compiler."""
+    made = floor()
+    if made is None:
+        raise install.MissingError("no C compiler (cc)")
+    return Path(made.program)
 
 
 def _nginx(config: str, home: Path) -> Command:
@@ -129,7 +138,7 @@ def _nchan() -> None:
     try:
         Path("/var/lib/nginx").mkdir(exist_ok=True)
     except OSError as error:
-        raise install.Missing(f"Debian's Nchan needs the folder /var/lib/nginx: {error}") from None
+        raise install.MissingError(f"Debian's Nchan needs the folder /var/lib/nginx: {error}") from None
 
 
 _PYPI: Final = (f"websockets=={WEBSOCKETS}", f"picows=={PICOWS}", f"socketify=={SOCKETIFY}", f"uvloop=={UVLOOP}")
@@ -151,8 +160,17 @@ def _debian(package: str, released: str) -> Callable[[], str]:
 
 
 PEERS: Final = (
-    Peer(FLOOR, "C on epoll, the floor", _is("-"), install.floor, functools.partial(_program, install.floor), Room()),
-    Peer(OURS, "Longlink's connection core", _is("this commit"), lambda: None, _ours, Room(Encoding.BINARY.subprotocol)),
+    Peer(
+        FLOOR,
+        "the floor: C on epoll",
+        _is("this commit"),
+        _floor_program,
+        functools.partial(_program, _floor_program),
+        Room(),
+    ),
+    Peer(
+        OURS, "Longlink's connection core", _is("this commit"), lambda: None, _ours, Room(Encoding.BINARY.subprotocol)
+    ),
     Peer(
         "uws",
         "uWebSockets, C++",
@@ -162,7 +180,14 @@ PEERS: Final = (
         Room(),
         "newer ones are on GitHub only",
     ),
-    Peer("ws", "ws on Node", _is(f"{WS} with bufferutil {BUFFERUTIL}"), functools.partial(install.npm, *_NPM), _node, Room()),
+    Peer(
+        "ws",
+        "ws on Node",
+        _is(f"{WS} with bufferutil {BUFFERUTIL}"),
+        functools.partial(install.npm, *_NPM),
+        _node,
+        Room(),
+    ),
     Peer(
         "picows",
         "picows on uvloop",

@@ -7,6 +7,8 @@ import asyncio
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 
+JOIN = ord("+")
+PUBLISH = b"=~"
 ROOM: set[WSTransport] = set()
 
 
@@ -14,23 +16,21 @@ class _Member(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == WSMsgType.CLOSE:
             transport.disconnect()
-        elif frame.msg_type == WSMsgType.PING:
-            transport.send_pong(frame.get_payload_as_memoryview())
         elif frame.msg_type == WSMsgType.BINARY:
             self._binary(transport, frame.get_payload_as_memoryview())
-        else:
+        elif frame.msg_type == WSMsgType.TEXT:
             transport.send(frame.msg_type, frame.get_payload_as_memoryview())
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         ROOM.discard(transport)
 
     def _binary(self, transport: WSTransport, payload: memoryview) -> None:
-        first = payload[:1]
-        if first == b"=" or first == b"~":
+        first = payload[0] if payload else 0
+        if first in PUBLISH:
             said = payload[1:]
             for member in ROOM:
                 member.send(WSMsgType.BINARY, said)
-        elif payload == b"+":
+        elif first == JOIN and len(payload) == 1:
             ROOM.add(transport)
         else:
             transport.send(WSMsgType.BINARY, payload)

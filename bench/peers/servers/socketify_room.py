@@ -1,4 +1,4 @@
-"""The room protocol on socketify, uWebSockets called from Python by cffi: its own topics for the room, no compression."""
+"""The room protocol on socketify, uWebSockets called from Python: its own topics for the room, no compression."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import socket
 from typing import Any
 
-from socketify import App, CompressOptions, OpCode
+from socketify import App, CompressOptions, OpCode  # type: ignore[import-not-found]
 
 BACKPRESSURE = 64 << 20
 IDLE_S = 960

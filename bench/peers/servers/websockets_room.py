@@ -1,4 +1,4 @@
-"""The room protocol on `websockets` over uvloop: its own broadcast(), compression and keepalive off, as its guide says."""
+"""The room protocol on `websockets` over uvloop: its own broadcast(), compression and keepalive off, as advised."""
 
 from __future__ import annotations
 
