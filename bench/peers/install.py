@@ -130,7 +130,7 @@ def uwebsockets(version: str) -> Path:
 
 def _compile_uws(folder: Path, sources: Path) -> None:
     sockets = sources / "uSockets/src"
-    flags = ["-O3", "-DLIBUS_NO_SSL", "-DUWS_NO_ZLIB", f"-I{sockets}"]
+    flags = ["-O3", "-march=native", "-flto", "-DLIBUS_NO_SSL", "-DUWS_NO_ZLIB", f"-I{sockets}"]
     parts = [*sorted(sockets.glob("*.c")), sockets / "eventing/epoll_kqueue.c"]
     _run("cc", *flags, "-c", *map(str, parts), folder=folder)
     objects = [str(folder / f"{part.stem}.o") for part in parts]
