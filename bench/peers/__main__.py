@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None, peers: Sequence[Peer] = PEERS) 
     chosen = [peer for peer in peers if not options.only or peer.name in {FLOOR, OURS, *options.only}]
     busy = os.getloadavg()[0]
     missing: dict[str, str] = {}
-    sizes = _prepare(chosen, missing)
-    rounds = _measure([peer for peer in chosen if peer.name in sizes], plan, sizes, missing)
+    sizes = prepare(chosen, missing)
+    rounds = measure([peer for peer in chosen if peer.name in sizes], plan, sizes, missing)
     facts = _facts(plan) | {"load average": f"{busy:.1f} before, {os.getloadavg()[0]:.1f} after"}
     _keep(Outcome(facts, plan, chosen, rounds, missing), options.keep)
     return 0 if {FLOOR, OURS} <= rounds.keys() else 1
@@ -53,7 +53,7 @@ def _parser(peers: Sequence[Peer]) -> argparse.ArgumentParser:
     return parser
 
 
-def _prepare(peers: Sequence[Peer], missing: dict[str, str]) -> dict[str, Sizes]:
+def prepare(peers: Sequence[Peer], missing: dict[str, str]) -> dict[str, Sizes]:
     """Fetch, build and start each once; what its answers are like, by name, for those that can be measured."""
     ready: dict[str, Sizes] = {}
     for number, peer in enumerate(peers, 1):
@@ -68,7 +68,7 @@ def _prepare(peers: Sequence[Peer], missing: dict[str, str]) -> dict[str, Sizes]
     return ready
 
 
-def _measure(
+def measure(
     peers: Sequence[Peer], plan: Plan, sizes: dict[str, Sizes], missing: dict[str, str]
 ) -> dict[str, list[Numbers]]:
     """By name, a mapping a round. Who begins turns from round to round; who breaks is left out from then on."""

@@ -20,7 +20,6 @@ from bench.peers.table import Peer
 PAYLOAD: Final = b"p" * 100
 
 
-SETTLE_S: Final = 1.0
 
 
 class Plan(NamedTuple):
@@ -31,6 +30,7 @@ class Plan(NamedTuple):
     first: int
     many: int
     few: int
+    settle_s: float
     ping_s: float
     ping_every_s: float
     echo_warm_s: float
@@ -39,8 +39,8 @@ class Plan(NamedTuple):
     few_messages: int
 
 
-FULL: Final = Plan("full", 3, 500, 9_500, 1_000, 6.0, 3.0, 0.5, 3.0, 20, 200)
-QUICK: Final = Plan("quick", 1, 200, 1_800, 1_000, 3.0, 3.0, 0.3, 1.0, 20, 40)
+FULL: Final = Plan("full", 3, 500, 9_500, 1_000, 1.0, 6.0, 3.0, 0.5, 3.0, 20, 200)
+QUICK: Final = Plan("quick", 1, 200, 1_800, 1_000, 1.0, 3.0, 3.0, 0.3, 1.0, 20, 40)
 
 Numbers = dict[str, float]
 
@@ -83,20 +83,20 @@ def _large(peer: Peer, plan: Plan, sizes: Sizes) -> Numbers:
 def _idle(peer: Peer, plan: Plan, sizes: Sizes, server: Server, members: Crowd) -> Numbers:
     """Between a first crowd, which pays for what is made once, and many more."""
     members.connect([peer.dialect.member(number) for number in range(plan.first)], sizes.joined)
-    members.rest(SETTLE_S)
+    members.rest(plan.settle_s)
     memory, cpu_s = server.pss_bytes(), server.cpu_s()
     more = range(plan.first, plan.first + plan.many)
     members.connect([peer.dialect.member(number) for number in more], sizes.joined)
     joining_s = server.cpu_s() - cpu_s
-    members.rest(SETTLE_S)
+    members.rest(plan.settle_s)
     grown, cpu_s = server.pss_bytes() - memory, server.cpu_s()
     sent = members.ping(plan.ping_s, plan.ping_every_s)
-    members.rest(SETTLE_S)
+    members.rest(plan.settle_s)
     pinging_s = server.cpu_s() - cpu_s
     _see_pongs(peer, members, sent)
     return {
         "idle_bytes": grown / plan.many,
-        "idle_us_per_s": pinging_s * 1e6 / len(members) / (plan.ping_s + SETTLE_S),
+        "idle_us_per_s": pinging_s * 1e6 / len(members) / (plan.ping_s + plan.settle_s),
         "connect_us": joining_s * 1e6 / plan.many,
     }
 
@@ -114,7 +114,7 @@ def _small(peer: Peer, plan: Plan, sizes: Sizes) -> Numbers:
             echo_us = _echo(plan, sizes, server, loners)
         with _crowd(peer, server) as members:
             members.connect([peer.dialect.member(number) for number in range(plan.few)], sizes.joined)
-            members.rest(SETTLE_S)
+            members.rest(plan.settle_s)
             return {"echo_us": echo_us, "fanout_few_us": _fanout(peer, server, members, sizes, plan.few_messages)}
 
 
