@@ -10,11 +10,11 @@ from types import ModuleType
 from typing import Final
 
 from longlink.bench import rounds, serve
-from longlink.bench.figures import echo, fanout
+from longlink.bench.figures import chat, connect, echo, fanout, idle, start
 
 SUMMARY = "measure this machine: CPU, memory and delays, against what its kernel takes at least"
 
-FIGURES: Final[dict[str, ModuleType]] = {figure.NAME: figure for figure in (echo, fanout)}
+FIGURES: Final[dict[str, ModuleType]] = {figure.NAME: figure for figure in (idle, connect, echo, fanout, chat, start)}
 """In the order of --help and of a round."""
 ALL: Final = "every figure, in rounds that take turns"
 
