@@ -67,8 +67,8 @@ check: .venv/.core ## format, lint, types, import rules, generated files
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 	@for script in $(GENERATORS); do echo "$(PYTHON) $$script --check"; $(PYTHON) $$script --check || exit 1; done
 
-bench: .venv/.core ## measure this machine, in six minutes at most; make bench ARGS=--quick
-	@exec $(PYTHON) -m longlink bench all --data bench/out $(ARGS)
+bench: .venv/.core ## measure this machine, in eight minutes at most; make bench ARGS=--quick
+	@exec $(PYTHON) -m longlink bench all --data bench/out --html bench/out/report.html $(ARGS)
 
 bench-peers: .venv/.core ## measure other servers beside this one, in 25 minutes; make bench-peers ARGS="--quick --only ws"
 	@exec $(PYTHON) -m bench.peers $(ARGS)

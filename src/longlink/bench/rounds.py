@@ -17,14 +17,15 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import NoReturn
+from typing import Final, NoReturn
 
-from longlink.bench import machine, report
+from longlink.bench import machine, page, report
 from longlink.bench.progress import Progress
 from longlink.bench.result import Result
 from longlink.bench.run import Numbers, Run, sizes
 
-TERMINATED = 128 + signal.SIGTERM
+QUICK: Final = "--quick: small and short, so numbers are rough, and goals are not meant for it"
+TERMINATED: Final = 128 + signal.SIGTERM
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(figures: Sequence[ModuleType], options: argparse.Namespace) -> int:
     """Measure, show, and say whether everything was right."""
     signal.signal(signal.SIGTERM, _terminated)
-    notes: list[str] = []
+    notes: list[str] = [QUICK] if options.quick else []
     progress = Progress()
     busy = os.getloadavg()[0]
     options.data.mkdir(parents=True, exist_ok=True)
@@ -50,6 +51,9 @@ def run(figures: Sequence[ModuleType], options: argparse.Namespace) -> int:
     progress.end()
     facts = _facts() | {"load average": f"{busy:.1f} before, {os.getloadavg()[0]:.1f} after"}
     result = Result(facts, measured, notes)
+    if options.html:
+        options.html.parent.mkdir(parents=True, exist_ok=True)
+        options.html.write_text(page.html(result), "utf-8")
     sys.stdout.write(json.dumps(result.flat(), indent=1) + "\n" if options.json else report.text(result))
     return 1 if broken or result.wrong() else 0
 

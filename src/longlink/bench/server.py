@@ -7,7 +7,9 @@ this machine; everything else is as shipped. Read next: machine.py; ../testing/s
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import select
 import signal
 import ssl
 import subprocess
@@ -16,7 +18,7 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from longlink.bench import machine
 from longlink.bench.machine import Cpu
@@ -33,9 +35,10 @@ STOP_S: Final = 10.0
 class Serving:
     """A server that runs: where it is, and what its processes use."""
 
-    def __init__(self, pid: int, port: int) -> None:
+    def __init__(self, pid: int, port: int, said: IO[bytes] | None = None) -> None:
         self.port = port
         self.pids = machine.family(pid)
+        self._said = said
 
     def cpu(self) -> Cpu:
         """Of all its processes, since they began."""
@@ -43,6 +46,16 @@ class Serving:
 
     def pss_bytes(self) -> int:
         return sum(machine.pss_bytes(pid) for pid in self.pids)
+
+    def counters(self) -> dict[str, int]:
+        """The core's own numbers, of `longlink bench serve`. Raises RuntimeError when they do not come."""
+        assert self._said is not None
+        os.kill(self.pids[0], signal.SIGUSR1)
+        ready, _, _ = select.select([self._said], [], [], ANSWER_S)
+        if not ready:
+            raise RuntimeError(f"the server did not tell its counters within {ANSWER_S:.0f} s")
+        counters: dict[str, int] = json.loads(self._said.readline())
+        return counters
 
 
 class Product(Serving):
@@ -87,15 +100,15 @@ def product(
 def program(command: Sequence[str]) -> Iterator[Serving]:
     """Any server that prints a line whose last word, or what is behind its last colon, is the port."""
     process = subprocess.Popen(  # noqa: S603 - a program of ours, or one that the user named
-        list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
     )
     try:
         assert process.stdout is not None
-        line = process.stdout.readline()
+        line = process.stdout.readline().decode()
         words = line.replace(":", " ").split()
         if not words or not words[-1].isdigit():
             raise RuntimeError(f"{' '.join(command)}: expected a line that ends with a port, got {line!r}")
-        serving = Serving(process.pid, int(words[-1]))
+        serving = Serving(process.pid, int(words[-1]), process.stdout)
         yield serving
     finally:
         end(machine.family(process.pid)[1:])

@@ -35,6 +35,10 @@ class Member:
         self._answers: queue.Queue[Answer] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def order(self, what: str, arguments: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # the answer says that it has ended

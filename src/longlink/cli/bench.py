@@ -10,13 +10,15 @@ from types import ModuleType
 from typing import Final
 
 from longlink.bench import rounds, serve
-from longlink.bench.figures import echo, fanout
+from longlink.bench.figures import chat, connect, echo, fanout, idle, slow, start
 
 SUMMARY = "measure this machine: CPU, memory and delays, against what its kernel takes at least"
 
-FIGURES: Final[dict[str, ModuleType]] = {figure.NAME: figure for figure in (echo, fanout)}
+FIGURES: Final[dict[str, ModuleType]] = {
+    figure.NAME: figure for figure in (idle, connect, echo, fanout, chat, slow, start)
+}
 """In the order of --help and of a round."""
-ALL: Final = "every figure, in rounds that take turns"
+ALL: Final = "every figure, also over TLS, in rounds that take turns"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         for flag in figure.FLAGS:
             flag.offer(action)
         rounds.arguments(action)
-    rounds.arguments(actions.add_parser("all", help=ALL, description=f"{ALL}.", allow_abbrev=False))
+    everything = actions.add_parser("all", help=ALL, description=f"{ALL}.", allow_abbrev=False)
+    everything.set_defaults(tls=True)
+    rounds.arguments(everything)
     serve.arguments(actions.add_parser("serve", help=serve.SUMMARY, allow_abbrev=False))
 
 
