@@ -20,8 +20,6 @@ from bench.peers.table import Peer
 PAYLOAD: Final = b"p" * 100
 
 
-
-
 class Plan(NamedTuple):
     """Sizes in connections, times in seconds, messages to the room as counts."""
 

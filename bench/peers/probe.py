@@ -6,12 +6,14 @@ has been quiet for a while, so it costs half a second a question. Read next: dia
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
+from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from bench.peers.dialects import Dialect, Script
@@ -37,16 +39,11 @@ class _Link(Protocol):
     def receive(self, within_s: float) -> bytes:
         """What comes next; nothing when the time is over. Raises OSError when the server has gone."""
 
-    def close(self) -> None: ...
-
 
 class _WebSocket:
-    def __init__(self, port: int, path: str, subprotocol: str) -> None:
-        offered = [Subprotocol(subprotocol)] if subprotocol else None
-        self._link = connect(f"ws://127.0.0.1:{port}{path}", subprotocols=offered, compression=None, ping_interval=None)
-
-    def send(self, message: bytes) -> None:
-        self._link.send(message)
+    def __init__(self, link: ClientConnection) -> None:
+        self.send = link.send
+        self._link = link
 
     def receive(self, within_s: float) -> bytes:
         try:
@@ -57,53 +54,53 @@ class _WebSocket:
             raise OSError(f"the server closed the connection: {error}") from None
         return message.encode() if isinstance(message, str) else message
 
-    def close(self) -> None:
-        self._link.close()
-
 
 class _Tcp:
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-
-    def send(self, message: bytes) -> None:
-        self._socket.sendall(message)
+    def __init__(self, link: socket.socket) -> None:
+        self.send = link.sendall
+        self._link = link
 
     def receive(self, within_s: float) -> bytes:
-        self._socket.settimeout(within_s)
+        self._link.settimeout(within_s)
         try:
-            some = self._socket.recv(LONGEST)
+            some = self._link.recv(LONGEST)
         except TimeoutError:
             return b""
         if not some:
             raise OSError("the server closed the connection")
         return some
 
-    def close(self) -> None:
-        self._socket.close()
-
 
 def ask(dialect: Dialect, port: int, payload: bytes) -> Sizes:
     """Raises RuntimeError when a payload does not arrive, OSError when the server ends a connection."""
-    member, joined = _say_hello(dialect, port, dialect.member(0))
-    alone_script = dialect.alone(1, payload)
-    alone, alone_size = _say_hello(dialect, port, alone_script)
-    publisher, publisher_size = _say_hello(dialect, port, dialect.publisher())
-    links = member, alone, publisher
-    try:
+    with contextlib.ExitStack() as links:
+
+        def say_hello(script: Script) -> tuple[_Link, int]:
+            link = links.enter_context(_opened(dialect, port, script))
+            for message in script.hello:
+                link.send(message)
+            return link, len(_until_quiet(link)) if script.hello else 0
+
+        member, joined = say_hello(dialect.member(0))
+        alone_script = dialect.alone(1, payload)
+        alone, alone_size = say_hello(alone_script)
+        publisher, publisher_size = say_hello(dialect.publisher())
         alone.send(alone_script.echo)
         echo = _answer(alone, payload)
         publisher.send(dialect.publish(payload))
         return Sizes(joined, alone_size, echo, publisher_size, _answer(member, payload))
-    finally:
-        for link in links:
-            link.close()
 
 
-def _say_hello(dialect: Dialect, port: int, script: Script) -> tuple[_Link, int]:
-    link: _Link = _WebSocket(port, script.path, dialect.subprotocol) if script.path else _Tcp(port)
-    for message in script.hello:
-        link.send(message)
-    return link, len(_until_quiet(link)) if script.hello else 0
+@contextlib.contextmanager
+def _opened(dialect: Dialect, port: int, script: Script) -> Iterator[_Link]:
+    if not script.path:
+        with socket.create_connection(("127.0.0.1", port)) as plain:
+            yield _Tcp(plain)
+        return
+    offered = [Subprotocol(dialect.subprotocol)] if dialect.subprotocol else None
+    url = f"ws://127.0.0.1:{port}{script.path}"
+    with connect(url, subprotocols=offered, compression=None, ping_interval=None) as link:
+        yield _WebSocket(link)
 
 
 def _answer(link: _Link, payload: bytes) -> int:
