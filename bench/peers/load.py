@@ -7,6 +7,9 @@ lost unseen. Read next: dialects.py, figures.py.
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
 import select
 import socket
 import time
@@ -23,6 +26,8 @@ EVENTS: Final = 1024
 TICK_S: Final = 0.01
 MASK: Final = b"\x5a\x1c\xe7\x39"
 KEY: Final = "dGhlIHNhbXBsZSBub25jZQ=="
+_SOURCES: Final = (f"127.99.{number // 250 % 250}.{1 + number % 250}" for number in itertools.count())
+"""A loopback address for each crowd, so that none waits for ports of one before or of others on this machine."""
 _CLOSE: Final = 8
 _PONG: Final = 10
 
@@ -32,11 +37,13 @@ class _Link:
 
     __slots__ = ("echo", "file", "got", "is_open", "left", "rest", "script", "send", "socket", "wants")
 
-    def __init__(self, port: int, script: Script, wants: int) -> None:
+    def __init__(self, source: str, port: int, script: Script, wants: int) -> None:
         self.socket = socket.socket()
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
-        self.socket.connect_ex(("127.0.0.1", port))
+        self.socket.bind((source, 0))
+        if (error := self.socket.connect_ex(("127.0.0.1", port))) not in {0, errno.EINPROGRESS}:
+            raise RuntimeError(f"cannot connect: {os.strerror(error)}")
         self.file = self.socket.fileno()
         self.send = self.socket.send
         self.script, self.wants, self.got = script, wants, 0
@@ -48,7 +55,7 @@ class Crowd:
     """Connections to one server. Raises RuntimeError when one of them ends or something does not come in time."""
 
     def __init__(self, port: int, dialect: Dialect) -> None:
-        self._port, self._dialect = port, dialect
+        self._port, self._dialect, self._source = port, dialect, next(_SOURCES)
         self._poll = select.epoll()
         self._links: dict[int, _Link] = {}
         self._buffer = bytearray(BUFFER)
@@ -92,7 +99,7 @@ class Crowd:
         self._take = self._count
 
     def _begin(self, script: Script, wants: int) -> _Link:
-        link = _Link(self._port, script, wants)
+        link = _Link(self._source, self._port, script, wants)
         self._links[link.file] = link
         self._poll.register(link.file, select.EPOLLOUT)
         return link
