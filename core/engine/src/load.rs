@@ -101,13 +101,14 @@ impl Load {
         let poll = Poll::new().map_err(|error| error.to_string())?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(|error| error.to_string())?;
         let clock = Clock::new();
+        let now = clock::tick(clock.milliseconds());
         let mut thread = LoadThread {
             timer: Timer::new(poll.registry(), TIMER).map_err(|error| error.to_string())?,
             poll,
             orders: inbox,
             clock,
-            now: clock.now(),
-            wheel: Wheel::new(clock.now()),
+            now,
+            wheel: Wheel::new(now),
             request: upgrade::request(&way.to.to_string(), &outline.subprotocol),
             way,
             tls,
