@@ -7,6 +7,7 @@ __all__ = [
     "BINARY",
     "CLOSED",
     "EVENT",
+    "LOW",
     "MISSED",
     "REPLY",
     "TEXT",
@@ -24,6 +25,7 @@ MISSED: Final[int]
 REPLY: Final[int]
 EVENT: Final[int]
 TRANSIENT: Final[int]
+LOW: Final[int]
 
 __version__: Final[str]
 
@@ -42,6 +44,8 @@ class Core:
         idle_timeout_ms: int,
         stall_timeout_ms: int,
         queue_bytes: int,
+        total_queue_bytes: int,
+        coalesce_ms: int,
         message_rate: int,
         message_burst: int,
         accept_rate: int,
@@ -81,6 +85,24 @@ class Core:
 
     def send_many(self, connections: Sequence[int], payload: bytes, delivery: int, text: bool = False) -> None:
         """Queue one message for many connections; the payload is framed once and shared."""
+
+    def subscribe(self, connection: int, topic: int) -> None:
+        """Queue a subscription: what is published to the topic goes to the connection too. Idempotent.
+
+        topic: 1 to 2^52 - 1, chosen by the caller; it exists while it has subscribers. A connection that goes leaves
+        its topics. Raises ValueError for another number.
+        """
+
+    def unsubscribe(self, connection: int, topic: int) -> None:
+        """Queue the end of a subscription. Idempotent. Raises ValueError as subscribe does."""
+
+    def publish(self, topic: int, payload: bytes, delivery: int, text: bool = False, window_ms: int = 0) -> None:
+        """Queue one message for all subscribers of a topic; the I/O threads hand it out without Python.
+
+        delivery: EVENT, TRANSIENT or LOW. window_ms: after a message of the topic, what follows within so long, at
+        most 10,000, gathers and leaves in one write for each connection; 0 goes at once. Raises ValueError naming the
+        argument that is out of range.
+        """
 
     def admit(self, connection: int, lifetime_ms: int = 0) -> None:
         """The connection proved who it is; it may live so long, 0 for no limit."""
@@ -133,8 +155,9 @@ class Load:
         stall_after: int = 0,
         receive_buffer: int = 0,
     ) -> Load:
-        """source: the address that links come from. tls: a PEM file with the certificates to trust, for "localhost".
+        """source: the IPv4 address of the first 8,192 links; the next ones come from the next address, and so on.
 
+        tls: a PEM file with the certificates to trust, for "localhost".
         resume: use the tickets of earlier links. heartbeat_ms 0: no heartbeats. at_once: links that may be under way.
         size: bytes of a message, 40 to 60,000. stall_one_in: one receiver in so many stops reading after stall_after
         messages. receive_buffer: of each socket, in bytes; 0 is the kernel's choice.

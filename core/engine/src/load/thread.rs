@@ -84,7 +84,7 @@ impl LoadThread {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 outcome => outcome?,
             }
-            self.now = self.clock.now();
+            self.now = clock::tick(self.clock.milliseconds());
             for event in &events {
                 self.meet(event)?;
             }
