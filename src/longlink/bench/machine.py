@@ -103,7 +103,7 @@ def pss_bytes(pid: int) -> int:
 
 
 def own_bytes(pid: int) -> int:
-    """Of those, what is not mapped from files: the share of a library changes whenever others that use it come or go."""
+    """Of those, what is not mapped from files: the share of a library changes when others that use it come or go."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return _kib(text, "Pss_Anon:") + _kib(text, "Pss_Shmem:")
 
