@@ -1,0 +1,120 @@
+"""`longlink bench serve`: the connection core with an echo behind it, to measure and to test the core alone.
+
+Every message comes back as it went in; there are no users, no store and no limits on rates. It is not a server to
+offer to anyone: whoever reaches the port may use it. Read next: ../_core.pyi, ../../../core/BOUNDARY.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from typing import Final
+
+from longlink import _core, errors
+from longlink.errors import LonglinkError
+from longlink.protocol.codec import Encoding
+
+SUMMARY = "echo every message, on WebSocket and TCP"
+
+MAX_CONNECTIONS: Final = 1_000_000
+STALL_TIMEOUT_MS: Final = 60_000
+"""How long a client may leave its echoes unread before it is dropped."""
+QUEUED_MESSAGES: Final = 4
+"""Echoes of the largest size that may wait for one connection."""
+RING_EVENTS: Final = 65_536
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=0, help="port to listen on (default: any that is free)")
+    parser.add_argument("--threads", type=int, default=1, help="I/O threads (default: %(default)s)")
+    parser.add_argument(
+        "--max-message-bytes", type=int, default=1 << 20, help="longest message, in bytes (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--header-timeout-ms",
+        type=int,
+        default=10_000,
+        help="how long a client may take for its HTTP header (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--idle-timeout-ms", type=int, default=0, help="close a connection silent for so long, 0 never (default: 0)"
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 0xFFFF:
+        raise argparse.ArgumentTypeError(f"expected 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    import uvloop
+
+    uvloop.run(_serve(options))
+    return 0
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    """Echo until SIGINT or SIGTERM. Raises LonglinkError CONFIG_INVALID when the core refuses an option."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    core, port = _open(options)
+    loop.add_reader(core.fileno(), echo, core)
+    sys.stdout.write(f"listening on {options.host}:{port}\n")
+    sys.stdout.flush()
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(core.fileno())
+        core.stop()
+
+
+def _open(options: argparse.Namespace) -> tuple[_core.Core, int]:
+    try:
+        core = build_core(
+            threads=options.threads,
+            max_message_bytes=options.max_message_bytes,
+            header_timeout_ms=options.header_timeout_ms,
+            idle_timeout_ms=options.idle_timeout_ms,
+        )
+        return core, core.listen(options.host, options.port)
+    except (OSError, OverflowError, ValueError) as error:
+        raise LonglinkError(errors.CONFIG_INVALID, f"bench serve: {error}") from error
+
+
+def build_core(*, threads: int, max_message_bytes: int, header_timeout_ms: int, idle_timeout_ms: int) -> _core.Core:
+    """A core that admits everyone. Raises ValueError naming the argument that is out of range."""
+    return _core.Core(
+        threads=threads,
+        max_connections=MAX_CONNECTIONS,
+        max_message_bytes=max_message_bytes,
+        header_timeout_ms=header_timeout_ms,
+        hello_timeout_ms=0,
+        idle_timeout_ms=idle_timeout_ms,
+        stall_timeout_ms=STALL_TIMEOUT_MS,
+        queue_bytes=QUEUED_MESSAGES * max_message_bytes,
+        message_rate=0,
+        message_burst=1,
+        accept_rate=0,
+        accept_burst=1,
+        half_open_per_address=MAX_CONNECTIONS,
+        ring_events=RING_EVENTS,
+        ring_bytes=max(64 << 20, QUEUED_MESSAGES * max_message_bytes),
+        subprotocols=[(encoding.subprotocol, encoding is Encoding.TEXT) for encoding in Encoding],
+    )
+
+
+def echo(core: _core.Core) -> None:
+    """Send what waits back to where it came from.
+
+    One batch a call, so that a signal is heard under any load: the eventfd stays readable until a poll is empty.
+    """
+    for kind, connection, data in core.poll():
+        if isinstance(data, bytes):
+            core.send(connection, data, _core.REPLY, text=kind == _core.TEXT)
+    core.flush()
