@@ -2,7 +2,7 @@
 
 1,000 connections in a closed loop, one message of 100 bytes under way on each. Nothing is pinned: our core has two
 threads, and on one CPU they would take turns for every few messages, as they never do in service. Read next:
-../limit.c, ../peers/.
+src/longlink/bench/floor.c, ../peers/.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _build_limit() -> Path | None:
         return None
     OUT.mkdir(parents=True, exist_ok=True)
     program = (OUT / "limit").resolve()
-    subprocess.run([compiler, "-O2", "-D_GNU_SOURCE", "-o", program, "bench/limit.c"], check=True)
+    subprocess.run([compiler, "-O2", "-D_GNU_SOURCE", "-o", program, "src/longlink/bench/floor.c"], check=True)
     return program
 
 
