@@ -7,6 +7,7 @@ __all__ = [
     "BINARY",
     "CLOSED",
     "EVENT",
+    "LOW",
     "MISSED",
     "REPLY",
     "TEXT",
@@ -23,6 +24,7 @@ MISSED: Final[int]
 REPLY: Final[int]
 EVENT: Final[int]
 TRANSIENT: Final[int]
+LOW: Final[int]
 
 __version__: Final[str]
 
@@ -41,6 +43,8 @@ class Core:
         idle_timeout_ms: int,
         stall_timeout_ms: int,
         queue_bytes: int,
+        total_queue_bytes: int,
+        coalesce_ms: int,
         message_rate: int,
         message_burst: int,
         accept_rate: int,
@@ -80,6 +84,24 @@ class Core:
 
     def send_many(self, connections: Sequence[int], payload: bytes, delivery: int, text: bool = False) -> None:
         """Queue one message for many connections; the payload is framed once and shared."""
+
+    def subscribe(self, connection: int, topic: int) -> None:
+        """Queue a subscription: what is published to the topic goes to the connection too. Idempotent.
+
+        topic: 1 to 2^52 - 1, chosen by the caller; it exists while it has subscribers. A connection that goes leaves
+        its topics. Raises ValueError for another number.
+        """
+
+    def unsubscribe(self, connection: int, topic: int) -> None:
+        """Queue the end of a subscription. Idempotent. Raises ValueError as subscribe does."""
+
+    def publish(self, topic: int, payload: bytes, delivery: int, text: bool = False, window_ms: int = 0) -> None:
+        """Queue one message for all subscribers of a topic; the I/O threads hand it out without Python.
+
+        delivery: EVENT, TRANSIENT or LOW. window_ms: after a message of the topic, what follows within so long, at
+        most 10,000, gathers and leaves in one write for each connection; 0 goes at once. Raises ValueError naming the
+        argument that is out of range.
+        """
 
     def admit(self, connection: int, lifetime_ms: int = 0) -> None:
         """The connection proved who it is; it may live so long, 0 for no limit."""

@@ -237,6 +237,8 @@ def build_core(config: Config) -> _core.Core:
             idle_timeout_ms=limits.idle_timeout_ms,
             stall_timeout_ms=limits.stall_timeout_ms,
             queue_bytes=limits.queue_bytes,
+            total_queue_bytes=limits.total_queue_bytes,
+            coalesce_ms=limits.coalesce_ms,
             message_rate=limits.message_rate,
             message_burst=limits.message_burst,
             accept_rate=limits.accept_rate,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from longlink._core import BINARY, CLOSED, Core
+from longlink._core import BINARY, CLOSED, REPLY, Core
 
 DEADLINE = 10.0
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -24,6 +24,8 @@ LIMITS: dict[str, Any] = {
     "idle_timeout_ms": 0,
     "stall_timeout_ms": 5000,
     "queue_bytes": 256 * 1024,
+    "total_queue_bytes": 256 << 20,
+    "coalesce_ms": 0,
     "message_rate": 0,
     "message_burst": 100,
     "accept_rate": 0,
@@ -74,9 +76,20 @@ class Server:
         return code
 
     def until(self, name: str, value: int) -> None:
+        self.until_all(**{name: value})
+
+    def until_all(self, **values: int) -> None:
+        """Until all these counters have these values at once."""
+        self.wait_for(lambda counters: values.items() <= counters.items(), str(values))
+
+    def above(self, name: str, value: int) -> None:
+        self.wait_for(lambda counters: counters[name] > value, f"{name} above {value}")
+
+    def wait_for(self, enough: Callable[[dict[str, int]], bool], what: str = "enough") -> None:
+        """Until the counters are so."""
         end = time.monotonic() + DEADLINE
-        while self.core.counters()[name] != value:
-            assert time.monotonic() < end, f"{name} is {self.core.counters()[name]}, expected {value}"
+        while not enough(counters := self.core.counters()):
+            assert time.monotonic() < end, f"expected {what}, got {counters}"
             time.sleep(0.005)
 
 
@@ -201,3 +214,16 @@ def admitted(server: Server, client: Client) -> int:
     server.core.flush()
     server.until("admitted", before + 1)
     return connection
+
+
+def deaf(server: Server) -> tuple[Client, int]:
+    """An admitted client that has stopped reading and whose socket buffers are full."""
+    client = Client.connect(server)
+    connection = admitted(server, client)
+    before = server.core.counters()["queued_bytes"]
+    while server.core.counters()["queued_bytes"] == before:
+        server.core.send(connection, bytes(8192), REPLY)
+        server.core.flush()
+        client.send(b"turn")
+        server.count(1)
+    return client, connection

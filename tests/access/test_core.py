@@ -203,7 +203,9 @@ def test_peer_names_the_other_end_until_it_has_gone(start: Start) -> None:
     assert server.core.peer(1 << 60) is None
 
 
-@pytest.mark.parametrize("name", ["threads", "max_connections", "queue_bytes", "ring_events", "max_message_bytes"])
+@pytest.mark.parametrize(
+    "name", ["threads", "max_connections", "queue_bytes", "total_queue_bytes", "ring_events", "max_message_bytes"]
+)
 def test_a_limit_out_of_range_is_named(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         Core(**{**LIMITS, name: 0})
@@ -212,7 +214,7 @@ def test_a_limit_out_of_range_is_named(name: str) -> None:
 def test_arguments_out_of_range_are_refused(start: Start) -> None:
     server = start()
     with pytest.raises(ValueError, match="delivery"):
-        server.core.send(1, b"x", 3)
+        server.core.send(1, b"x", 4)
     with pytest.raises(ValueError, match="code"):
         server.core.close(1, 1006)
     with pytest.raises(ValueError, match="reason"):

@@ -10,7 +10,7 @@ import pytest
 
 from longlink._core import BINARY, CLOSED, EVENT, MISSED, REPLY, TRANSIENT
 
-from .core_server import DEADLINE, LIMITS, Client, Server, Start, admitted, connect, frame, speak
+from .core_server import DEADLINE, LIMITS, Client, Server, Start, admitted, connect, deaf, frame, speak
 
 
 def test_one_byte_at_a_time_does_not_outlive_the_header_timeout(start: Start) -> None:
@@ -58,18 +58,6 @@ def test_a_lifetime_ends_with_4512_unless_a_later_admit_renews_it(start: Start) 
     renewed.send(b"still here")
     assert server.count(1) == [(BINARY, second, b"still here")]
     assert server.core.counters()["lifetime_closed"] == 1
-
-
-def deaf(server: Server) -> tuple[Client, int]:
-    """An admitted client that has stopped reading and whose socket buffers are full."""
-    client = Client.connect(server)
-    connection = admitted(server, client)
-    while server.core.counters()["queued_bytes"] == 0:
-        server.core.send(connection, bytes(8192), REPLY)
-        server.core.flush()
-        client.send(b"turn")
-        server.count(1)
-    return client, connection
 
 
 def test_events_for_a_slow_reader_are_dropped_counted_and_told_once_it_reads(start: Start) -> None:

@@ -107,8 +107,8 @@ impl IoThread {
         }
         let key = addresses::key(address.ip());
         let young = Young { address: key, since: now, accepted: Instant::now(), head: Vec::new(), tls };
-        let conn = Conn::new(stream, young, Bucket::full(self.io.limits.messages, now));
-        self.held += conn.held_bytes();
+        let conn = Conn::new(stream, young, Bucket::full(self.io.limits.messages, now), self.io.moment());
+        self.books.held += conn.held_bytes();
         self.table.insert(id, conn);
         self.peers.enter(id, address);
         self.io.hasten(id, now.after(self.io.limits.header));

@@ -48,10 +48,15 @@ impl Clock {
         Self { start: Instant::now() }
     }
 
-    pub(crate) fn now(&self) -> Tick {
-        let elapsed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX) / TICK_MS;
-        Tick(u32::try_from(elapsed & u64::from(u32::MAX)).unwrap_or(0))
+    /// Since the start, which is 1, so that 0 can stand for never.
+    pub(crate) fn milliseconds(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).map_or(u64::MAX, |elapsed| elapsed.saturating_add(1))
     }
+}
+
+/// The tick that a moment belongs to.
+pub(crate) fn tick(milliseconds: u64) -> Tick {
+    Tick(u32::try_from((milliseconds / TICK_MS) & u64::from(u32::MAX)).unwrap_or(0))
 }
 
 pub(crate) fn duration(ticks: u32) -> Duration {

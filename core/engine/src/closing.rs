@@ -30,7 +30,7 @@ impl Io {
             Wire::WebSocket(_) => self.turn.lay(|arena| websocket::encode_close(code, reason, arena)),
             Wire::Tcp(_) => self.turn.lay(|arena| tcp::encode_close(code, reason, arena)),
         };
-        self.turn.add(id, &mut conn.turn, frame);
+        self.turn.add(id, &mut conn.turn, frame, None);
         self.leave_within(id, conn, self.limits.stall);
         After::Keep
     }
@@ -38,7 +38,7 @@ impl Io {
     /// Answer with bytes that are the last ones, and close (refused upgrades).
     pub(crate) fn answer_and_close(&mut self, id: ConnId, conn: &mut Conn, answer: &[u8]) {
         let frame = self.turn.lay(|arena| arena.extend_from_slice(answer));
-        self.turn.add(id, &mut conn.turn, frame);
+        self.turn.add(id, &mut conn.turn, frame, None);
         self.leave_within(id, conn, self.limits.stall);
     }
 

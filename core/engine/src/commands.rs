@@ -3,6 +3,7 @@
 //! Commands gather in the caller until a flush; a mailbox is locked only to move a batch. A thread is woken only when it
 //! sleeps. Read next: `engine.rs` (the side that fills), `orders.rs` (the side that obeys).
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -11,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mio::Waker;
 use mio::net::TcpListener;
 
+use crate::bounds::Delivery;
 use crate::ident::ConnId;
-use crate::queue::Delivery;
 use crate::tls::Acceptor;
 
 /// A piece of the batch's bytes or targets.
@@ -40,6 +41,9 @@ impl Span {
 pub(crate) enum Command {
     Send { connection: ConnId, payload: Span, delivery: Delivery, text: bool },
     SendMany { targets: Span, payload: Span, delivery: Delivery, text: bool },
+    Subscribe { connection: ConnId, topic: u64 },
+    Unsubscribe { connection: ConnId, topic: u64 },
+    Publish { topic: u64, payload: Span, delivery: Delivery, text: bool, window_ms: u32 },
     Admit { connection: ConnId, lifetime_ms: u64 },
     Close { connection: ConnId, code: u16, reason: Span },
 }
@@ -77,10 +81,14 @@ pub(crate) enum Control {
     Stop,
 }
 
+pub(crate) enum Mail {
+    Commands(Commands),
+    Control(Control),
+}
+
 #[derive(Default)]
 struct Inbox {
-    commands: Vec<Commands>,
-    controls: Vec<Control>,
+    mail: Vec<Mail>,
     empty: Vec<Commands>,
 }
 
@@ -104,13 +112,13 @@ impl Mailbox {
     pub(crate) fn post(&self, batch: &mut Commands) -> io::Result<()> {
         self.with(|inbox| {
             let fresh = inbox.empty.pop().unwrap_or_default();
-            inbox.commands.push(mem::replace(batch, fresh));
+            inbox.mail.push(Mail::Commands(mem::replace(batch, fresh)));
         });
         self.wake()
     }
 
     pub(crate) fn control(&self, control: Control) -> io::Result<()> {
-        self.with(|inbox| inbox.controls.push(control));
+        self.with(|inbox| inbox.mail.push(Mail::Control(control)));
         self.wake()
     }
 
@@ -131,11 +139,10 @@ impl Mailbox {
     }
 
     /// Everything posted so far, oldest first.
-    pub(crate) fn take(&self) -> (Vec<Commands>, Vec<Control>) {
-        if !self.waiting.swap(false, SeqCst) {
-            return (Vec::new(), Vec::new());
+    pub(crate) fn take(&self, mail: &mut VecDeque<Mail>) {
+        if self.waiting.swap(false, SeqCst) {
+            self.with(|inbox| mail.extend(inbox.mail.drain(..)));
         }
-        self.with(|inbox| (mem::take(&mut inbox.commands), mem::take(&mut inbox.controls)))
     }
 
     pub(crate) fn give_back(&self, mut batch: Commands) {

@@ -11,9 +11,8 @@ use crate::bucket::Bucket;
 use crate::clock::Tick;
 use crate::queue::OutQueue;
 use crate::tls::{Acceptor, Session};
-use crate::turn;
 use crate::wire::Kind;
-use crate::{tcp, websocket};
+use crate::{tcp, topics, turn, websocket};
 
 /// How bytes become messages. `New` until the first bytes have said it.
 pub(crate) enum Wire {
@@ -68,6 +67,8 @@ impl Flags {
 
     /// Broke the protocol; what else it says is thrown away.
     pub(crate) const FAILED: Self = Self(1 << 14);
+    /// What waits in `out` is held back and could be written.
+    pub(crate) const HELD: Self = Self(1 << 15);
 
     pub(crate) const fn none() -> Self {
         Self(0)
@@ -97,10 +98,14 @@ pub(crate) struct Conn {
     pub(crate) bucket: Bucket,
     /// Its place in the writes of this turn.
     pub(crate) turn: u32,
+    /// The first of its subscriptions.
+    pub(crate) topics: u32,
+    /// When it was last written to, see `holding.rs`.
+    pub(crate) wrote: u32,
 }
 
 impl Conn {
-    pub(crate) fn new(stream: TcpStream, young: Young, bucket: Bucket) -> Self {
+    pub(crate) fn new(stream: TcpStream, young: Young, bucket: Bucket, wrote: u32) -> Self {
         Self {
             stream,
             flags: Flags::none(),
@@ -114,6 +119,8 @@ impl Conn {
             out: None,
             bucket,
             turn: turn::NONE,
+            topics: topics::NONE,
+            wrote,
         }
     }
 
@@ -141,6 +148,11 @@ impl Conn {
         } else {
             Kind::Any
         }
+    }
+
+    /// Memory of its queue, and bytes that wait in it.
+    pub(crate) fn queue_size(&self) -> (usize, usize) {
+        self.out.as_ref().map_or((0, 0), |out| (out.held_bytes(), out.waiting().len()))
     }
 
     /// Bytes that wait for the socket.

@@ -14,20 +14,23 @@ use std::thread::{Builder, JoinHandle};
 use mio::{Poll, Waker};
 
 use crate::addresses::Addresses;
+use crate::alarms::Alarms;
+use crate::bounds::{Bounds, Delivery};
 use crate::bucket::Rate;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::commands::{Command, Commands, Control, Mailbox, Span};
 use crate::ident::{self, ConnId};
 use crate::io::{BUFFER_BYTES, Io, Limits};
 use crate::listening;
+use crate::orders::Desk;
 use crate::peers::Peers;
-use crate::queue::Delivery;
 use crate::ring::{Batch, Ring};
 use crate::settings::Settings;
 use crate::stats::{self, Histogram, Shape, Stats};
 use crate::table::Table;
-use crate::thread::{IoThread, WAKER};
+use crate::thread::{Books, IoThread, WAKER};
 use crate::tls::Acceptor;
+use crate::topics::Topics;
 use crate::turn::Turn;
 use crate::wheel::Wheel;
 
@@ -52,12 +55,14 @@ struct State {
     threads: Vec<JoinHandle<()>>,
     acceptors: Vec<Arc<Acceptor>>,
     stopped: bool,
+    published: u64,
 }
 
 pub struct Engine {
     settings: Arc<Settings>,
     ring: Arc<Ring>,
     addresses: Arc<Addresses>,
+    bounds: Bounds,
     open: Arc<AtomicUsize>,
     batches: Histogram,
     /// One for all threads, because they share the addresses.
@@ -76,6 +81,7 @@ impl Engine {
         let rate = Rate { per_second: settings.accept_rate, burst: settings.accept_burst };
         Ok(Self {
             addresses: Arc::new(Addresses::new(rate, settings.half_open_per_address)),
+            bounds: Bounds::new(settings.queue_bytes, settings.total_queue_bytes),
             settings: Arc::new(settings),
             ring: Arc::new(ring),
             open: Arc::default(),
@@ -139,17 +145,19 @@ impl Engine {
         let peers = Arc::<Peers>::default();
         let stats = Arc::new(Stats::new());
         let clock = self.clock;
-        let now = clock.now();
+        let now_ms = clock.milliseconds();
+        let now = clock::tick(now_ms);
         let mut thread = IoThread {
-            io: self.io(Arc::clone(&stats), now),
+            io: self.io(Arc::clone(&stats), now_ms),
             table: Table::new(number),
             poll,
             mailbox: Arc::clone(&mailbox),
             peers: Arc::clone(&peers),
             listeners: Vec::new(),
             open: Arc::clone(&self.open),
-            held: 0,
-            queued: 0,
+            topics: Topics::new(),
+            desk: Desk::default(),
+            books: Books::default(),
             paused_at: now,
             pause: 0,
             drain: None,
@@ -160,19 +168,23 @@ impl Engine {
         Ok((Lane { mailbox, peers, stats, pending: Commands::default() }, handle))
     }
 
-    fn io(&self, stats: Arc<Stats>, now: crate::clock::Tick) -> Io {
+    fn io(&self, stats: Arc<Stats>, now_ms: u64) -> Io {
+        let now = clock::tick(now_ms);
         Io {
             limits: Limits::new(&self.settings),
             settings: Arc::clone(&self.settings),
             addresses: Arc::clone(&self.addresses),
+            bounds: self.bounds.clone(),
             stats,
             ring: Arc::clone(&self.ring),
             now,
+            now_ms,
             wheel: Wheel::new(now),
             turn: Turn::default(),
             batch: Batch::default(),
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             replies: Vec::new(),
+            held: Alarms::default(),
             parked: Vec::new(),
             again: Vec::new(),
         }
@@ -222,6 +234,24 @@ impl Engine {
                 let payload = pending.keep(payload);
                 pending.list.push(Command::SendMany { targets, payload, delivery, text });
             }
+        }
+    }
+
+    pub fn subscribe(&self, connection: ConnId, topic: u64) {
+        self.command(connection, |_| Command::Subscribe { connection, topic });
+    }
+
+    pub fn unsubscribe(&self, connection: ConnId, topic: u64) {
+        self.command(connection, |_| Command::Unsubscribe { connection, topic });
+    }
+
+    /// One message for all members of a topic, which every thread knows for itself.
+    pub fn publish(&self, topic: u64, payload: &[u8], delivery: Delivery, text: bool, window_ms: u32) {
+        let mut state = self.state();
+        state.published += 1;
+        for lane in &mut state.lanes {
+            let payload = lane.pending.keep(payload);
+            lane.pending.list.push(Command::Publish { topic, payload, delivery, text, window_ms });
         }
     }
 
@@ -298,6 +328,7 @@ impl Engine {
         let total = |index: usize| state.lanes.iter().map(|lane| lane.stats.read(index)).fold(0, u64::wrapping_add);
         let mut all: Vec<_> = stats::NAMES.iter().enumerate().map(|(index, name)| (*name, total(index))).collect();
         let (events, bytes) = self.ring.level();
+        all.push(("published", state.published));
         all.push(("ring_events", events as u64));
         all.push(("ring_bytes", bytes as u64));
         all

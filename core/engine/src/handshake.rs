@@ -78,7 +78,7 @@ impl Io {
             Parsed::Incomplete => None,
             Parsed::Upgrade { used, subprotocol, response } => {
                 let frame = self.turn.lay(|arena| arena.extend_from_slice(&response));
-                self.turn.add(id, &mut conn.turn, frame);
+                self.turn.add(id, &mut conn.turn, frame, None);
                 self.open(id, conn, Wire::WebSocket(websocket::Decoder::new()), only(subprotocol));
                 Some(used)
             }

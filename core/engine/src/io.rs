@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use crate::addresses::Addresses;
+use crate::alarms::Alarms;
+use crate::bounds::Bounds;
 use crate::bucket::Rate;
 use crate::clock::{self, Tick};
 use crate::connection::{Conn, Flags};
@@ -55,16 +57,21 @@ impl Limits {
 pub(crate) struct Io {
     pub(crate) settings: Arc<Settings>,
     pub(crate) limits: Limits,
+    pub(crate) bounds: Bounds,
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) ring: Arc<Ring>,
     pub(crate) now: Tick,
+    /// The same moment in milliseconds.
+    pub(crate) now_ms: u64,
     pub(crate) wheel: Wheel,
     pub(crate) turn: Turn,
     pub(crate) batch: Batch,
     pub(crate) buffer: Box<[u8]>,
     /// Answers that decoding calls for: pongs and heartbeats.
     pub(crate) replies: Vec<u8>,
+    /// Connections whose bytes are held back.
+    pub(crate) held: Alarms,
     /// Connections that wait for room in the ring.
     pub(crate) parked: Vec<ConnId>,
     /// Connections that had more to read than their share of the turn.
@@ -114,6 +121,7 @@ impl Io {
             + self.turn.bytes()
             + self.buffer.len()
             + self.replies.capacity()
+            + self.held.bytes()
             + (self.parked.capacity() + self.again.capacity()) * size_of::<ConnId>()
     }
 }

@@ -1,35 +1,8 @@
-//! What waits for one connection because its socket takes no more, and who may wait: the delivery classes.
+//! What waits for one connection because its socket takes no more.
 //!
-//! Exists only while something waits. Read next: `writing.rs`.
+//! Exists only while something waits. Read next: `bounds.rs` (who may wait), `writing.rs`.
 
 use crate::clock::Tick;
-
-/// How much a message matters when the peer does not keep up (BOUNDARY.md, delivery classes).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// May use the whole queue; beyond it the connection is closed.
-    Reply = 0,
-    /// May use half; beyond it dropped, and Python is told how many.
-    Event = 1,
-    /// May use a quarter; beyond it dropped.
-    Transient = 2,
-}
-
-impl Delivery {
-    #[must_use]
-    pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Reply, Self::Event, Self::Transient].get(usize::from(number)).copied()
-    }
-
-    fn share(self, queue_bytes: usize) -> usize {
-        queue_bytes >> (self as u32)
-    }
-
-    /// May a message of `length` join `waiting` bytes? The first one always may: it has to be tried.
-    pub(crate) fn fits(self, waiting: usize, length: usize, queue_bytes: usize) -> bool {
-        waiting == 0 || waiting + length <= self.share(queue_bytes)
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct OutQueue {
@@ -73,20 +46,6 @@ impl OutQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn classes_have_the_whole_half_and_a_quarter() {
-        for (delivery, share) in [(Delivery::Reply, 1000), (Delivery::Event, 500), (Delivery::Transient, 250)] {
-            assert!(delivery.fits(share - 10, 10, 1000), "{delivery:?}");
-            assert!(!delivery.fits(share - 10, 11, 1000), "{delivery:?}");
-        }
-    }
-
-    #[test]
-    fn a_message_longer_than_the_queue_may_be_tried_when_nothing_waits() {
-        assert!(Delivery::Transient.fits(0, 5000, 1000));
-        assert!(!Delivery::Reply.fits(1, 5000, 1000));
-    }
 
     #[test]
     fn bytes_come_out_in_order_and_written_ones_give_their_room_back() {

@@ -6,11 +6,11 @@
 use std::io::ErrorKind;
 use std::mem;
 
+use crate::bounds::Delivery;
 use crate::bucket::Bucket;
 use crate::connection::{Conn, Flags, Wire};
 use crate::ident::ConnId;
 use crate::io::{After, Io};
-use crate::queue::Delivery;
 use crate::ring::EventKind;
 use crate::stats::Count;
 use crate::wire::{Flow, Item, Violation};

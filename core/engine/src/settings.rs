@@ -17,6 +17,10 @@ pub struct Settings {
     pub idle_timeout_ms: u64,
     pub stall_timeout_ms: u64,
     pub queue_bytes: usize,
+    /// All connections of the process together.
+    pub total_queue_bytes: usize,
+    /// 0: what one turn gathers is written in that turn.
+    pub coalesce_ms: u64,
     /// 0: no limit.
     pub message_rate: u32,
     pub message_burst: u32,
@@ -44,6 +48,8 @@ impl Settings {
         between("header_timeout_ms", self.header_timeout_ms, 1, u64::MAX)?;
         between("stall_timeout_ms", self.stall_timeout_ms, 1, u64::MAX)?;
         between("queue_bytes", self.queue_bytes as u64, 1024, 1 << 30)?;
+        between("total_queue_bytes", self.total_queue_bytes as u64, self.queue_bytes as u64, 1 << 40)?;
+        between("coalesce_ms", self.coalesce_ms, 0, 1000)?;
         between("message_rate", u64::from(self.message_rate), 0, MAX_TOKENS)?;
         between("message_burst", u64::from(self.message_burst), 1, MAX_TOKENS)?;
         between("accept_rate", u64::from(self.accept_rate), 0, MAX_TOKENS)?;

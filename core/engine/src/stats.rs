@@ -20,6 +20,8 @@ counts! {
     HalfOpen => "half_open",
     QueuedBytes => "queued_bytes",
     CoreBytes => "core_bytes",
+    Topics => "topics",
+    Subscriptions => "subscriptions",
     Accepted => "accepted",
     AcceptedTls => "accepted_tls",
     RefusedRate => "refused_rate",
@@ -35,6 +37,8 @@ counts! {
     SlowClosed => "slow_closed",
     DroppedEvents => "dropped_events",
     DroppedTransient => "dropped_transient",
+    DroppedLow => "dropped_low",
+    CrowdedOut => "crowded_out",
     Throttled => "throttled",
     RingFull => "ring_full",
     MessagesIn => "messages_in",
@@ -47,6 +51,9 @@ counts! {
     ProtocolErrors => "protocol_errors",
     StaleCommands => "stale_commands",
     Closed => "closed",
+    Rounds => "rounds",
+    Deliveries => "deliveries",
+    OtherKind => "other_kind",
 }
 
 /// Upper bounds of `handshake_seconds`, in microseconds.

@@ -82,6 +82,14 @@ impl<T> Table<T> {
         Some(ident::pack(thread, slot.generation, index))
     }
 
+    /// The value that lives in a slot now, with its number.
+    pub(crate) fn living(&mut self, index: u32) -> Option<(ConnId, &mut T)> {
+        let thread = self.thread;
+        let slot = self.slot(index)?;
+        let id = ident::pack(thread, slot.generation, index);
+        Some((id, slot.value.as_mut()?))
+    }
+
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<T> {
         self.get(id)?;
         let index = ident::slot_of(id);
@@ -164,6 +172,15 @@ mod tests {
             put(&mut table, "y");
         }
         assert_eq!((table.len(), table.bytes()), (CHUNK * 2, bytes));
+    }
+
+    #[test]
+    fn living_finds_by_slot_what_get_finds_by_number() {
+        let mut table = Table::new(2);
+        let id = put(&mut table, "x");
+        assert_eq!(table.living(ident::slot_of(id)), Some((id, &mut "x")));
+        table.remove(id);
+        assert_eq!(table.living(ident::slot_of(id)), None);
     }
 
     #[test]

@@ -12,20 +12,39 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::accepting::Listener;
+use crate::bounds::Bounds;
 use crate::clock::{self, Clock, Tick};
-use crate::commands::{Control, Mailbox};
+use crate::commands::Mailbox;
 use crate::connection::{Conn, Flags};
 use crate::draining::Drain;
 use crate::ident::{self, ConnId};
 use crate::io::{After, Io};
+use crate::orders::Desk;
 use crate::peers::Peers;
 use crate::stats::Count;
 use crate::table::Table;
+use crate::topics::Topics;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 /// Tokens of listeners; connection numbers have 52 bits.
 const LISTENERS: usize = 1 << 60;
 const EVENTS: usize = 1024;
+
+/// Bytes in boxes of connections, and bytes that wait for sockets.
+#[derive(Default)]
+pub(crate) struct Books {
+    pub(crate) held: usize,
+    pub(crate) queued: usize,
+}
+
+impl Books {
+    /// Something has changed with a connection.
+    pub(crate) fn update(&mut self, before: (usize, usize), after: (usize, usize), bounds: &Bounds) {
+        self.held = self.held + after.0 - before.0;
+        self.queued = self.queued + after.1 - before.1;
+        bounds.changed(before.1, after.1);
+    }
+}
 
 pub(crate) struct IoThread {
     pub(crate) io: Io,
@@ -36,9 +55,9 @@ pub(crate) struct IoThread {
     pub(crate) listeners: Vec<Listener>,
     /// Connections of all threads.
     pub(crate) open: Arc<AtomicUsize>,
-    /// Bytes in boxes of connections, and bytes that wait for sockets.
-    pub(crate) held: usize,
-    pub(crate) queued: usize,
+    pub(crate) topics: Topics,
+    pub(crate) desk: Desk,
+    pub(crate) books: Books,
     pub(crate) paused_at: Tick,
     pub(crate) pause: u32,
     pub(crate) drain: Option<Drain>,
@@ -52,19 +71,21 @@ impl IoThread {
         let mut hurry = false;
         while !self.stopping {
             self.sleep(&mut events, hurry)?;
-            self.io.now = clock.now();
+            self.io.now_ms = clock.milliseconds();
+            self.io.now = clock::tick(self.io.now_ms);
             for event in &events {
                 self.meet(event);
             }
-            self.read_mail();
+            hurry = self.read_mail();
             self.look_at_clock();
-            hurry = self.accept_portions();
+            hurry |= self.accept_portions();
             self.go_on();
             self.write_all();
-            self.io.turn.clear();
-            // Before the events, so that whoever has seen them sees gauges that know of them.
-            self.publish_gauges();
-            self.io.ring.publish(&mut self.io.batch);
+            self.report();
+            if self.topics.has_rounds() {
+                hurry |= self.walk_rounds();
+                self.report();
+            }
             hurry |= self.must_resume() || !self.io.again.is_empty();
         }
         self.drop_all();
@@ -86,7 +107,10 @@ impl IoThread {
         let wheel = self.io.wheel.next_in(self.io.now);
         let drain = self.drain.as_ref().map(|_| 1);
         let pause = (self.pause > 0).then_some(self.pause);
-        [wheel, drain, pause].into_iter().flatten().min().map(|ticks| clock::duration(ticks.max(1)))
+        let ticks = [wheel, drain, pause].into_iter().flatten().min();
+        let alarm = [self.topics.rounds.next_alarm(), self.io.held.next()].into_iter().flatten().min();
+        let ahead = alarm.map(|when| Duration::from_millis(when.saturating_sub(self.io.now_ms).max(1)));
+        [ticks.map(|ticks| clock::duration(ticks.max(1))), ahead].into_iter().flatten().min()
     }
 
     fn meet(&mut self, event: &Event) {
@@ -124,8 +148,7 @@ impl IoThread {
         let Some(conn) = self.table.get(id) else { return false };
         let before = (conn.held_bytes(), conn.waiting());
         let after = act(&mut self.io, conn);
-        self.held = self.held + conn.held_bytes() - before.0;
-        self.queued = self.queued + conn.waiting() - before.1;
+        self.books.update(before, (conn.held_bytes(), conn.waiting()), &self.io.bounds);
         if after == After::Drop {
             self.remove(id);
         }
@@ -134,8 +157,8 @@ impl IoThread {
 
     pub(crate) fn remove(&mut self, id: ConnId) {
         let Some(mut conn) = self.table.remove(id) else { return };
-        self.held -= conn.held_bytes();
-        self.queued -= conn.waiting();
+        self.books.update((conn.held_bytes(), conn.waiting()), (0, 0), &self.io.bounds);
+        self.leave_topics(&mut conn);
         self.io.wheel.clear(ident::slot_of(id));
         self.io.tell_closed(id, &mut conn);
         if let Some(young) = conn.young.take() {
@@ -150,22 +173,7 @@ impl IoThread {
         self.open.fetch_sub(1, Relaxed);
     }
 
-    fn read_mail(&mut self) {
-        let (batches, controls) = self.mailbox.take();
-        for batch in batches {
-            self.obey(&batch);
-            self.mailbox.give_back(batch);
-        }
-        for control in controls {
-            match control {
-                Control::Listen { socket, tls } => self.listen(Listener { socket, tls, ready: true }),
-                Control::Drain { duration_ms, code, reason } => self.begin_drain(duration_ms, code, reason),
-                Control::Stop => self.stopping = true,
-            }
-        }
-    }
-
-    fn listen(&mut self, mut listener: Listener) {
+    pub(crate) fn listen(&mut self, mut listener: Listener) {
         let token = Token(LISTENERS + self.listeners.len());
         if self.poll.registry().register(&mut listener.socket, token, Interest::READABLE).is_ok() {
             self.listeners.push(listener);
@@ -180,6 +188,10 @@ impl IoThread {
                 self.with(id, |io, conn| io.ring_bell(id, conn));
             }
         }
+        while let Some(id) = self.io.held.take(self.io.now_ms) {
+            self.with(id, |io, conn| io.release(id, conn));
+        }
+        self.topics.wake(self.io.now_ms);
         self.drain_portion();
     }
 
@@ -206,13 +218,19 @@ impl IoThread {
         !self.io.parked.is_empty() && !self.io.ring.block()
     }
 
-    pub(crate) fn write_all(&mut self) {
+    fn write_all(&mut self) {
         let mut entry = 0;
         while let Some(id) = self.io.turn.id(entry) {
             self.with(id, |io, conn| io.write_turn(id, conn));
             entry += 1;
         }
-        self.io.turn.forget_entries();
+        self.io.turn.clear();
+    }
+
+    /// Tell what happened: gauges before events, so that whoever has seen events sees gauges that know of them.
+    fn report(&mut self) {
+        self.publish_gauges();
+        self.io.ring.publish(&mut self.io.batch);
     }
 
     fn drop_all(&mut self) {
@@ -228,8 +246,10 @@ impl IoThread {
     fn publish_gauges(&self) {
         let stats = &self.io.stats;
         stats.set(Count::Connections, self.table.len());
-        stats.set(Count::QueuedBytes, self.queued);
-        let own = self.table.bytes() + self.peers.bytes() + self.io.held_bytes() + self.held;
-        stats.set(Count::CoreBytes, own);
+        stats.set(Count::QueuedBytes, self.books.queued + self.topics.rounds.waiting());
+        stats.set(Count::Topics, self.topics.len());
+        stats.set(Count::Subscriptions, self.topics.subscriptions());
+        let threads = self.table.bytes() + self.peers.bytes() + self.io.held_bytes() + self.topics.bytes();
+        stats.set(Count::CoreBytes, threads + self.books.held);
     }
 }

@@ -25,6 +25,7 @@ impl Io {
 
     fn judge(&mut self, id: ConnId, conn: &mut Conn) -> After {
         if let Some(out) = &conn.out
+            && !conn.is(Flags::HELD)
             && self.now.reached(self.stall_at(out.progress))
         {
             self.stats.one(Count::Stalled);

@@ -3,6 +3,7 @@
 //!
 //! Never writes by itself. Read next: `writing.rs`.
 
+use crate::bounds::{Delivery, Piece};
 use crate::commands::Span;
 use crate::ident::ConnId;
 
@@ -10,18 +11,32 @@ use crate::ident::ConnId;
 pub(crate) const NONE: u32 = u32::MAX;
 /// Beyond so much the turn is written out before more is taken in.
 const LARGE_ARENA: usize = 1 << 20;
-const LARGE_ENTRIES: usize = 1 << 16;
+const LARGE_FRAMES: usize = 1 << 16;
 
 struct Frame {
     span: Span,
     next: u32,
+    delivery: Option<Delivery>,
 }
 
+#[derive(Clone, Copy)]
 struct Entry {
     id: ConnId,
     head: u32,
     tail: u32,
     bytes: usize,
+    /// Frames that are messages.
+    messages: u32,
+    /// One of them must not be held back.
+    urgent: bool,
+}
+
+/// What goes to one connection in one write, and the messages that it consists of.
+pub(crate) struct Bunch<'a, P> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) pieces: P,
+    pub(crate) messages: usize,
+    pub(crate) urgent: bool,
 }
 
 #[derive(Default)]
@@ -41,18 +56,21 @@ impl Turn {
     }
 
     /// Chain a frame to a connection; `mark` is the connection's place in this turn.
-    pub(crate) fn add(&mut self, id: ConnId, mark: &mut u32, span: Span) {
+    pub(crate) fn add(&mut self, id: ConnId, mark: &mut u32, span: Span, delivery: Option<Delivery>) {
         let frame = index(self.frames.len());
-        self.frames.push(Frame { span, next: NONE });
+        self.frames.push(Frame { span, next: NONE, delivery });
         if *mark == NONE {
             *mark = index(self.entries.len());
-            self.entries.push(Entry { id, head: frame, tail: frame, bytes: span.len() });
-            return;
+            self.entries.push(Entry { id, head: frame, tail: frame, bytes: 0, messages: 0, urgent: false });
         }
         let entry = &mut self.entries[*mark as usize];
-        self.frames[entry.tail as usize].next = frame;
-        entry.tail = frame;
+        if entry.tail != frame {
+            self.frames[entry.tail as usize].next = frame;
+            entry.tail = frame;
+        }
         entry.bytes += span.len();
+        entry.messages += u32::from(delivery.is_some());
+        entry.urgent |= matches!(delivery, None | Some(Delivery::Reply));
     }
 
     /// Bytes that a connection has in this turn.
@@ -64,49 +82,43 @@ impl Turn {
         self.entries.get(entry).map(|entry| entry.id)
     }
 
-    /// All bytes of a connection in one piece; without a copy when they lie together already.
-    pub(crate) fn gather(&mut self, mark: u32) -> &[u8] {
-        let Some(entry) = self.entries.get(mark as usize) else { return &[] };
+    /// All that a connection has, in one piece; without a copy when it lies together already.
+    pub(crate) fn gather(&mut self, mark: u32) -> Bunch<'_, impl Iterator<Item = Piece>> {
+        let entry = self.entries[mark as usize];
         let first = self.frames[entry.head as usize].span.range().start;
-        if self.lies_together(entry) {
-            return &self.arena[first..first + entry.bytes];
-        }
-        self.scratch.clear();
-        let mut frame = entry.head;
-        while let Some(Frame { span, next }) = self.frames.get(frame as usize) {
-            self.scratch.extend_from_slice(&self.arena[span.range()]);
-            frame = *next;
-        }
-        &self.scratch
-    }
-
-    fn lies_together(&self, entry: &Entry) -> bool {
-        let mut frame = &self.frames[entry.head as usize];
-        while let Some(next) = self.frames.get(frame.next as usize) {
-            if next.span.range().start != frame.span.range().end {
-                return false;
+        let together = self.lies_together(entry);
+        if !together {
+            self.scratch.clear();
+            for frame in chain(&self.frames, entry.head) {
+                self.scratch.extend_from_slice(&self.arena[frame.span.range()]);
             }
-            frame = next;
         }
-        true
+        let bytes = if together { &self.arena[first..first + entry.bytes] } else { &self.scratch };
+        let piece = |frame: &Frame| Piece { length: frame.span.len(), delivery: frame.delivery };
+        let pieces = chain(&self.frames, entry.head).map(piece);
+        Bunch { bytes, pieces, messages: entry.messages as usize, urgent: entry.urgent }
     }
 
-    pub(crate) fn has_many_entries(&self) -> bool {
-        self.frames.len() >= LARGE_ENTRIES
+    fn lies_together(&self, entry: Entry) -> bool {
+        let mut end = self.frames[entry.head as usize].span.range().start;
+        chain(&self.frames, entry.head)
+            .all(|frame| frame.span.range().start == std::mem::replace(&mut end, frame.span.range().end))
     }
 
+    /// Connections that something was gathered for.
+    pub(crate) fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Holds so much that it should be written out before more is taken in.
     pub(crate) fn is_large(&self) -> bool {
-        self.arena.len() >= LARGE_ARENA || self.has_many_entries()
+        self.arena.len() >= LARGE_ARENA || self.frames.len() >= LARGE_FRAMES
     }
 
-    /// Everything is written; the arena stays, for spans that are still to be added.
-    pub(crate) fn forget_entries(&mut self) {
+    /// Everything is written.
+    pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.frames.clear();
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.forget_entries();
         self.arena.clear();
         self.arena.shrink_to(2 * LARGE_ARENA);
         self.scratch.shrink_to(LARGE_ARENA);
@@ -118,6 +130,11 @@ impl Turn {
             + self.frames.capacity() * size_of::<Frame>()
             + self.entries.capacity() * size_of::<Entry>()
     }
+}
+
+/// The frames from this one on.
+fn chain(frames: &[Frame], head: u32) -> impl Iterator<Item = &Frame> {
+    std::iter::successors(frames.get(head as usize), |frame| frames.get(frame.next as usize))
 }
 
 fn index(length: usize) -> u32 {
@@ -133,16 +150,31 @@ mod tests {
         let mut turn = Turn::default();
         let (mut one, mut two) = (NONE, NONE);
         let shared = turn.lay(|arena| arena.extend(b"all "));
-        turn.add(1, &mut one, shared);
-        turn.add(2, &mut two, shared);
+        turn.add(1, &mut one, shared, Some(Delivery::Event));
+        turn.add(2, &mut two, shared, Some(Delivery::Event));
         let own = turn.lay(|arena| arena.extend(b"you "));
-        turn.add(1, &mut one, own);
+        turn.add(1, &mut one, own, Some(Delivery::Event));
         let other = turn.lay(|arena| arena.extend(b"him "));
-        turn.add(2, &mut two, other);
-        turn.add(2, &mut two, shared);
+        turn.add(2, &mut two, other, Some(Delivery::Event));
+        turn.add(2, &mut two, shared, Some(Delivery::Event));
         assert_eq!((turn.waiting(one), turn.waiting(two)), (8, 12));
-        assert_eq!(turn.gather(one), b"all you ");
-        assert_eq!(turn.gather(two), b"all him all ");
+        assert_eq!(turn.gather(one).bytes, b"all you ");
+        assert_eq!(turn.gather(two).bytes, b"all him all ");
         assert_eq!((turn.id(0), turn.id(1), turn.id(2)), (Some(1), Some(2), None));
+    }
+    #[test]
+    fn a_bunch_knows_its_messages_and_whether_one_of_them_is_urgent() {
+        let mut turn = Turn::default();
+        let mut mark = NONE;
+        for (bytes, delivery) in [(&b"low"[..], Some(Delivery::Low)), (b"event", Some(Delivery::Event))] {
+            let span = turn.lay(|arena| arena.extend(bytes));
+            turn.add(1, &mut mark, span, delivery);
+        }
+        assert!(!turn.gather(mark).urgent);
+        let span = turn.lay(|arena| arena.extend(b"close"));
+        turn.add(1, &mut mark, span, None);
+        let bunch = turn.gather(mark);
+        assert_eq!((bunch.messages, bunch.urgent), (2, true));
+        assert_eq!(bunch.pieces.map(|piece| piece.length).collect::<Vec<_>>(), [3, 5, 5]);
     }
 }

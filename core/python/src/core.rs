@@ -14,6 +14,10 @@ use crate::events::{self, Started};
 
 /// The longest reason of a close (RFC 6455 section 5.5), in bytes.
 const MAX_REASON: usize = 123;
+/// The largest topic number: like connection numbers, they fit a double.
+const MAX_TOPIC: u64 = (1 << 52) - 1;
+/// The longest time that messages of a topic may gather.
+const MAX_WINDOW_MS: u32 = 10_000;
 /// The longest payload of a TCP record, in bytes.
 const MAX_PAYLOAD: usize = (1 << 24) - 1;
 
@@ -27,7 +31,7 @@ pub(crate) struct Core {
 impl Core {
     #[new]
     #[pyo3(signature = (*, threads, max_connections, max_message_bytes, header_timeout_ms, hello_timeout_ms,
-        idle_timeout_ms, stall_timeout_ms, queue_bytes, message_rate, message_burst, accept_rate, accept_burst,
+        idle_timeout_ms, stall_timeout_ms, queue_bytes, total_queue_bytes, coalesce_ms, message_rate, message_burst, accept_rate, accept_burst,
         half_open_per_address, ring_events, ring_bytes, subprotocols))]
     fn new(
         threads: usize,
@@ -38,6 +42,8 @@ impl Core {
         idle_timeout_ms: u64,
         stall_timeout_ms: u64,
         queue_bytes: usize,
+        total_queue_bytes: usize,
+        coalesce_ms: u64,
         message_rate: u32,
         message_burst: u32,
         accept_rate: u32,
@@ -57,6 +63,8 @@ impl Core {
             idle_timeout_ms,
             stall_timeout_ms,
             queue_bytes,
+            total_queue_bytes,
+            coalesce_ms,
             message_rate,
             message_burst,
             accept_rate,
@@ -112,6 +120,33 @@ impl Core {
     fn send_many(&self, connections: Vec<ConnId>, payload: &[u8], delivery: u8, text: bool) -> PyResult<()> {
         check_length(payload)?;
         self.engine.send_many(&connections, payload, class(delivery)?, text);
+        Ok(())
+    }
+
+    fn subscribe(&self, connection: ConnId, topic: u64) -> PyResult<()> {
+        check_topic(topic)?;
+        self.engine.subscribe(connection, topic);
+        Ok(())
+    }
+
+    fn unsubscribe(&self, connection: ConnId, topic: u64) -> PyResult<()> {
+        check_topic(topic)?;
+        self.engine.unsubscribe(connection, topic);
+        Ok(())
+    }
+
+    #[pyo3(signature = (topic, payload, delivery, text=false, window_ms=0))]
+    fn publish(&self, topic: u64, payload: &[u8], delivery: u8, text: bool, window_ms: u32) -> PyResult<()> {
+        check_topic(topic)?;
+        check_length(payload)?;
+        let delivery = class(delivery)?;
+        if delivery == Delivery::Reply {
+            return Err(PyValueError::new_err("delivery: expected EVENT, TRANSIENT or LOW, got REPLY"));
+        }
+        if window_ms > MAX_WINDOW_MS {
+            return Err(PyValueError::new_err(format!("window_ms: expected 0 to {MAX_WINDOW_MS}, got {window_ms}")));
+        }
+        self.engine.publish(topic, payload, delivery, text, window_ms);
         Ok(())
     }
 
@@ -172,8 +207,16 @@ fn os_error(error: &io::Error) -> PyErr {
 }
 
 fn class(delivery: u8) -> PyResult<Delivery> {
-    Delivery::from_number(delivery)
-        .ok_or_else(|| PyValueError::new_err(format!("delivery: expected REPLY, EVENT or TRANSIENT, got {delivery}")))
+    Delivery::from_number(delivery).ok_or_else(|| {
+        PyValueError::new_err(format!("delivery: expected REPLY, EVENT, TRANSIENT or LOW, got {delivery}"))
+    })
+}
+
+fn check_topic(topic: u64) -> PyResult<()> {
+    if !(1..=MAX_TOPIC).contains(&topic) {
+        return Err(PyValueError::new_err(format!("topic: expected 1 to {MAX_TOPIC}, got {topic}")));
+    }
+    Ok(())
 }
 
 fn check_length(payload: &[u8]) -> PyResult<()> {

@@ -29,9 +29,12 @@ mod _core {
         ] {
             module.add(name, kind as u8)?;
         }
-        for (name, delivery) in
-            [("REPLY", Delivery::Reply), ("EVENT", Delivery::Event), ("TRANSIENT", Delivery::Transient)]
-        {
+        for (name, delivery) in [
+            ("REPLY", Delivery::Reply),
+            ("EVENT", Delivery::Event),
+            ("TRANSIENT", Delivery::Transient),
+            ("LOW", Delivery::Low),
+        ] {
             module.add(name, delivery as u8)?;
         }
         module.add("__version__", env!("CARGO_PKG_VERSION"))

@@ -1,7 +1,8 @@
-"""`longlink bench serve`: the connection core with an echo behind it, to measure and to test the core alone.
+"""`longlink bench serve`: the connection core with an echo or a room behind it, to measure and to test the core alone.
 
-Every message comes back as it went in; there are no users, no store and no limits on rates. It is not a server to
-offer to anyone: whoever reaches the port may use it. Read next: ../_core.pyi, ../../../core/BOUNDARY.md.
+Every message comes back as it went in; with --room some reach everybody who asked for them. There are no users, no
+store and no limits on rates: whoever reaches the port may use it, so it is not to be offered to anyone.
+Read next: ../_core.pyi, ../../../core/BOUNDARY.md.
 """
 
 from __future__ import annotations
@@ -16,13 +17,24 @@ from longlink import _core, errors
 from longlink.errors import LonglinkError
 from longlink.protocol.codec import Encoding
 
-SUMMARY = "echo every message, on WebSocket and TCP"
+SUMMARY = "echo every message, on WebSocket and TCP; with --room, also one room for everybody"
+
+ROOM: Final = 1
+"""The topic of the one room."""
+SUBSCRIBE: Final = b"+"
+"""A binary message that is this and no more; there is no answer."""
+PUBLISH: Final = b"="
+"""In front of a binary message: what follows goes to everybody in the room, also to the sender if it is there."""
+PUBLISH_TOGETHER: Final = b"~"
+"""The same, and messages may gather for WINDOW_MS to leave in one write."""
+WINDOW_MS: Final = 20
 
 MAX_CONNECTIONS: Final = 1_000_000
 STALL_TIMEOUT_MS: Final = 60_000
 """How long a client may leave its echoes unread before it is dropped."""
 QUEUED_MESSAGES: Final = 4
 """Echoes of the largest size that may wait for one connection."""
+TOTAL_QUEUE_BYTES: Final = 1 << 30
 RING_EVENTS: Final = 65_536
 
 
@@ -42,6 +54,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--idle-timeout-ms", type=int, default=0, help="close a connection silent for so long, 0 never (default: 0)"
     )
+    parser.add_argument(
+        "--room", action="store_true", help="+ enters a room, =TEXT tells everybody in it, ~TEXT tells it together"
+    )
 
 
 def _port(text: str) -> int:
@@ -58,13 +73,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    """Echo until SIGINT or SIGTERM. Raises LonglinkError CONFIG_INVALID when the core refuses an option."""
+    """Answer until SIGINT or SIGTERM. Raises LonglinkError CONFIG_INVALID when the core refuses an option."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     core, port = _open(options)
-    loop.add_reader(core.fileno(), echo, core)
+    loop.add_reader(core.fileno(), room if options.room else echo, core)
     sys.stdout.write(f"listening on {options.host}:{port}\n")
     sys.stdout.flush()
     try:
@@ -98,6 +113,8 @@ def build_core(*, threads: int, max_message_bytes: int, header_timeout_ms: int, 
         idle_timeout_ms=idle_timeout_ms,
         stall_timeout_ms=STALL_TIMEOUT_MS,
         queue_bytes=QUEUED_MESSAGES * max_message_bytes,
+        total_queue_bytes=max(TOTAL_QUEUE_BYTES, QUEUED_MESSAGES * max_message_bytes),
+        coalesce_ms=0,
         message_rate=0,
         message_burst=1,
         accept_rate=0,
@@ -116,5 +133,22 @@ def echo(core: _core.Core) -> None:
     """
     for kind, connection, data in core.poll():
         if isinstance(data, bytes):
+            core.send(connection, data, _core.REPLY, text=kind == _core.TEXT)
+    core.flush()
+
+
+def room(core: _core.Core) -> None:
+    """Like echo, but for the messages to the room."""
+    for kind, connection, data in core.poll():
+        if not isinstance(data, bytes):
+            continue
+        first = data[:1] if kind == _core.BINARY else b""
+        if data == SUBSCRIBE and first:
+            core.subscribe(connection, ROOM)
+        elif first == PUBLISH:
+            core.publish(ROOM, data[1:], _core.EVENT)
+        elif first == PUBLISH_TOGETHER:
+            core.publish(ROOM, data[1:], _core.EVENT, window_ms=WINDOW_MS)
+        else:
             core.send(connection, data, _core.REPLY, text=kind == _core.TEXT)
     core.flush()

@@ -107,6 +107,13 @@ def _check_sizes(config: Config) -> None:
             "connection.max_message_bytes",
             connection.max_message_bytes,
         ),
+        (
+            "connection.total_queue_bytes",
+            connection.total_queue_bytes,
+            1,
+            "connection.queue_bytes",
+            connection.queue_bytes,
+        ),
         ("storage.queue", storage.queue, 1, "storage.batch", storage.batch),
     )
     for name, value, factor, other, least in pairs:

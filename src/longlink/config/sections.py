@@ -73,6 +73,11 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
         Milliseconds, Meta(description="Dropped when waiting bytes cannot be written so long.")
     ] = 30_000
     queue_bytes: Annotated[Count, Meta(description="Waiting bytes per connection.")] = 262_144
+    total_queue_bytes: Annotated[Count, Meta(description="Waiting bytes of all connections together.")] = 268_435_456
+    coalesce_ms: Annotated[
+        MillisecondsOrOff,
+        Meta(description="Events wait so long after a write, to leave together; up to 1,000; 0: one write a turn."),
+    ] = 0
     message_rate: Annotated[CountOrOff, Meta(description="Messages a second from one connection; 0: no limit.")] = 200
     message_burst: Annotated[Count, Meta(description="Messages at once from one connection.")] = 400
     accept_rate: Annotated[CountOrOff, Meta(description="New connections a second from one address; 0: no limit.")] = (
