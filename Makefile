@@ -67,8 +67,8 @@ check: .venv/.core ## format, lint, types, import rules, generated files
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 	@for script in $(GENERATORS); do echo "$(PYTHON) $$script --check"; $(PYTHON) $$script --check || exit 1; done
 
-bench: .venv/.core ## measure this machine, in six minutes at most; make bench ARGS=--quick
-	@exec $(PYTHON) -m bench $(ARGS)
+bench: .venv/.core ## measure this machine, in eight minutes at most; make bench ARGS=--quick
+	@exec $(PYTHON) -m longlink bench all --data bench/out --html bench/out/report.html $(ARGS)
 
 fuzz: ## fuzz the parsers of the core for a minute each (needs cargo-fuzz and a nightly Rust)
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs cargo-fuzz: cargo install cargo-fuzz"; exit 1; }

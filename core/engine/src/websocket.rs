@@ -6,6 +6,8 @@ mod frame;
 
 pub use frame::{encode_close, encode_header, encode_ping, encode_pong};
 
+pub(crate) use frame::unmask;
+
 use crate::message::Message;
 use crate::wire::{Flow, Item, Kind, Violation, close_item, deliver, message_item};
 use frame::{Header, MAX_HEADER, Rules};

@@ -121,7 +121,7 @@ fn check_size(length: u64, opcode: u8, rules: &Rules) -> Result<usize, Violation
 
 /// Removes (or applies) the mask; offset: how many bytes of this payload came before (RFC 6455 section 5.3).
 #[inline]
-pub(super) fn unmask(payload: &mut [u8], mask: [u8; MASK_SIZE], offset: usize) {
+pub(crate) fn unmask(payload: &mut [u8], mask: [u8; MASK_SIZE], offset: usize) {
     let mask: [u8; MASK_SIZE] = std::array::from_fn(|i| mask[(i + offset) % MASK_SIZE]);
     let word = u64::from_ne_bytes(std::array::from_fn(|i| mask[i % MASK_SIZE]));
     let mut words = payload.chunks_exact_mut(8);
