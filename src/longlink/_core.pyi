@@ -155,8 +155,9 @@ class Load:
         stall_after: int = 0,
         receive_buffer: int = 0,
     ) -> Load:
-        """source: the address that links come from. tls: a PEM file with the certificates to trust, for "localhost".
+        """source: the IPv4 address of the first 8,192 links; the next ones come from the next address, and so on.
 
+        tls: a PEM file with the certificates to trust, for "localhost".
         resume: use the tickets of earlier links. heartbeat_ms 0: no heartbeats. at_once: links that may be under way.
         size: bytes of a message, 40 to 60,000. stall_one_in: one receiver in so many stops reading after stall_after
         messages. receive_buffer: of each socket, in bytes; 0 is the kernel's choice.

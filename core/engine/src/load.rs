@@ -24,7 +24,7 @@ mod upgrade;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,7 +51,8 @@ pub struct Outline {
     pub plan: String,
     pub host: String,
     pub port: u16,
-    /// The address that links come from; empty: the kernel's choice.
+    /// The IPv4 address that links come from, the first 8,192 of them; the next ones from the next address, and so on.
+    /// Empty: the kernel's choice.
     pub source: String,
     /// Offered in the upgrade; empty: none.
     pub subprotocol: String,
@@ -276,7 +277,7 @@ fn way(outline: &Outline) -> Result<Way, String> {
     let to = found.and_then(|mut all| all.next().ok_or_else(|| io::Error::other("no address")));
     let from = match outline.source.as_str() {
         "" => None,
-        source => Some(source.parse::<IpAddr>().map_err(|error| format!("source: {source:?}: {error}"))?),
+        source => Some(source.parse::<Ipv4Addr>().map_err(|error| format!("source: {source:?}: {error}"))?),
     };
     let to = to.map_err(|error| format!("{shown}: {error}"))?;
     Ok(Way { to, from, receive_buffer: outline.receive_buffer })

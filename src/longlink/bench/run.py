@@ -59,13 +59,13 @@ class Run:
             self.progress.say(f"note: {words}")
 
     def source(self) -> str:
-        """A loopback address for a load process, another each time, so that none waits for ports of one before."""
+        """A loopback address for a load process, others each time, so that none waits for ports of one before."""
         number = next(_SOURCES)
-        return f"127.{1 + number // 62_500 % 250}.{number // 250 % 250}.{1 + number % 250}"
+        return f"127.{1 + number // 2_500 % 250}.{number // 10 % 250}.{1 + number % 10 * 25}"
 
 
-_SOURCES: Final = itertools.count(250)
-"""The first are left to everybody else."""
+_SOURCES: Final = itertools.count(10)
+"""The first are left to everybody else; 25 addresses for each process are more than it has files for."""
 
 
 def sizes(flags: Sequence[Flag], options: argparse.Namespace, quick: bool) -> SimpleNamespace:

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from longlink.bench.progress import SHOWN
+
 ORDER_S: Final = 60.0
 TELL_S: Final = 0.25
 
@@ -96,8 +98,7 @@ class Swarm:
         while (answer := member.answer(TELL_S)) is None:
             if time.monotonic() > give_up:
                 raise RuntimeError(f"load: {what} was not done within {within_s:.0f} s")
-            told = [each.so_far for each in self.members]
-            self._watch({name: sum(counts.get(name, 0) for counts in told) for name in told[0]})
+            self._watch({name: sum(each.so_far.get(name, 0) for each in self.members) for name in SHOWN})
         member.so_far = answer
         return answer
 

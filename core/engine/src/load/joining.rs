@@ -44,7 +44,7 @@ impl LoadThread {
 
     fn begin(&mut self, slot: u32, mut opening: Box<Opening>) {
         opening.tries += 1;
-        match Link::begin(&self.way, self.tls.as_ref()) {
+        match Link::begin(&self.way, slot, self.tls.as_ref()) {
             Ok(mut link) => {
                 link.opening = Some(opening);
                 self.links[slot as usize] = Some(link);

@@ -4,7 +4,7 @@
 //! `thread.rs`.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -13,6 +13,8 @@ use super::tls;
 
 /// Bytes that may wait for a socket: a plan has little under way, so more says that the server has stopped reading.
 const MOST_WAITING: usize = 4 << 20;
+/// Links that come from one address: the kernel looks for a free port one by one once half of about 28,000 are taken.
+const LINKS_OF_AN_ADDRESS: u32 = 8192;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
@@ -50,19 +52,21 @@ pub(super) struct Link {
 #[derive(Clone, Debug)]
 pub(super) struct Way {
     pub(super) to: SocketAddr,
-    pub(super) from: Option<IpAddr>,
+    /// The first of the addresses.
+    pub(super) from: Option<Ipv4Addr>,
     pub(super) receive_buffer: usize,
 }
 
 impl Way {
-    fn connect(&self) -> io::Result<TcpStream> {
+    fn connect(&self, slot: u32) -> io::Result<TcpStream> {
         let socket = Socket::new(Domain::for_address(self.to), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
         if self.receive_buffer > 0 {
             socket.set_recv_buffer_size(self.receive_buffer)?;
         }
         if let Some(from) = self.from {
-            socket.bind(&SocketAddr::new(from, 0).into())?;
+            let from = Ipv4Addr::from_bits(from.to_bits() + slot / LINKS_OF_AN_ADDRESS);
+            socket.bind(&SocketAddr::new(from.into(), 0).into())?;
         }
         match socket.connect(&self.to.into()) {
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
@@ -74,9 +78,9 @@ impl Way {
 }
 
 impl Link {
-    pub(super) fn begin(way: &Way, tls: Option<&tls::Connector>) -> io::Result<Self> {
+    pub(super) fn begin(way: &Way, slot: u32, tls: Option<&tls::Connector>) -> io::Result<Self> {
         Ok(Self {
-            stream: way.connect()?,
+            stream: way.connect(slot)?,
             stage: Stage::Connecting,
             stalled: false,
             peer_ended: false,
