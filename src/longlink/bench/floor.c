@@ -2,14 +2,14 @@
  *
  * A yardstick and no product: it trusts its clients (messages of at most 16 KiB in one frame each, nothing said before the
  * answer to the upgrade, no limits, no timers, no queues), so every real server must be above it. A message "+" joins
- * the one room; "=" or "~" and a payload sends that payload to every member, by one write() each; anything else comes
+ * the one room; "=" or "~" and a payload sends that payload to every member, by one send() each; anything else comes
  * back. Prints its port and serves until it is killed. A member that goes is forgotten; one that takes nothing for a
- * second is left out. */
+ * second is left out. What made it cheaper here: send() and recv() instead of write() and read(), edges instead of
+ * levels, and no second read after a short one. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FILES = 1 << 20, EVENTS = 512, MASK = 4, SHORT = 125, BUFFER = 16400, PATIENCE_MS = 1000 };
+enum { FILES = 1 << 20, EVENTS = 1024, MASK = 4, SHORT = 125, BUFFER = 16400, PATIENCE_MS = 1000 };
 enum { FINAL_BINARY = 0x82, CLOSE = 0x88, PING = 0x89, PONG = 0x8A };
 
 static char upgraded[FILES];
@@ -65,7 +65,7 @@ static int ready(int fd, short what) {
 /* Nothing is queued: a full socket is waited for. 0: all was written. */
 static int give(int fd, const void *bytes, long size) {
   for (long done; size > 0; bytes = (const char *)bytes + done, size -= done) {
-    done = write(fd, bytes, size);
+    done = send(fd, bytes, size, MSG_NOSIGNAL);
     if (done >= 0) continue;
     if (errno != EAGAIN || !ready(fd, POLLOUT)) return -1;
     done = 0;
@@ -145,20 +145,21 @@ static long take(int fd, uint8_t *bytes, long have) {
   return answer(fd, bytes[0], payload, length) ? -1 : header + MASK + length;
 }
 
-/* Most reads bring whole frames. The rest of a part is waited for, so that no connection keeps a buffer. */
-static int serve(int fd) {
+/* Most reads bring whole frames and are short, which says that the socket is empty. The rest of a part is waited for, so
+ * that no connection keeps a buffer. */
+static int serve(int fd, int ended) {
   static uint8_t buffer[BUFFER + 32];
-  long have = 0, size;
-  do {
-    long more = read(fd, buffer + have, BUFFER - have);
+  for (long have = 0, size;;) {
+    long room = BUFFER - have, more = recv(fd, buffer + have, room, 0);
+    if (more < 0 && errno == EAGAIN && have && ready(fd, POLLIN)) continue;
     if (more <= 0) return more < 0 && errno == EAGAIN && !have ? 0 : -1;
     uint8_t *next = buffer, *end = buffer + have + more;
     while (next < end && (size = take(fd, next, end - next)) > 0) next += size;
     if (next < end && size < 0) return -1;
     have = end - next;
     memmove(buffer, next, have);
-  } while (have && ready(fd, POLLIN));
-  return have ? -1 : 0;
+    if (!have && more < room && !ended) return 0;
+  }
 }
 
 static void welcome(int poll, int listener) {
@@ -166,7 +167,7 @@ static void welcome(int poll, int listener) {
   if (fd < 0 || fd >= FILES) { close(fd); return; }
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   upgraded[fd] = 0;
-  struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+  struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.fd = fd};
   epoll_ctl(poll, EPOLL_CTL_ADD, fd, &event);
 }
 
@@ -180,7 +181,7 @@ static void as_many_files_as_allowed(void) {
 int main(void) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t size = sizeof address;
-  signal(SIGPIPE, SIG_IGN), as_many_files_as_allowed();
+  as_many_files_as_allowed();
   int listener = socket(AF_INET, SOCK_STREAM, 0), poll = epoll_create1(0);
   if (bind(listener, (void *)&address, size) || listen(listener, 4096)) return perror("listen"), 1;
   getsockname(listener, (void *)&address, &size);
@@ -190,9 +191,9 @@ int main(void) {
   for (;;) {
     int found = epoll_wait(poll, events, EVENTS, -1);
     for (int i = 0; i < found; i++) {
-      int fd = events[i].data.fd;
+      int fd = events[i].data.fd, ended = events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
       if (fd == listener) welcome(poll, listener);
-      else if (serve(fd)) leave(fd), close(fd);
+      else if (serve(fd, ended)) leave(fd), close(fd);
     }
   }
 }
