@@ -48,6 +48,7 @@ counts! {
     Received => "received",
     Acks => "acks",
     AcksAnswered => "acks_answered",
+    Marked => "marked",
     Opened => "opened",
     Verified => "verified",
     Skipped => "skipped",
