@@ -15,6 +15,7 @@ use crate::ident::{self, ConnId};
 use crate::ring::{Batch, EventKind, Ring};
 use crate::settings::Settings;
 use crate::stats::{Count, Stats};
+use crate::tls;
 use crate::turn::Turn;
 use crate::wheel::Wheel;
 
@@ -120,6 +121,7 @@ impl Io {
         self.wheel.bytes()
             + self.turn.bytes()
             + self.buffer.len()
+            + tls::scratch_bytes()
             + self.replies.capacity()
             + self.held.bytes()
             + (self.parked.capacity() + self.again.capacity()) * size_of::<ConnId>()
