@@ -58,9 +58,9 @@ pub(super) struct LoadThread {
     /// Slots whose links were closed on order.
     pub(super) free: Vec<u32>,
     /// Slots that have no link yet, with what they need for one.
-    pub(super) queue: VecDeque<(u32, Box<Opening>)>,
+    pub(super) queue: VecDeque<(u32, Opening)>,
     /// The same after a failure, with when they may try again; all wait equally long, so they are in order.
-    pub(super) again: VecDeque<(Tick, u32, Box<Opening>)>,
+    pub(super) again: VecDeque<(Tick, u32, Opening)>,
     pub(super) under_way: usize,
     /// Links that had more to read than a turn allows.
     pub(super) unread: Vec<u32>,
@@ -89,6 +89,7 @@ impl LoadThread {
                 self.meet(event)?;
             }
             if !self.obey_all()? {
+                self.cut_all();
                 return Ok(());
             }
             for slot in std::mem::take(&mut self.unread) {
@@ -309,6 +310,12 @@ impl LoadThread {
                 self.plan.leave(slot, &mut self.desk);
                 self.free.push(slot);
             }
+        }
+    }
+
+    fn cut_all(&mut self) {
+        for link in self.links.drain(..).flatten() {
+            link.cut();
         }
     }
 
