@@ -10,11 +10,13 @@ import argparse
 import datetime
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from types import FrameType
+from typing import Final, NoReturn
 
 from bench.peers import figures, install, report
 from bench.peers.figures import FULL, QUICK, Numbers, Plan
@@ -28,6 +30,7 @@ RESULTS: Final = Path("bench/results")
 
 def main(arguments: Sequence[str] | None = None, peers: Sequence[Peer] = PEERS) -> int:
     options = _parser(peers).parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
     plan = QUICK if options.quick else FULL
     if options.rounds:
         plan = plan._replace(rounds=options.rounds)
@@ -92,6 +95,11 @@ def measure(
 def _miss(peer: Peer, reason: Exception, missing: dict[str, str]) -> None:
     missing[peer.title] = " ".join(str(reason).split()) or type(reason).__name__
     _say(f"not measured: {missing[peer.title]}\n")
+
+
+def _terminated(_: int, __: FrameType | None) -> NoReturn:
+    """As an exception, so that every block ends its server."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _facts(plan: Plan) -> dict[str, str]:

@@ -67,6 +67,14 @@ def debian_libraries() -> dict[str, str]:
     return {"LD_LIBRARY_PATH": ":".join(found)}
 
 
+def tool_version(*command: str) -> str:
+    """What a tool of this machine says to that."""
+    if shutil.which(command[0]) is None:
+        return "unknown"
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return said.strip().removeprefix("go").removeprefix("v") or "unknown"
+
+
 def npm(*packages: str) -> Path:
     """The folder with these modules, where Node finds them for a server that lies in it. Their scripts do not run."""
     folder = HOME / "npm"

@@ -84,7 +84,7 @@ class Crowd:
                 self._poll.modify(link.file, select.EPOLLIN)
             else:
                 self._say_hello(link)
-            if link.is_open and link.got >= link.wants and link in under_way and (size or not link.wants):
+            if link.is_open and link.got >= link.wants:
                 under_way.discard(link)
 
         self._take = step

@@ -159,6 +159,18 @@ def _debian(package: str, released: str) -> Callable[[], str]:
     return lambda: f"{install.debian_version(package)}, of {released}"
 
 
+def _nginx_module(package: str, released: str) -> Callable[[], str]:
+    return lambda: f"{_debian(package, released)()}; nginx {install.debian_version('nginx')}"
+
+
+def _on_node() -> str:
+    return f"{WS} with bufferutil {BUFFERUTIL}; Node {install.tool_version('node', '--version')}"
+
+
+def _on_go(version: str) -> Callable[[], str]:
+    return lambda: f"{version}; Go {install.tool_version('go', 'env', 'GOVERSION')}"
+
+
 PEERS: Final = (
     Peer(
         FLOOR,
@@ -174,7 +186,7 @@ PEERS: Final = (
     Peer(
         "uws",
         "uWebSockets, C++",
-        _is(f"sources in {install.UWS_CRATE} {UWS}, of 2024"),
+        _is(f"sources in {install.UWS_CRATE} {UWS}, of about 2024"),
         _uws_program,
         functools.partial(_program, _uws_program),
         Room(),
@@ -183,7 +195,7 @@ PEERS: Final = (
     Peer(
         "ws",
         "ws on Node",
-        _is(f"{WS} with bufferutil {BUFFERUTIL}"),
+        _on_node,
         functools.partial(install.npm, *_NPM),
         _node,
         Room(),
@@ -191,7 +203,7 @@ PEERS: Final = (
     Peer(
         "picows",
         "picows on uvloop",
-        _is(f"{PICOWS}, uvloop {UVLOOP}"),
+        _is(f"{PICOWS}; uvloop {UVLOOP}"),
         _PYPI_READY,
         functools.partial(_python, "picows_room.py"),
         Room(),
@@ -199,7 +211,7 @@ PEERS: Final = (
     Peer(
         "websockets",
         "websockets on uvloop",
-        _is(f"{WEBSOCKETS}, uvloop {UVLOOP}"),
+        _is(f"{WEBSOCKETS}; uvloop {UVLOOP}"),
         _PYPI_READY,
         functools.partial(_python, "websockets_room.py"),
         Room(),
@@ -215,7 +227,7 @@ PEERS: Final = (
     Peer(
         "gorilla",
         "gorilla/websocket, Go",
-        _is(GORILLA),
+        _on_go(GORILLA),
         _gorilla_program,
         functools.partial(_program, _gorilla_program),
         Room(),
@@ -224,7 +236,7 @@ PEERS: Final = (
     Peer(
         "nchan",
         "Nchan, nginx",
-        _debian("libnginx-mod-nchan", "January 2023"),
+        _nginx_module("libnginx-mod-nchan", "January 2023"),
         _nchan,
         functools.partial(_nginx, "nchan.conf"),
         Nchan(),
@@ -233,7 +245,7 @@ PEERS: Final = (
     Peer(
         "lua",
         "nginx with Lua",
-        _debian("libnginx-mod-http-lua", "2022"),
+        _nginx_module("libnginx-mod-http-lua", "2022"),
         functools.partial(install.debian, "nginx", "libnginx-mod-http-lua"),
         functools.partial(_nginx, "lua.conf"),
         Room(),
@@ -242,7 +254,7 @@ PEERS: Final = (
     Peer(
         "centrifugo",
         "Centrifugo",
-        _is(CENTRIFUGO),
+        _on_go(CENTRIFUGO),
         _centrifugo_program,
         _centrifugo,
         Centrifugo(),
