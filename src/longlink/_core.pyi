@@ -54,12 +54,15 @@ class Core:
         ring_events: int,
         ring_bytes: int,
         subprotocols: Sequence[tuple[str, bool]],
+        ticket_secret: bytes = ...,
     ) -> Core:
         """Every limit is explicit; defaults live in longlink.config only.
 
         hello_timeout_ms, idle_timeout_ms, message_rate and accept_rate: 0 switches that limit off. With
         hello_timeout_ms 0 every connection counts as admitted at its upgrade (the echo server).
         subprotocols: (name, text?) in no order of preference; the client's order decides.
+        ticket_secret: 32 bytes; cores that share them, also in other processes, resume each other's TLS sessions.
+        Empty, as by default: random ones of this core.
         Raises ValueError naming the argument that is out of range.
         """
 
@@ -203,7 +206,8 @@ class Load:
         asked, joined, retries, failed (given up), lost (after it had joined), handshakes_tls, resumed_tls;
         heartbeats_sent, heartbeats_answered, messages_sent, messages_received, bytes_received, reads, writes;
         echo: echoes; fanout: published, bursts (that all have), deliveries; slow: stalled, and of those received,
-        missed and told; chat: opened, written, acked, received, acks, acks_answered, verified.
+        missed and told; chat: opened, written, acked, received, acks, acks_answered, marked (messages under
+        marks that the server confirmed), verified.
         Faults: skipped (never came), repeated (came again, or too late), altered, unexpected.
         """
 

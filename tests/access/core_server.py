@@ -101,11 +101,19 @@ class Client:
         self.pending = b""
 
     @classmethod
-    def connect(cls, server: Server, subprotocol: str | None = None, tls: ssl.SSLContext | None = None) -> "Client":
+    def connect(
+        cls,
+        server: Server,
+        subprotocol: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> "Client":
         stream = connect(server)
         if tls:
             # The wrapped socket takes the descriptor over.
-            stream = tls.wrap_socket(stream, server_hostname="localhost", do_handshake_on_connect=False)
+            stream = tls.wrap_socket(
+                stream, server_hostname="localhost", do_handshake_on_connect=False, session=session
+            )
             opened.append(stream)
             stream.do_handshake()
         client = cls(stream)

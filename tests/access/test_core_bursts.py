@@ -85,6 +85,9 @@ def test_a_message_to_very_many_leaves_turns_to_heartbeats_and_handshakes_and_ke
 def test_a_drain_waits_for_what_was_said_before_it(start: Start) -> None:
     server = start()
     with crowd(server) as (witness, first, others):
+        for _ in range(100):
+            server.core.send_many(others, b"line", EVENT)
+        server.core.flush()
         for _ in range(20):
             server.core.send_many([*others, first], b"goodbye", EVENT)
         server.core.flush()

@@ -3,6 +3,7 @@
 The contract is core/BOUNDARY.md. Read next: test_core_bursts.py for what a burst leaves to others.
 """
 
+import select
 import socket
 import time
 from typing import Any
@@ -264,6 +265,25 @@ def test_an_event_waits_for_company_and_a_reply_takes_it_along(start: Start) -> 
     assert client.take(len(expected)) == expected
     assert server.core.counters()["writes"] == writes + 1
     server.until("queued_bytes", 0)
+
+
+@pytest.mark.parametrize("company", [0, 3])
+def test_a_reply_is_not_held_back_although_an_event_of_another_is(start: Start, company: int) -> None:
+    server = start(coalesce_ms=1000)
+    clients = [Client.connect(server) for _ in range(2)]
+    asking, other = [admitted(server, client) for client in clients]
+    server.core.send_many([asking, other], b"just now", REPLY)
+    server.core.flush()
+    assert [client.receive()[1] for client in clients] == [b"just now"] * 2
+    server.core.send(other, b"later", EVENT)
+    for _ in range(company):
+        server.core.send(asking, b"event", EVENT)
+    server.core.flush()
+    server.core.send(asking, b"reply", REPLY)
+    server.core.flush()
+    assert [clients[0].receive()[1] for _ in range(company + 1)] == [b"event"] * company + [b"reply"]
+    assert not select.select([clients[1].stream], [], [], 0)[0], "what was held back before it still is"
+    assert clients[1].receive()[1] == b"later"
 
 
 @pytest.mark.parametrize("delivery", [EVENT, TRANSIENT, LOW])

@@ -61,3 +61,9 @@ def test_the_text_shows_spread_goal_verdict_and_notes() -> None:
     line = next(line for line in shown.splitlines() if "chat.p50_ms" in line)
     assert line.split() == ["chat.p50_ms", "2.50", "ms", "1.00", "-", "9.00", "<=", "4", "ms", "met"]
     assert "note: a note" in shown
+
+
+def test_numbers_come_in_the_order_of_the_table_one_size_after_the_other() -> None:
+    numbers = {"faults_50": 0.0, "faults": 0.0, "checked_9": 1.0, "checked_50": 1.0, "checked": 1.0, "faults_9": 0.0}
+    keys = [value.row.name for value in result(fanout=[numbers]).values("fanout")]
+    assert keys == ["checked", "faults", "checked_9", "faults_9", "checked_50", "faults_50"]

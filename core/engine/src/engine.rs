@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use mio::{Poll, Waker};
+use rustls::time_provider::DefaultTimeProvider;
 
 use crate::addresses::Addresses;
 use crate::alarms::Alarms;
@@ -29,7 +30,7 @@ use crate::settings::Settings;
 use crate::stats::{self, Histogram, Shape, Stats};
 use crate::table::Table;
 use crate::thread::{Books, IoThread, WAKER};
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, Tickets};
 use crate::topics::Topics;
 use crate::turn::Turn;
 use crate::wheel::Wheel;
@@ -65,6 +66,8 @@ pub struct Engine {
     bounds: Bounds,
     open: Arc<AtomicUsize>,
     batches: Histogram,
+    /// One for all ports and threads: a client may come back anywhere.
+    tickets: Arc<Tickets>,
     /// One for all threads, because they share the addresses.
     clock: Clock,
     state: Mutex<State>,
@@ -73,10 +76,13 @@ pub struct Engine {
 impl Engine {
     /// Check the settings; threads start at the first `listen`.
     ///
+    /// Processes that share `ticket_secret` (32 bytes) resume each other's TLS sessions; empty stands for a random one.
+    ///
     /// # Errors
     /// A sentence that names the setting out of range, or why there is no eventfd.
-    pub fn new(settings: Settings) -> Result<Self, String> {
+    pub fn new(settings: Settings, ticket_secret: &[u8]) -> Result<Self, String> {
         settings.check()?;
+        let tickets = Tickets::new(ticket_secret, Arc::new(DefaultTimeProvider))?;
         let ring = Ring::new(settings.ring_events, settings.ring_bytes).map_err(|error| error.to_string())?;
         let rate = Rate { per_second: settings.accept_rate, burst: settings.accept_burst };
         Ok(Self {
@@ -86,6 +92,7 @@ impl Engine {
             ring: Arc::new(ring),
             open: Arc::default(),
             batches: Histogram::batch_events(),
+            tickets: Arc::new(tickets),
             clock: Clock::new(),
             state: Mutex::default(),
         })
@@ -97,7 +104,7 @@ impl Engine {
     /// The address cannot be had, or the certificate is no good.
     pub fn listen(&self, host: &str, port: u16, tls: Option<(&Path, &Path)>, shared: bool) -> Result<u16, ListenError> {
         let acceptor = tls
-            .map(|(certificate, key)| Acceptor::load(certificate, key).map(Arc::new))
+            .map(|(certificate, key)| Acceptor::load(certificate, key, Arc::clone(&self.tickets)).map(Arc::new))
             .transpose()
             .map_err(ListenError::Certificate)?;
         let mut state = self.state();

@@ -9,6 +9,7 @@ use crate::http::{self, Parsed, Subprotocol};
 use crate::ident::ConnId;
 use crate::io::{After, Io};
 use crate::stats::Count;
+use crate::tls::Session;
 use crate::{tcp, websocket};
 
 /// The longest request that is read, in bytes.
@@ -42,7 +43,7 @@ impl Io {
         self.proceed(id, conn, &mut head, used)
     }
 
-    fn begin_tls(&mut self, id: ConnId, conn: &mut Conn, mut session: crate::tls::Session, bytes: &[u8]) -> After {
+    fn begin_tls(&mut self, id: ConnId, conn: &mut Conn, mut session: Session, bytes: &mut [u8]) -> After {
         if bytes.first() != Some(&TLS_HANDSHAKE) {
             self.stats.one(Count::HandshakeFailures);
             if !bytes.first().is_some_and(u8::is_ascii_alphabetic) {
@@ -53,7 +54,6 @@ impl Io {
         }
         let fed = session.feed(bytes);
         conn.tls = Some(Box::new(session));
-        conn.set(Flags::READABLE);
         if fed.is_err() {
             let _ = self.flush_tls(conn);
             return self.fail();
@@ -66,6 +66,15 @@ impl Io {
     pub(crate) fn flush_tls(&self, conn: &mut Conn) -> After {
         let Some(tls) = &mut conn.tls else { return After::Keep };
         if tls.flush(&mut conn.stream).is_ok() { After::Keep } else { After::Drop }
+    }
+
+    /// The peer broke the rules of TLS, or said that we did.
+    pub(crate) fn tls_broke(&mut self, conn: &Conn) -> After {
+        if conn.is_new() {
+            return self.fail();
+        }
+        self.stats.one(Count::ProtocolErrors);
+        After::Drop
     }
 
     /// How many bytes the handshake used; None when it needs more or has failed.
@@ -117,6 +126,9 @@ impl Io {
         conn.wire = wire;
         conn.set(only);
         self.stats.one(Count::Handshakes);
+        if conn.tls.as_ref().is_some_and(|tls| tls.is_resumed()) {
+            self.stats.one(Count::TlsResumed);
+        }
         if let Some(young) = &mut conn.young {
             self.stats.handshake.observe(micros(young.accepted.elapsed()));
             young.since = self.now;

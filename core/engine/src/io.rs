@@ -15,6 +15,7 @@ use crate::ident::{self, ConnId};
 use crate::ring::{Batch, EventKind, Ring};
 use crate::settings::Settings;
 use crate::stats::{Count, Stats};
+use crate::tls;
 use crate::turn::Turn;
 use crate::wheel::Wheel;
 
@@ -29,7 +30,7 @@ pub(crate) enum After {
 /// A thread publishes its batch when it holds so much, and at the end of every turn.
 const BATCH_EVENTS: usize = 128;
 const BATCH_BYTES: usize = 128 * 1024;
-/// Bytes of one read, and of one write unless a single message is longer.
+/// Bytes of one read, and of one write of direct messages unless a single one is longer.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The times of the settings, in ticks.
@@ -120,6 +121,7 @@ impl Io {
         self.wheel.bytes()
             + self.turn.bytes()
             + self.buffer.len()
+            + tls::scratch_bytes()
             + self.replies.capacity()
             + self.held.bytes()
             + (self.parked.capacity() + self.again.capacity()) * size_of::<ConnId>()

@@ -16,13 +16,14 @@ mod joining;
 mod link;
 mod plan;
 mod protobuf;
+mod reading;
 mod slow;
 mod thread;
 mod timer;
 mod tls;
 mod upgrade;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -30,16 +31,13 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use mio::{Poll, Waker};
+use mio::Waker;
 
-use crate::clock::{self, Clock};
-use crate::wheel::Wheel;
 use counts::Counts;
-use desk::{Delays, Desk};
+use desk::Delays;
 use link::Way;
 use plan::{Kind, Task};
-use thread::{LoadThread, Order, TIMER, WAKER};
-use timer::Timer;
+use thread::{LoadThread, Order};
 use tls::Connector;
 
 pub use plan::Stall;
@@ -96,35 +94,10 @@ impl Load {
         let kind = check(outline)?;
         let tls = outline.tls.as_ref();
         let tls = tls.map(|(file, resume)| Connector::load(file, SERVER_NAME, *resume)).transpose()?;
-        let way = way(outline)?;
-        let (counts, delays) = (Arc::new(Counts::new()), Arc::new(Delays::new()));
         let (orders, inbox) = mpsc::channel();
-        let poll = Poll::new().map_err(|error| error.to_string())?;
-        let waker = Waker::new(poll.registry(), WAKER).map_err(|error| error.to_string())?;
-        let clock = Clock::new();
-        let now = clock::tick(clock.milliseconds());
-        let mut thread = LoadThread {
-            timer: Timer::new(poll.registry(), TIMER).map_err(|error| error.to_string())?,
-            poll,
-            orders: inbox,
-            clock,
-            now,
-            wheel: Wheel::new(now),
-            request: upgrade::request(&way.to.to_string(), &outline.subprotocol),
-            way,
-            tls,
-            at_once: outline.at_once,
-            heartbeat: clock::ticks(outline.heartbeat_ms),
-            plan: kind.plan(outline.size, outline.stall),
-            desk: Desk::new(Arc::clone(&counts), Arc::clone(&delays)),
-            links: Vec::new(),
-            free: Vec::new(),
-            queue: VecDeque::new(),
-            again: VecDeque::new(),
-            under_way: 0,
-            unread: Vec::new(),
-            buffer: Vec::new(),
-        };
+        let made = LoadThread::new(outline, kind, way(outline)?, tls, inbox);
+        let (mut thread, waker) = made.map_err(|error| error.to_string())?;
+        let (counts, delays) = (Arc::clone(&thread.desk.counts), Arc::clone(&thread.desk.delays));
         let complaints = Arc::clone(&counts);
         let body = move || {
             if let Err(error) = thread.run() {

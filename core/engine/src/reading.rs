@@ -128,8 +128,8 @@ impl Io {
             Ok(0) => After::Drop,
             Ok(count) => {
                 self.stats.add(Count::BytesIn, count);
-                // A short read has emptied a plain socket; TLS and the end of the peer show only in another read.
-                if count < buffer.len() && conn.tls.is_none() && !conn.is(Flags::PEER_SHUT) {
+                // The end of the peer shows only in another read.
+                if transport::is_drained(conn, buffer.len() - count) && !conn.is(Flags::PEER_SHUT) {
                     conn.unset(Flags::READABLE);
                 }
                 self.feed(id, conn, &mut buffer[..count])
@@ -138,6 +138,7 @@ impl Io {
                 conn.unset(Flags::READABLE);
                 self.flush_tls(conn)
             }
+            Err(error) if error.kind() == ErrorKind::InvalidData => self.tls_broke(conn),
             Err(_) => After::Drop,
         };
         self.buffer = buffer;

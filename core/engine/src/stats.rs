@@ -24,6 +24,7 @@ counts! {
     Subscriptions => "subscriptions",
     Accepted => "accepted",
     AcceptedTls => "accepted_tls",
+    TlsResumed => "tls_resumed",
     RefusedRate => "refused_rate",
     RefusedHalfOpen => "refused_half_open",
     RefusedFull => "refused_full",

@@ -70,7 +70,7 @@ impl IoThread {
         let mut events = Events::with_capacity(EVENTS);
         let mut hurry = false;
         while !self.stopping {
-            self.sleep(&mut events, hurry)?;
+            self.sleep(&mut events, hurry, clock)?;
             self.io.now_ms = clock.milliseconds();
             self.io.now = clock::tick(self.io.now_ms);
             for event in &events {
@@ -92,9 +92,9 @@ impl IoThread {
         Ok(())
     }
 
-    fn sleep(&mut self, events: &mut Events, hurry: bool) -> io::Result<()> {
+    fn sleep(&mut self, events: &mut Events, hurry: bool, clock: &Clock) -> io::Result<()> {
         let idle = self.mailbox.may_sleep();
-        let timeout = if hurry || !idle { Some(Duration::ZERO) } else { self.next_deadline() };
+        let timeout = if hurry || !idle { Some(Duration::ZERO) } else { self.next_deadline(clock) };
         let outcome = self.poll.poll(events, timeout);
         self.mailbox.awake();
         match outcome {
@@ -103,13 +103,14 @@ impl IoThread {
         }
     }
 
-    fn next_deadline(&self) -> Option<Duration> {
+    fn next_deadline(&self, clock: &Clock) -> Option<Duration> {
         let wheel = self.io.wheel.next_in(self.io.now);
         let drain = self.drain.as_ref().map(|_| 1);
         let pause = (self.pause > 0).then_some(self.pause);
         let ticks = [wheel, drain, pause].into_iter().flatten().min();
         let alarm = [self.topics.rounds.next_alarm(), self.io.held.next()].into_iter().flatten().min();
-        let ahead = alarm.map(|when| Duration::from_millis(when.saturating_sub(self.io.now_ms).max(1)));
+        // By the clock of this moment: the turn itself has taken a part of a short wait.
+        let ahead = alarm.map(|when| Duration::from_millis(when.saturating_sub(clock.milliseconds())));
         [ticks.map(|ticks| clock::duration(ticks.max(1))), ahead].into_iter().flatten().min()
     }
 

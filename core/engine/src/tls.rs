@@ -1,45 +1,56 @@
-//! TLS: certificates that can be replaced while serving, and one session's bytes.
+//! TLS: certificates that can be replaced while serving, and what every handshake of a port has in common.
 //!
-//! Never touches a certificate's meaning beyond what rustls checks. Read next: `transport.rs`.
+//! Never touches a certificate's meaning beyond what rustls checks. Read next: tls/session.rs for one connection's bytes,
+//! tls/tickets.rs for resumption, `transport.rs`.
 
-use std::io::{self, Read, Write};
+mod session;
+#[cfg(test)]
+mod tests;
+mod tickets;
+
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::crypto::ring;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection};
+use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// What rustls keeps for a session that is open and quiet: about 7,300 bytes by the growth of Pss, 4,096 of them its buffer
-/// for reading. rustls does not tell it.
-const SESSION_BYTES: usize = 8 * 1024;
+pub(crate) use session::{Session, scratch_bytes};
+pub(crate) use tickets::Tickets;
+
+/// Tickets of a TLS 1.3 handshake: a client needs one to come back, and gets another one then.
+const TICKETS: usize = 1;
 
 /// The certificates of new handshakes.
 pub(crate) struct Acceptor {
     config: RwLock<Arc<ServerConfig>>,
+    tickets: Arc<Tickets>,
 }
 
 impl Acceptor {
     /// Errors are sentences that name the file.
-    pub(crate) fn load(certificate: &Path, key: &Path) -> Result<Self, String> {
-        Ok(Self { config: RwLock::new(config(certificate, key)?) })
+    pub(crate) fn load(certificate: &Path, key: &Path, tickets: Arc<Tickets>) -> Result<Self, String> {
+        let config = RwLock::new(config(certificate, key, &tickets)?);
+        Ok(Self { config, tickets })
     }
 
-    /// New handshakes use the new files; on an error the old ones stay.
+    /// New handshakes use the new files, and tickets stay good; on an error the old ones stay.
     pub(crate) fn reload(&self, certificate: &Path, key: &Path) -> Result<(), String> {
-        let fresh = config(certificate, key)?;
+        let fresh = config(certificate, key, &self.tickets)?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 
     pub(crate) fn session(&self) -> io::Result<Session> {
         let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
-        ServerConnection::new(config).map(Session).map_err(io::Error::other)
+        UnbufferedServerConnection::new(config).map(Session::new).map_err(io::Error::other)
     }
 }
 
-fn config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
+fn config(certificate: &Path, key: &Path, tickets: &Arc<Tickets>) -> Result<Arc<ServerConfig>, String> {
     let (chain_name, key_name) = (certificate.display(), key.display());
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -48,77 +59,28 @@ fn config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
         return Err(format!("{chain_name}: no certificate in it"));
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{key_name}: {error}"))?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut provider = ring::default_provider();
+    provider.cipher_suites.sort_by_key(has_slow_hash);
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_no_client_auth()
         .with_single_cert(chain, private)
         .map_err(|error| format!("{chain_name} and {key_name}: {error}"))?;
+    config.ignore_client_order = true;
+    config.ticketer = Arc::clone(tickets) as _;
+    config.send_tls13_tickets = TICKETS;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Arc::new(config))
 }
 
-/// The TLS of one connection.
-pub(crate) struct Session(ServerConnection);
-
-impl Session {
-    /// Take in bytes that were read before TLS had begun.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            self.0.read_tls(&mut bytes)?;
-            self.0.process_new_packets().map_err(io::Error::other)?;
-        }
-        Ok(())
-    }
-
-    /// Plain bytes; 0 at the end, `WouldBlock` when the socket has no more.
-    pub(crate) fn read(&mut self, socket: &mut (impl Read + Write), buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.0.reader().read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
-                done => return done,
-            }
-            if self.0.read_tls(socket)? == 0 {
-                return Ok(0);
-            }
-            let outcome = self.0.process_new_packets();
-            // Answers of the handshake and alerts leave at once; what the socket does not take waits for it.
-            self.flush(socket)?;
-            outcome.map_err(io::Error::other)?;
-        }
-    }
-
-    /// How many of the bytes were taken; `is_dirty` says whether some still wait in here.
-    pub(crate) fn write(&mut self, socket: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
-        let mut taken = 0;
-        while self.flush(socket)? && taken < bytes.len() {
-            taken += self.0.writer().write(&bytes[taken..])?;
-        }
-        Ok(taken)
-    }
-
-    /// Push encrypted bytes out; false when the socket takes no more.
-    pub(crate) fn flush(&mut self, socket: &mut impl Write) -> io::Result<bool> {
-        while self.0.wants_write() {
-            match self.0.write_tls(socket) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
-    }
-
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.0.wants_write()
-    }
-
-    pub(crate) fn send_close_notify(&mut self) {
-        self.0.send_close_notify();
-    }
-
-    #[expect(clippy::unused_self, reason = "a figure for every session; rustls does not tell it")]
-    pub(crate) fn held_bytes(&self) -> usize {
-        SESSION_BYTES
-    }
+/// A handshake derives about twenty keys with the hash of its suite, and SHA-384 takes several times as long as SHA-256.
+fn has_slow_hash(suite: &SupportedCipherSuite) -> bool {
+    use CipherSuite::{
+        TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS13_AES_256_GCM_SHA384,
+    };
+    matches!(
+        suite.suite(),
+        TLS13_AES_256_GCM_SHA384 | TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 | TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
+    )
 }

@@ -14,6 +14,11 @@ pub(crate) fn read(conn: &mut Conn, buffer: &mut [u8]) -> io::Result<usize> {
     })
 }
 
+/// Has the read that left so much room in its buffer emptied the socket?
+pub(crate) fn is_drained(conn: &Conn, room: usize) -> bool {
+    conn.tls.as_ref().map_or(room > 0, |tls| tls.is_drained())
+}
+
 /// How many of the bytes were taken, 0 when the socket takes no more.
 pub(crate) fn write(conn: &mut Conn, bytes: &[u8]) -> io::Result<usize> {
     let outcome = retry(|| match &mut conn.tls {

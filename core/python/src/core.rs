@@ -31,8 +31,9 @@ pub(crate) struct Core {
 impl Core {
     #[new]
     #[pyo3(signature = (*, threads, max_connections, max_message_bytes, header_timeout_ms, hello_timeout_ms,
-        idle_timeout_ms, stall_timeout_ms, queue_bytes, total_queue_bytes, coalesce_ms, message_rate, message_burst, accept_rate, accept_burst,
-        half_open_per_address, ring_events, ring_bytes, subprotocols))]
+        idle_timeout_ms, stall_timeout_ms, queue_bytes, total_queue_bytes, coalesce_ms, message_rate, message_burst,
+        accept_rate, accept_burst, half_open_per_address, ring_events, ring_bytes, subprotocols,
+        ticket_secret=b"".as_slice()))]
     fn new(
         threads: usize,
         max_connections: usize,
@@ -52,6 +53,7 @@ impl Core {
         ring_events: usize,
         ring_bytes: usize,
         subprotocols: Vec<(String, bool)>,
+        ticket_secret: &[u8],
     ) -> PyResult<Self> {
         let subprotocols = subprotocols.into_iter().map(|(name, text)| Subprotocol { name, text }).collect();
         let settings = Settings {
@@ -74,7 +76,7 @@ impl Core {
             ring_bytes,
             subprotocols,
         };
-        let engine = Engine::new(settings).map_err(PyValueError::new_err)?;
+        let engine = Engine::new(settings, ticket_secret).map_err(PyValueError::new_err)?;
         Ok(Self { engine, started: Started::default() })
     }
 

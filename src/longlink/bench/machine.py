@@ -102,23 +102,10 @@ def pss_bytes(pid: int) -> int:
     return _kib(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss:")
 
 
-def pss_by_kind(pid: int) -> dict[str, int]:
-    """Pss in bytes by kind of mapping: heap, anonymous, stack, file."""
-    kinds: dict[str, int] = defaultdict(int)
-    kind = ""
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        words = line.split()
-        if "-" in words[0] and not words[0].endswith(":"):
-            kind = _kind(words[5] if len(words) > 5 else "")
-        elif words[0] == "Pss:":
-            kinds[kind] += int(words[1]) * 1024
-    return dict(kinds)
-
-
-def _kind(name: str) -> str:
-    if not name or name.startswith("[anon"):
-        return "anonymous"
-    return {"[heap]": "heap", "[stack]": "stack"}.get(name, "file")
+def own_bytes(pid: int) -> int:
+    """Of those, what is not mapped from files: the share of a library changes when others that use it come or go."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return _kib(text, "Pss_Anon:") + _kib(text, "Pss_Shmem:")
 
 
 def kernel_bytes() -> int:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from longlink.bench.run import Numbers
-from longlink.bench.table import Row, row_of, rows_of
+from longlink.bench.table import Row, place_of, row_of, rows_of
 
 Rounds = Mapping[str, Sequence[Numbers]]
 """By figure, the numbers of each round."""
@@ -38,15 +38,13 @@ class Result(NamedTuple):
         """In the order of the table, sizes behind their plain keys."""
         rounds = self.rounds[figure]
         names = list(dict.fromkeys(name for numbers in rounds for name in numbers))
-        plain = [row.name for row in rows_of(figure)]
-        names.sort(key=lambda name: plain.index(name) if name in plain else len(plain))
         found = []
         for name in names:
             row = row_of(f"{figure}.{name}")
             if row is not None:
                 seen = [numbers[name] for numbers in rounds if name in numbers]
                 found.append(Value(row, statistics.median(seen), min(seen), max(seen)))
-        return found
+        return sorted(found, key=lambda value: place_of(value.row.key))
 
     def wrong(self) -> list[str]:
         """What says that a server did something wrong, in any round. How fast it was is no matter here."""

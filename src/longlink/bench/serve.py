@@ -149,9 +149,10 @@ def echo(core: _core.Core) -> None:
 
     One batch a call, so that a signal is heard under any load: the eventfd stays readable until a poll is empty.
     """
+    send, reply, text = core.send, _core.REPLY, _core.TEXT
     for kind, connection, data in core.poll():
         if isinstance(data, bytes):
-            core.send(connection, data, _core.REPLY, text=kind == _core.TEXT)
+            send(connection, data, reply, kind == text)
     core.flush()
 
 

@@ -47,6 +47,9 @@ class Serving:
     def pss_bytes(self) -> int:
         return sum(machine.pss_bytes(pid) for pid in self.pids)
 
+    def own_bytes(self) -> int:
+        return sum(machine.own_bytes(pid) for pid in self.pids)
+
     def counters(self) -> dict[str, int]:
         """The core's own numbers, of `longlink bench serve`. Raises RuntimeError when they do not come."""
         assert self._said is not None

@@ -58,7 +58,13 @@ ROWS: Final = (
     Row(
         "idle.core_bytes_per_connection", "B", "what the connection core holds, by its own gauge", at_most=500, digits=0
     ),
-    Row("idle.process_bytes_per_connection", "B", "growth of the server's memory (Pss)", at_most=900, digits=0),
+    Row(
+        "idle.process_bytes_per_connection",
+        "B",
+        "growth of the server's own memory (Pss without files)",
+        at_most=900,
+        digits=0,
+    ),
     Row("idle.python_bytes_per_connection", "B", "... of it Python objects, counted one by one", digits=0),
     Row(
         "idle.kernel_bytes_per_connection",
@@ -84,7 +90,7 @@ ROWS: Final = (
     Row(
         "idle.tls_process_bytes_per_connection",
         "B",
-        "over TLS: growth of the server's memory (Pss)",
+        "over TLS: growth of the server's own memory (Pss without files)",
         at_most=8_192,
         digits=0,
     ),
@@ -169,7 +175,12 @@ ROWS: Final = (
         digits=0,
         wrong=True,
     ),
-    Row("slow.process_bytes_per_stalled", "B", "growth of the server's memory (Pss) meanwhile", digits=0),
+    Row(
+        "slow.process_bytes_per_stalled",
+        "B",
+        "growth of the server's own memory (Pss without files) meanwhile",
+        digits=0,
+    ),
     Row("slow.dropped_per_stalled", "", "events dropped for one that stopped reading", digits=0),
     Row("slow.stalled", "", "receivers that stopped reading", at_least=1, digits=0, wrong=True),
     Row(
@@ -220,6 +231,13 @@ def row_of(key: str) -> Row | None:
     sized = _SIZED.fullmatch(key)
     plain = _BY_KEY.get(sized[1]) if sized else None
     return plain._replace(key=key, meaning=f"{plain.meaning}, {int(sized[2]):,} of them") if sized and plain else None
+
+
+def place_of(key: str) -> tuple[int, int]:
+    """For sorting: plain keys in the order of the table, then one size after the other in that order."""
+    sized = None if key in _BY_KEY else _SIZED.fullmatch(key)
+    places = list(_BY_KEY)
+    return (int(sized[2]), places.index(sized[1])) if sized else (0, places.index(key))
 
 
 def rows_of(figure: str) -> Iterator[Row]:

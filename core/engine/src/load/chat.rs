@@ -26,6 +26,8 @@ struct User {
     outbox: Outbox,
     inbox: Inbox,
     acks: u64,
+    /// The mark that the server has confirmed.
+    confirmed: u64,
     /// The highest mark of its reader that it was told.
     told: u64,
 }
@@ -105,6 +107,13 @@ impl Chat {
         }
     }
 
+    fn marked(&mut self, slot: u32, seq: u64, desk: &Desk) {
+        let user = &mut self.users[slot as usize];
+        desk.counts.one(Count::AcksAnswered);
+        desk.counts.add(Count::Marked, seq.saturating_sub(user.confirmed));
+        user.confirmed = seq.max(user.confirmed);
+    }
+
     fn told(&mut self, slot: u32, seq: u64, desk: &Desk) {
         let user = &mut self.users[slot as usize];
         if seq <= user.told || seq > user.outbox.written {
@@ -163,7 +172,7 @@ impl Plan for Chat {
         match body {
             Body::Sent { seq, client_id, duplicate } => self.sent(slot, id, seq, client_id, duplicate, desk),
             Body::Message { .. } => self.receive(slot, &body, desk),
-            Body::Acked { .. } => desk.counts.one(Count::AcksAnswered),
+            Body::Acked { seq } => self.marked(slot, seq, desk),
             Body::Delivered { seq, .. } => self.told(slot, seq, desk),
             Body::Conversation { .. } => self.opened(slot, id, &body, desk),
             other => desk.fault(Count::Unexpected, || format!("user {slot}: {other:?}")),

@@ -48,6 +48,7 @@ counts! {
     Received => "received",
     Acks => "acks",
     AcksAnswered => "acks_answered",
+    Marked => "marked",
     Opened => "opened",
     Verified => "verified",
     Skipped => "skipped",
@@ -62,15 +63,17 @@ pub(super) struct Counts {
     words: Mutex<Vec<String>>,
 }
 
-impl Counts {
-    pub(super) fn new() -> Self {
+impl Default for Counts {
+    fn default() -> Self {
         Self {
             numbers: NAMES.iter().map(|_| AtomicU64::new(0)).collect(),
             closes: Mutex::default(),
             words: Mutex::default(),
         }
     }
+}
 
+impl Counts {
     pub(super) fn add(&self, count: Count, value: u64) {
         let number = &self.numbers[count as usize];
         number.store(number.load(Relaxed).wrapping_add(value), Relaxed);
@@ -119,7 +122,7 @@ mod tests {
 
     #[test]
     fn numbers_go_up_and_down_under_their_names() {
-        let counts = Counts::new();
+        let counts = Counts::default();
         counts.add(Count::Open, 3);
         counts.less(Count::Open);
         assert!(counts.numbers().contains(&("open", 2)));
@@ -127,7 +130,7 @@ mod tests {
 
     #[test]
     fn closes_are_counted_by_code_and_complaints_are_bounded() {
-        let counts = Counts::new();
+        let counts = Counts::default();
         counts.closed(4001);
         counts.closed(4001);
         assert_eq!(counts.closes(), BTreeMap::from([(4001, 2)]));

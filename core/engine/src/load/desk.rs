@@ -9,6 +9,7 @@ use super::frame;
 use super::histogram::Histogram;
 
 /// Delays that the plans measure, in ns.
+#[derive(Default)]
 pub(super) struct Delays {
     /// From due to acknowledged.
     pub(super) acked: Histogram,
@@ -18,12 +19,7 @@ pub(super) struct Delays {
     pub(super) late: Histogram,
 }
 
-impl Delays {
-    pub(super) fn new() -> Self {
-        Self { acked: Histogram::new(), delivered: Histogram::new(), late: Histogram::new() }
-    }
-}
-
+#[derive(Default)]
 pub(super) struct Desk {
     pub(super) counts: Arc<Counts>,
     pub(super) delays: Arc<Delays>,
@@ -37,10 +33,6 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(counts: Arc<Counts>, delays: Arc<Delays>) -> Self {
-        Self { counts, delays, now_ns: 0, frames: Vec::new(), entries: Vec::new(), alarm: None, stalls: Vec::new() }
-    }
-
     /// Queue a message.
     pub(super) fn send(&mut self, slot: u32, payload: &[u8]) {
         self.counts.one(Count::MessagesSent);

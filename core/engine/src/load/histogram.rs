@@ -15,11 +15,13 @@ pub(super) struct Histogram {
     buckets: Box<[AtomicU64]>,
 }
 
-impl Histogram {
-    pub(super) fn new() -> Self {
+impl Default for Histogram {
+    fn default() -> Self {
         Self { buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect() }
     }
+}
 
+impl Histogram {
     pub(super) fn observe(&self, value: u64) {
         let bucket = &self.buckets[index(value)];
         bucket.store(bucket.load(Relaxed).wrapping_add(1), Relaxed);
@@ -69,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_picture_shows_what_was_observed() {
-        let histogram = Histogram::new();
+        let histogram = Histogram::default();
         for value in [5, 5, 1_000_000] {
             histogram.observe(value);
         }

@@ -3,6 +3,8 @@
 //! At most `at_once` links are under way, so that the load never looks like an attack; a link that does not come about is
 //! counted and tried again after a moment. Read next: `thread.rs`.
 
+use std::collections::VecDeque;
+
 use super::counts::Count;
 use super::link::{Link, Opening, Stage};
 use super::thread::LoadThread;
@@ -26,7 +28,7 @@ impl LoadThread {
                 self.links.push(None);
                 u32::try_from(self.links.len() - 1).unwrap_or(u32::MAX)
             });
-            self.queue.push_back((slot, Box::new(Opening { message, tries: 0 })));
+            self.queue.push_back((slot, Opening { message, tries: 0 }));
         }
     }
 
@@ -39,14 +41,18 @@ impl LoadThread {
         while self.under_way < self.at_once {
             let Some((slot, opening)) = self.queue.pop_front() else { break };
             self.begin(slot, opening);
+            if self.queue.is_empty() {
+                // It was as long as the crowd, which from now on needs none.
+                self.queue = VecDeque::new();
+            }
         }
     }
 
-    fn begin(&mut self, slot: u32, mut opening: Box<Opening>) {
+    fn begin(&mut self, slot: u32, mut opening: Opening) {
         opening.tries += 1;
         match Link::begin(&self.way, slot, self.tls.as_ref()) {
             Ok(mut link) => {
-                link.opening = Some(opening);
+                link.opening = Some(Box::new(opening));
                 self.links[slot as usize] = Some(link);
                 self.under_way += 1;
                 self.desk.counts.one(Count::UnderWay);
@@ -133,7 +139,7 @@ impl LoadThread {
         let opening = link.opening.take();
         link.cut();
         if let Some(opening) = opening {
-            self.try_again(slot, opening, word);
+            self.try_again(slot, *opening, word);
         }
     }
 
@@ -142,7 +148,7 @@ impl LoadThread {
         self.desk.counts.less(Count::UnderWay);
     }
 
-    fn try_again(&mut self, slot: u32, opening: Box<Opening>, word: &str) {
+    fn try_again(&mut self, slot: u32, opening: Opening, word: &str) {
         if opening.tries >= TRIES {
             self.desk.counts.one(Count::Failed);
             self.desk.counts.complain(|| format!("link {slot}: gave up after {TRIES} tries: {word}"));

@@ -25,7 +25,7 @@ pub(super) enum Stage {
     Joined,
 }
 
-/// What a link needs until it has joined.
+/// What a link needs until it has joined; in a box only while it is under way.
 #[derive(Debug)]
 pub(super) struct Opening {
     pub(super) message: Box<[u8]>,

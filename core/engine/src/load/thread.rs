@@ -9,27 +9,23 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use mio::event::Event;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::counts::Count;
 use super::desk::Desk;
-use super::frame::{self, Item};
 use super::link::{Link, Opening, Stage, Way};
-use super::plan::{Plan, Task};
-use super::timer::{Timer, now_ns};
+use super::plan::{Kind, Plan, Task};
+use super::timer::Timer;
 use super::tls::Connector;
+use super::{Outline, upgrade};
 use crate::clock::{self, Clock, Tick};
 use crate::wheel::Wheel;
 
-pub(super) const WAKER: Token = Token(usize::MAX);
-pub(super) const TIMER: Token = Token(usize::MAX - 1);
+const WAKER: Token = Token(usize::MAX);
+const TIMER: Token = Token(usize::MAX - 1);
 const EVENTS: usize = 1024;
 /// The close code of a connection that ended without one (RFC 6455 section 7.1.5).
-const NO_CLOSE: u16 = 1006;
-/// Reads of one link in one turn.
-const READS: usize = 16;
-/// Room for reading behind what a link kept, at least.
-const ROOM: usize = 64 * 1024;
+pub(super) const NO_CLOSE: u16 = 1006;
 
 /// What the face asks for.
 pub(super) enum Order {
@@ -40,10 +36,10 @@ pub(super) enum Order {
 }
 
 pub(super) struct LoadThread {
-    pub(super) poll: Poll,
-    pub(super) orders: Receiver<Order>,
-    pub(super) timer: Timer,
-    pub(super) clock: Clock,
+    poll: Poll,
+    orders: Receiver<Order>,
+    timer: Timer,
+    clock: Clock,
     pub(super) now: Tick,
     pub(super) wheel: Wheel,
     pub(super) way: Way,
@@ -58,24 +54,53 @@ pub(super) struct LoadThread {
     /// Slots whose links were closed on order.
     pub(super) free: Vec<u32>,
     /// Slots that have no link yet, with what they need for one.
-    pub(super) queue: VecDeque<(u32, Box<Opening>)>,
+    pub(super) queue: VecDeque<(u32, Opening)>,
     /// The same after a failure, with when they may try again; all wait equally long, so they are in order.
-    pub(super) again: VecDeque<(Tick, u32, Box<Opening>)>,
+    pub(super) again: VecDeque<(Tick, u32, Opening)>,
     pub(super) under_way: usize,
     /// Links that had more to read than a turn allows.
     pub(super) unread: Vec<u32>,
     pub(super) buffer: Vec<u8>,
 }
 
-/// What a link may do after it was read.
-enum Read {
-    /// The socket is empty.
-    Empty,
-    More,
-    Gone(u16),
-}
-
 impl LoadThread {
+    /// A loop without links, and what wakes it.
+    pub(super) fn new(
+        outline: &Outline,
+        kind: Kind,
+        way: Way,
+        tls: Option<Connector>,
+        orders: Receiver<Order>,
+    ) -> io::Result<(Self, Waker)> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let clock = Clock::new();
+        let now = clock::tick(clock.milliseconds());
+        let thread = Self {
+            timer: Timer::new(poll.registry(), TIMER)?,
+            poll,
+            orders,
+            clock,
+            now,
+            wheel: Wheel::new(now),
+            request: upgrade::request(&way.to.to_string(), &outline.subprotocol),
+            way,
+            tls,
+            at_once: outline.at_once,
+            heartbeat: clock::ticks(outline.heartbeat_ms),
+            plan: kind.plan(outline.size, outline.stall),
+            desk: Desk::default(),
+            links: Vec::new(),
+            free: Vec::new(),
+            queue: VecDeque::new(),
+            again: VecDeque::new(),
+            under_way: 0,
+            unread: Vec::new(),
+            buffer: Vec::new(),
+        };
+        Ok((thread, waker))
+    }
+
     /// Until `Stop`, or until nobody can give orders.
     pub(super) fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
@@ -89,6 +114,7 @@ impl LoadThread {
                 self.meet(event)?;
             }
             if !self.obey_all()? {
+                self.cut_all();
                 return Ok(());
             }
             for slot in std::mem::take(&mut self.unread) {
@@ -143,103 +169,6 @@ impl LoadThread {
 
     pub(super) fn link(&mut self, slot: u32) -> Option<&mut Link> {
         self.links.get_mut(slot as usize)?.as_mut()
-    }
-
-    // Reading ----------------------------------------------------------------------------------------------------------
-
-    fn read(&mut self, slot: u32) {
-        for _ in 0..READS {
-            match self.read_once(slot) {
-                Read::Empty => return,
-                Read::More => {}
-                Read::Gone(code) => return self.part(slot, code),
-            }
-        }
-        self.unread.push(slot);
-    }
-
-    fn read_once(&mut self, slot: u32) -> Read {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let outcome = self.read_into(slot, &mut buffer);
-        self.buffer = buffer;
-        outcome
-    }
-
-    /// What the link kept goes to the front of the buffer, so that frames always lie in one piece.
-    fn read_into(&mut self, slot: u32, buffer: &mut Vec<u8>) -> Read {
-        let Some(link) = self.link(slot).filter(|link| !link.stalled) else { return Read::Empty };
-        let rest = link.rest.take().map_or_else(Vec::new, |rest| *rest);
-        if buffer.len() < rest.len() + ROOM {
-            buffer.resize((rest.len() + ROOM).next_power_of_two(), 0);
-        }
-        buffer[..rest.len()].copy_from_slice(&rest);
-        let count = match link.read(&mut buffer[rest.len()..]) {
-            Ok(0) => return Read::Gone(NO_CLOSE),
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                link.rest = (!rest.is_empty()).then(|| Box::new(rest));
-                return Read::Empty;
-            }
-            Err(_) => return Read::Gone(NO_CLOSE),
-        };
-        let emptied = count < buffer.len() - rest.len() && link.is_emptied_by_a_short_read();
-        self.desk.counts.one(Count::Reads);
-        self.desk.counts.add(Count::BytesReceived, count as u64);
-        let end = rest.len() + count;
-        match self.eat(slot, &buffer[..end]) {
-            Ok(used) => {
-                if let Some(link) = self.link(slot).filter(|_| used < end) {
-                    link.rest = Some(Box::new(buffer[used..end].to_vec()));
-                }
-                if emptied { Read::Empty } else { Read::More }
-            }
-            Err(code) => Read::Gone(code),
-        }
-    }
-
-    /// Returns how many bytes were used; Err: the link is over, with this code.
-    fn eat(&mut self, slot: u32, bytes: &[u8]) -> Result<usize, u16> {
-        self.desk.now_ns = now_ns();
-        let mut used = 0;
-        if self.link(slot).is_some_and(|link| link.stage == Stage::Upgrading) {
-            match self.upgraded(slot, bytes)? {
-                Some(head) => used = head,
-                None => return Ok(0),
-            }
-        }
-        loop {
-            match frame::next(&bytes[used..]) {
-                Ok(Some((item, size))) => {
-                    used += size;
-                    self.take(slot, &item)?;
-                }
-                Ok(None) => break,
-                Err(word) => {
-                    self.desk.fault(Count::Unexpected, || format!("link {slot}: {word}"));
-                    return Err(NO_CLOSE);
-                }
-            }
-        }
-        self.plan.rest(slot, &mut self.desk);
-        self.write_out();
-        Ok(used)
-    }
-
-    fn take(&mut self, slot: u32, item: &Item<'_>) -> Result<(), u16> {
-        match *item {
-            Item::Heartbeat => self.desk.counts.one(Count::HeartbeatsAnswered),
-            Item::Message(payload) => {
-                self.desk.counts.one(Count::MessagesReceived);
-                if self.link(slot).is_some_and(|link| link.stage == Stage::Joining) {
-                    return self.admit(slot, payload);
-                }
-                self.plan.take(slot, payload, &mut self.desk);
-            }
-            Item::Ping(payload) => self.desk.pong(slot, payload),
-            Item::Pong => {}
-            Item::Close(code) => return Err(code),
-        }
-        Ok(())
     }
 
     // Writing ----------------------------------------------------------------------------------------------------------
@@ -312,8 +241,14 @@ impl LoadThread {
         }
     }
 
+    fn cut_all(&mut self) {
+        for link in self.links.drain(..).flatten() {
+            link.cut();
+        }
+    }
+
     /// A link is over, by the server or by an error.
-    fn part(&mut self, slot: u32, code: u16) {
+    pub(super) fn part(&mut self, slot: u32, code: u16) {
         let Some(link) = self.link(slot) else { return };
         if link.stage != Stage::Joined {
             return self.fail(slot, &format!("closed with {code} before it had joined"));

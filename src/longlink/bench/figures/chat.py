@@ -144,7 +144,7 @@ def _follow(run: Run, crowd: Swarm, lasts_s: float) -> None:
 
 
 def _drain(run: Run, crowd: Swarm, written: float = 0.0) -> None:
-    """Wait until everything written is acknowledged, received and acknowledged by its reader; at most DRAIN_S."""
+    """Wait until everything written is acknowledged to its writer and by its reader; at most DRAIN_S."""
     give_up = time.monotonic() + DRAIN_S
     while not _is_drained(counts := crowd.all("count"), written):
         if time.monotonic() > give_up:
@@ -155,6 +155,4 @@ def _drain(run: Run, crowd: Swarm, written: float = 0.0) -> None:
 
 
 def _is_drained(counts: list[Answer], least: float) -> bool:
-    written = total(counts, "written")
-    done = least <= written == total(counts, "acked") == total(counts, "received")
-    return done and total(counts, "acks") == total(counts, "acks_answered")
+    return least <= total(counts, "written") == total(counts, "acked") == total(counts, "marked")

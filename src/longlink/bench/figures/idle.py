@@ -9,6 +9,7 @@ Read next: ../census.py.
 from __future__ import annotations
 
 import contextlib
+import resource
 import subprocess
 import sys
 import time
@@ -44,11 +45,21 @@ TLS_SHARE: Final = 5
 CONNECT_S: Final = 90.0
 CONNECTS_PER_S: Final = 800
 """Slower than that is not waited for."""
+LOOK_S: Final = 5.0
+"""Between two looks at how the crowd is while it is held."""
 BROADCAST_S: Final = 300.0
+COUNTED: Final = 100_000
+"""Connections whose Python objects are built to count them, at most."""
+SPARE_FILES: Final = 500
+"""Files that a server process needs beside those of its connections."""
 
 
 def measure(run: Run) -> Numbers:
-    """Bytes per connection by owner, CPU per connection and second, and connections lost."""
+    """Bytes per connection by owner, CPU per connection and second, and connections lost.
+
+    Raises RuntimeError when the server's processes may not have so many files.
+    """
+    _check_files(run.sizes.first + run.sizes.connections, max(1, run.sizes.workers))
     numbers = _measure(run, run.sizes.connections, run.sizes.first, None)
     numbers |= _split(run.sizes.connections)
     if run.sizes.tls:
@@ -56,6 +67,14 @@ def measure(run: Run) -> Numbers:
             found = _measure(run, run.sizes.connections // TLS_SHARE, run.sizes.first // TLS_SHARE, files)
         numbers |= {f"tls_{name}": value for name, value in found.items()}
     return numbers
+
+
+def _check_files(connections: int, processes: int) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = processes * (most - SPARE_FILES)
+    if connections > room:
+        words = f"expected at most {room:,} connections, because a process may have {most:,} files"
+        raise RuntimeError(f"{words}, got {connections:,}; --workers spreads them over more processes")
 
 
 def _measure(run: Run, connections: int, first: int, tls: tuple[Path, Path] | None) -> Numbers:
@@ -78,10 +97,10 @@ def _measure(run: Run, connections: int, first: int, tls: tuple[Path, Path] | No
         _enter(crowd, serving, first, connections)
         connected, spent = time.perf_counter(), serving.cpu()
         run.progress.phase(f"idle: holding {first + connections:,}")
-        run.progress.wait(run.sizes.hold)
+        _hold(run, crowd)
         counted, lasted_s = crowd.all("count"), time.perf_counter() - connected
         used = serving.cpu().since(spent)
-        numbers = _Memory(serving, crowd).since(before, connections)
+        numbers = _Memory(serving, crowd).since(before, run, connections)
         numbers["cpu_us_per_connection_second"] = used.total_s / (first + connections) / lasted_s * 1e6
         numbers |= _right(run, counted)
         if run.sizes.broadcast and not tls:
@@ -101,24 +120,35 @@ def _enter(crowd: Swarm, serving: Product, first: int, count: int) -> None:
     crowd.each("enter_many", orders, within_s=CONNECT_S + count / CONNECTS_PER_S)
 
 
+def _hold(run: Run, crowd: Swarm) -> None:
+    until = time.perf_counter() + run.sizes.hold
+    while (left := until - time.perf_counter()) > 0:
+        run.progress.wait(min(left, LOOK_S))
+        counts = crowd.all("count")
+        run.progress.counts({name: total(counts, name) for name in ("joined", "lost", "heartbeats_answered")})
+
+
 class _Memory:
     """What is held at one moment, by whom."""
 
     def __init__(self, serving: Product, crowd: Swarm) -> None:
         self.core = serving.metrics().get("longlink_core_core_bytes")
         self.process = serving.pss_bytes()
+        self.own = serving.own_bytes()
         self.kernel = machine.kernel_bytes()
         self.load = sum(machine.pss_bytes(member.pid) for member in crowd.members)
 
-    def since(self, before: _Memory, connections: int) -> Numbers:
+    def since(self, before: _Memory, run: Run, connections: int) -> Numbers:
         """Growth per connection. What the kernel holds has two ends here, because both are on this machine."""
         numbers = {
-            "process_bytes_per_connection": (self.process - before.process) / connections,
+            "process_bytes_per_connection": (self.own - before.own) / connections,
             "kernel_bytes_per_connection": (self.kernel - before.kernel) / connections / 2,
             "base_mib": before.process / 2**20,
             "total_mib": (self.process + self.kernel + self.load) / 2**20,
         }
-        if self.core is not None and before.core is not None:
+        if self.core is None or before.core is None:
+            run.note("idle: the server does not tell what its core holds, so that figure is null")
+        else:
             numbers["core_bytes_per_connection"] = (self.core - before.core) / connections
         return numbers
 
@@ -131,7 +161,7 @@ def _right(run: Run, counted: list[Answer]) -> Numbers:
 
 def _split(connections: int) -> Numbers:
     """What the Python layers hold, counted object by object; the table has their sum."""
-    objects = census(connections)
+    objects = census(min(connections, COUNTED))
     return {"python_bytes_per_connection": sum(objects.values())} | {
         f"python: {name}": size for name, size in objects.items()
     }

@@ -47,13 +47,13 @@ def measure(run: Run) -> Numbers:
 
 def _read_again(run: Run) -> Numbers:
     with _room(run, PATIENT_MS) as (serving, crowd):
-        before = serving.pss_bytes()
+        before = serving.own_bytes()
         run.progress.phase(
             f"slow: {run.sizes.messages} messages to {run.sizes.receivers:,}, one in {run.sizes.share} stalls"
         )
         counts = _publish(crowd, run.sizes.messages, 0)
         stalled = max(1.0, total(counts, "stalled"))
-        waiting, grown = serving.counters()["queued_bytes"], serving.pss_bytes() - before
+        waiting, grown = serving.counters()["queued_bytes"], serving.own_bytes() - before
         dropped = serving.counters()["dropped_events"]
         run.progress.phase("slow: they read again")
         crowd.all("resume")

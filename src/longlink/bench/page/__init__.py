@@ -37,11 +37,11 @@ def html(result: Result) -> str:
         f"<title>Benchmark of Longlink</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>",
         "<h1>Benchmark of Longlink</h1>",
         *_facts(result),
-        *_goals(result),
+        *goal_bars(result),
     ]
     for figure, title in TITLES.items():
         if figure in result.rounds:
-            parts += [f'<section id="{figure}">\n<h2>{escape(title)}</h2>', *_plots(figure, result)]
+            parts += [f'<section id="{figure}">\n<h2>{escape(title)}</h2>', *drawings(figure, result)]
             parts += [*_table(result.values(figure)), "</section>"]
     return "\n".join([*parts, "</main>\n</body>\n</html>\n"])
 
@@ -54,7 +54,7 @@ def _facts(result: Result) -> Iterator[str]:
     yield from (f'<p class="wrong">WRONG: {escape(words)}</p>' for words in result.wrong())
 
 
-def _goals(result: Result) -> Iterator[str]:
+def goal_bars(result: Result) -> Iterator[str]:
     """Every goal as a bar that should end before the line; for goals from below the bar is turned around."""
     met = []
     for value in (value for figure in TITLES if figure in result.rounds for value in result.values(figure)):
@@ -78,7 +78,7 @@ def _share(value: Value, number: float) -> float:
     return (value.row.at_least or 0.0) / max(number, 1e-9)
 
 
-def _plots(figure: str, result: Result) -> Iterator[str]:
+def drawings(figure: str, result: Result) -> Iterator[str]:
     found = {value.row.name: value for value in result.values(figure)}
     if figure in BARS:
         caption, names = BARS[figure]

@@ -11,7 +11,7 @@ from html import escape
 from typing import Final, NamedTuple
 
 WIDTH: Final = 760
-LABEL: Final = 250
+LABEL: Final = 282
 """Room for the names of bars."""
 VALUE: Final = 190
 """Room for numbers behind bars."""
