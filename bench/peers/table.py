@@ -185,7 +185,7 @@ PEERS: Final = (
     ),
     Peer(
         "uws",
-        "uWebSockets, C++",
+        "uWebSockets in C++ (about 2024)",
         _is(f"sources in {install.UWS_CRATE} {UWS}, of about 2024"),
         _uws_program,
         functools.partial(_program, _uws_program),
@@ -235,7 +235,7 @@ PEERS: Final = (
     ),
     Peer(
         "nchan",
-        "Nchan, nginx",
+        "Nchan, nginx (2023)",
         _nginx_module("libnginx-mod-nchan", "January 2023"),
         _nchan,
         functools.partial(_nginx, "nchan.conf"),
@@ -244,7 +244,7 @@ PEERS: Final = (
     ),
     Peer(
         "lua",
-        "nginx with Lua",
+        "nginx with Lua (2022)",
         _nginx_module("libnginx-mod-http-lua", "2022"),
         functools.partial(install.debian, "nginx", "libnginx-mod-http-lua"),
         functools.partial(_nginx, "lua.conf"),
@@ -262,7 +262,7 @@ PEERS: Final = (
     ),
     Peer(
         "mosquitto",
-        "Mosquitto, MQTT over TCP",
+        "Mosquitto, MQTT over TCP (2021)",
         _debian("mosquitto", "June 2021"),
         functools.partial(install.debian, "mosquitto"),
         _mosquitto,
@@ -271,7 +271,7 @@ PEERS: Final = (
     ),
     Peer(
         "ejabberd",
-        "ejabberd, MQTT over TCP",
+        "ejabberd, MQTT over TCP (2023)",
         _debian("ejabberd", "January 2023"),
         functools.partial(install.debian, "ejabberd"),
         _ejabberd,
