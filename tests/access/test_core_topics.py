@@ -206,6 +206,7 @@ def test_messages_within_the_window_leave_in_one_write_and_a_lone_one_at_once(st
     client = member(server)
     publish(server, b"first", window_ms=LONGEST)
     assert client.receive() == (2, b"first")
+    server.until("deliveries", 1)
     writes = server.core.counters()["writes"]
     for number in range(5):
         publish(server, b"more %d" % number, window_ms=LONGEST)
@@ -221,10 +222,11 @@ def test_a_window_ends_by_itself(start: Start) -> None:
     client = member(server)
     publish(server, b"first", window_ms=30)
     assert client.receive() == (2, b"first")
+    server.until("deliveries", 1)
     writes = server.core.counters()["writes"]
     publish(server, b"one", b"two", b"three", window_ms=30)
     assert [client.receive()[1] for _ in range(3)] == [b"one", b"two", b"three"]
-    assert server.core.counters()["writes"] == writes + 1
+    server.until_all(deliveries=4, writes=writes + 1)
 
 
 def test_a_heavy_block_does_not_wait_for_its_window(start: Start) -> None:
