@@ -313,6 +313,26 @@ def test_a_close_takes_along_what_is_held_back(start: Start) -> None:
     assert server.closed(connection) == 4000
 
 
+def test_a_close_leaves_last_also_when_what_is_held_back_has_no_room_for_it(start: Start) -> None:
+    server = start(coalesce_ms=1000)
+    stream = connect(server)
+    stream.sendall(b"\0LLP" + b"\0\0\0\x02hi")
+    connection = server.count(1)[0][1]
+    client, record = Client(stream), b"\0" + (12_000).to_bytes(3, "big") + bytes(12_000)
+    server.core.send(connection, bytes(12_000), REPLY)
+    server.core.flush()
+    assert client.take(len(record)) == record
+    server.core.send(connection, bytes(12_000), EVENT)
+    server.core.flush()
+    server.above("queued_bytes", 0)
+    server.core.send(connection, bytes(12_000), EVENT)
+    server.core.close(connection, 4000)
+    server.core.flush()
+    assert [client.take(len(record)) for _ in range(2)] == [record] * 2
+    assert client.take(6) == b"\1\0\0\x02" + (4000).to_bytes(2, "big")
+    assert client.ended()
+
+
 # At the bounds --------------------------------------------------------------------------------------------------------
 
 
