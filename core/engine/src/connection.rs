@@ -150,9 +150,9 @@ impl Conn {
         }
     }
 
-    /// Memory of its queue, and bytes that wait in it.
-    pub(crate) fn queue_size(&self) -> (usize, usize) {
-        self.out.as_ref().map_or((0, 0), |out| (out.held_bytes(), out.waiting().len()))
+    /// What the books say of it: memory in boxes, and bytes that wait for the socket.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.held_bytes(), self.waiting())
     }
 
     /// Bytes that wait for the socket.
