@@ -81,9 +81,10 @@ impl Bounds {
         self.judge(Delivery::Reply, 0, length)
     }
 
-    /// Bytes that may be held back for a moment without asking: no class would be refused so much.
-    pub(crate) fn always(&self) -> usize {
-        Delivery::Low.share(self.queue_bytes)
+    /// Would no class be refused so much? Then it may be held back for a moment without asking message by message.
+    pub(crate) fn suit_all(&self, waiting: usize, length: usize) -> bool {
+        let share = Delivery::Low.share(self.queue_bytes);
+        waiting + length <= share && self.judge(Delivery::Low, waiting, length) == Verdict::Fits
     }
 
     /// What waits somewhere has changed. A reader may see it late, never wrong for long.
@@ -115,6 +116,15 @@ mod tests {
         let bounds = Bounds::new(1000, 1 << 20);
         assert_eq!(bounds.judge(Delivery::Low, 0, 5000), Verdict::Fits);
         assert_eq!(bounds.judge(Delivery::Reply, 1, 5000), Verdict::Full);
+    }
+
+    #[test]
+    fn what_no_class_would_be_refused_is_less_than_the_quarters_of_both_bounds() {
+        let bounds = Bounds::new(1000, 2000);
+        assert!(bounds.suit_all(0, 250) && bounds.suit_all(200, 50));
+        assert!(!bounds.suit_all(0, 251) && !bounds.suit_all(200, 51));
+        bounds.changed(0, 400);
+        assert!(bounds.suit_all(0, 100) && !bounds.suit_all(0, 101));
     }
 
     #[test]

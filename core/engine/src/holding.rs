@@ -21,7 +21,7 @@ impl Io {
         conn: &mut Conn,
         bunch: &Bunch<'_, P>,
     ) -> bool {
-        if bunch.urgent || bunch.bytes.len() > self.most_held() {
+        if bunch.urgent || !self.may_hold(0, bunch.bytes.len()) {
             return false;
         }
         let Some(wait) = wait(self.settings.coalesce_ms, self.moment(), conn.wrote) else { return false };
@@ -35,11 +35,16 @@ impl Io {
 
     /// Add to what is held back, if it is not too much then.
     pub(crate) fn join_held<P: Iterator<Item = Piece>>(&self, conn: &mut Conn, bunch: &Bunch<'_, P>) -> bool {
-        let most = self.most_held();
-        let fits = |out: &OutQueue| out.waiting().len() + bunch.bytes.len() <= most;
+        let fits = |out: &OutQueue| self.may_hold(out.waiting().len(), bunch.bytes.len());
         let Some(out) = conn.out.as_mut().filter(|out| fits(out)) else { return false };
         out.push(bunch.bytes);
         true
+    }
+
+    /// An alarm rang: the one of what is held now, or of something that has left since.
+    pub(crate) fn release_if_due(&mut self, id: ConnId, conn: &mut Conn) -> After {
+        let early = wait(self.settings.coalesce_ms, self.moment(), conn.wrote).is_some();
+        if early { After::Keep } else { self.release(id, conn) }
     }
 
     /// The time has come, or something urgent.
@@ -62,8 +67,8 @@ impl Io {
         self.now_ms as u32
     }
 
-    fn most_held(&self) -> usize {
-        self.bounds.always().min(ENOUGH_BYTES)
+    fn may_hold(&self, waiting: usize, length: usize) -> bool {
+        waiting + length <= ENOUGH_BYTES && self.bounds.suit_all(waiting, length)
     }
 }
 

@@ -190,7 +190,7 @@ impl IoThread {
             }
         }
         while let Some(id) = self.io.held.take(self.io.now_ms) {
-            self.with(id, |io, conn| io.release(id, conn));
+            self.with(id, |io, conn| io.release_if_due(id, conn));
         }
         self.topics.wake(self.io.now_ms);
         self.drain_portion();
