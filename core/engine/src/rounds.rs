@@ -27,14 +27,12 @@ pub(crate) struct Active {
     in_line: bool,
     /// When the gathering block is due.
     due: u64,
-    /// The first alarm that is set for it.
-    alarm: u64,
 }
 
 impl Active {
     fn new() -> Self {
         let (gathering, round) = (Block::default(), Block::default());
-        Self { gathering, round, under_way: false, in_line: false, due: NEVER, alarm: NEVER }
+        Self { gathering, round, under_way: false, in_line: false, due: NEVER }
     }
 
     fn weight(&self) -> usize {
@@ -98,15 +96,16 @@ impl Rounds {
         self.spare.push(active);
     }
 
-    fn schedule(&mut self, topic: u32, active: &mut Active, now: u64) {
+    /// `alarm` is the topic's: what it has set before counts, so that one who publishes much does not set many.
+    fn schedule(&mut self, topic: u32, alarm: &mut u64, active: &mut Active, now: u64) {
         if active.in_line || active.gathering.is_empty() {
             return;
         }
         if active.due <= now {
             active.in_line = true;
             self.line.push_back(topic);
-        } else if active.due < active.alarm {
-            active.alarm = active.due;
+        } else if *alarm == 0 || active.due < *alarm {
+            *alarm = active.due;
             self.alarms.set(active.due, u64::from(topic));
         }
     }
@@ -141,7 +140,7 @@ impl Topics {
         rounds.held += active.gathering.held_bytes() - held;
         let heavy = active.gathering.weight() >= HEAVY;
         active.due = active.due.min(if heavy { now } else { quiet_at.max(now) });
-        rounds.schedule(index, active, now);
+        rounds.schedule(index, &mut topic.alarm, active, now);
         outcome
     }
 
@@ -150,9 +149,9 @@ impl Topics {
         while let Some(index) = self.rounds.alarms.take(now) {
             let index = u32::try_from(index).unwrap_or(NONE);
             let (topic, rounds) = self.get(index);
+            topic.alarm = 0;
             if let Some(active) = &mut topic.active {
-                active.alarm = NEVER;
-                rounds.schedule(index, active, now);
+                rounds.schedule(index, &mut topic.alarm, active, now);
             }
         }
     }
@@ -192,7 +191,7 @@ impl Topics {
         if active.gathering.is_empty() {
             rounds.retire(active);
         } else {
-            rounds.schedule(index, &mut active, now);
+            rounds.schedule(index, &mut topic.alarm, &mut active, now);
             topic.active = Some(active);
         }
     }

@@ -90,6 +90,8 @@ pub(crate) struct Topic {
     pub(crate) active: Option<Box<Active>>,
     /// When its last round began, in milliseconds; 0 for never.
     pub(crate) spoke: u64,
+    /// The first alarm that is set for it; 0 for none.
+    pub(crate) alarm: u64,
 }
 
 pub(crate) struct Topics {

@@ -90,6 +90,19 @@ fn a_message_that_cannot_wait_takes_along_what_has_gathered() {
 }
 
 #[test]
+fn a_topic_that_often_waits_and_never_long_sets_one_alarm() {
+    let mut scene = Scene::new(1);
+    for now in 1000..1100 {
+        scene.say(b"a", 5000, now);
+        scene.say(b"b", 0, now);
+        scene.walk(9, now);
+    }
+    scene.say(b"c", 5000, 1100);
+    let alarms = &mut scene.topics.rounds.alarms;
+    assert_eq!(std::iter::from_fn(|| alarms.take(u64::MAX)).count(), 1);
+}
+
+#[test]
 fn a_heavy_block_does_not_wait_for_its_window() {
     let mut scene = Scene::new(1);
     scene.say(b"a", 0, 1000);
