@@ -85,7 +85,7 @@ def test_bytes_that_went_with_their_connections_count_no_more(start: Start) -> N
     assert server.core.counters()["slow_closed"] == 0
 
 
-def test_memory_that_tls_took_for_a_slow_subscriber_is_given_back_and_counted_once(start: Start, tmp_path: Path) -> None:
+def test_what_tls_took_for_a_slow_subscriber_is_given_back_and_counted_once(start: Start, tmp_path: Path) -> None:
     files = certificate(tmp_path, "one")
     server = start(tls=files, queue_bytes=8 << 20, stall_timeout_ms=60_000)
     told = []
