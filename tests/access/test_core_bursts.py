@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterator
 
 from longlink._core import EVENT, REPLY
-from longlink.app import file_limit
+from longlink.parts import file_limit
 
 from .conftest import bench_server
 from .core_server import Client, Server, Start, speak

@@ -84,3 +84,13 @@ def test_a_text_that_no_file_name_can_hold_is_refused_with_its_name() -> None:
     with pytest.raises(LonglinkError, match=r"data\.dir .*without NUL") as caught:
         load(None, {}, {"--data": "a\0b"})
     assert caught.value.row is errors.CONFIG_INVALID
+
+
+def test_workers_fit_into_eight_bits() -> None:
+    accept(SERVER_WORKERS="255")
+    assert "server.workers: expected at most 255, got 256" in refusal(SERVER_WORKERS="256").message
+
+
+def test_a_number_of_this_machine_fits_into_ten_bits() -> None:
+    accept(SERVER_NUMBER="1023")
+    assert "server.number: expected at most 1023, got 1024" in refusal(SERVER_NUMBER="1024").message

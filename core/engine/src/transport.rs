@@ -1,8 +1,11 @@
 //! Bytes to and from a socket, with TLS or without.
 //!
+//! Plain ones by the bare system calls: those of the C library look for a cancelled thread before and after each.
 //! Read next: `reading.rs`, `writing.rs`.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
+
+use rustix::net::{RecvFlags, SendFlags};
 
 use crate::connection::Conn;
 
@@ -10,7 +13,7 @@ use crate::connection::Conn;
 pub(crate) fn read(conn: &mut Conn, buffer: &mut [u8]) -> io::Result<usize> {
     retry(|| match &mut conn.tls {
         Some(tls) => tls.read(&mut conn.stream, buffer),
-        None => conn.stream.read(buffer),
+        None => Ok(rustix::net::recv(&conn.stream, &mut *buffer, RecvFlags::empty())?.1),
     })
 }
 
@@ -23,7 +26,7 @@ pub(crate) fn is_drained(conn: &Conn, room: usize) -> bool {
 pub(crate) fn write(conn: &mut Conn, bytes: &[u8]) -> io::Result<usize> {
     let outcome = retry(|| match &mut conn.tls {
         Some(tls) => tls.write(&mut conn.stream, bytes),
-        None => conn.stream.write(bytes),
+        None => Ok(rustix::net::send(&conn.stream, bytes, SendFlags::NOSIGNAL)?),
     });
     match outcome {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),

@@ -48,6 +48,8 @@ CONNECTS_PER_S: Final = 800
 LOOK_S: Final = 5.0
 """Between two looks at how the crowd is while it is held."""
 BROADCAST_S: Final = 300.0
+COUNTED: Final = 100_000
+"""Connections whose Python objects are built to count them, at most."""
 SPARE_FILES: Final = 500
 """Files that a server process needs beside those of its connections."""
 
@@ -159,7 +161,7 @@ def _right(run: Run, counted: list[Answer]) -> Numbers:
 
 def _split(connections: int) -> Numbers:
     """What the Python layers hold, counted object by object; the table has their sum."""
-    objects = census(connections)
+    objects = census(min(connections, COUNTED))
     return {"python_bytes_per_connection": sum(objects.values())} | {
         f"python: {name}": size for name, size in objects.items()
     }

@@ -359,6 +359,7 @@ class Connected(_message.Message):
     user: _builtins.str
     device: _builtins.str
     session: _builtins.str
+    """Names this session: decimal digits of a number of at most 52 bits."""
     heartbeat_ms: _builtins.int
     """The client sends something at least this often, an empty message if nothing else; in ms."""
     server_time: _builtins.int
