@@ -81,10 +81,10 @@ impl Bounds {
         self.judge(Delivery::Reply, 0, length)
     }
 
-    /// Would no class be refused so much? Then it may be held back for a moment without asking message by message.
-    pub(crate) fn suit_all(&self, waiting: usize, length: usize) -> bool {
-        let share = Delivery::Low.share(self.queue_bytes);
-        waiting + length <= share && self.judge(Delivery::Low, waiting, length) == Verdict::Fits
+    /// May bytes be held back beside `waiting` others, whatever they are? Only what no class would be refused.
+    pub(crate) fn may_hold(&self, waiting: usize, length: usize) -> bool {
+        waiting + length <= Delivery::Low.share(self.queue_bytes)
+            && self.judge(Delivery::Low, waiting, length) == Verdict::Fits
     }
 
     /// What waits somewhere has changed. A reader may see it late, never wrong for long.
@@ -119,15 +119,6 @@ mod tests {
     }
 
     #[test]
-    fn what_no_class_would_be_refused_is_less_than_the_quarters_of_both_bounds() {
-        let bounds = Bounds::new(1000, 2000);
-        assert!(bounds.suit_all(0, 250) && bounds.suit_all(200, 50));
-        assert!(!bounds.suit_all(0, 251) && !bounds.suit_all(200, 51));
-        bounds.changed(0, 400);
-        assert!(bounds.suit_all(0, 100) && !bounds.suit_all(0, 101));
-    }
-
-    #[test]
     fn what_waits_elsewhere_counts_against_the_same_shares_of_the_total() {
         for (delivery, share) in SHARES {
             let bounds = Bounds::new(1000, 1000);
@@ -137,5 +128,14 @@ mod tests {
             bounds.changed(share - 10, 0);
             assert_eq!(bounds.judge(delivery, 0, share), Verdict::Fits, "{delivery:?}");
         }
+    }
+
+    #[test]
+    fn what_every_class_may_use_of_a_queue_and_of_the_total_may_be_held_back() {
+        let bounds = Bounds::new(1000, 2000);
+        assert!(bounds.may_hold(0, 250) && bounds.may_hold(150, 100));
+        assert!(!bounds.may_hold(0, 251) && !bounds.may_hold(150, 101));
+        bounds.changed(0, 400);
+        assert!(bounds.may_hold(0, 100) && !bounds.may_hold(0, 101));
     }
 }

@@ -90,11 +90,11 @@ impl IoThread {
             let Some((id, conn)) = self.table.living(slot) else { continue };
             let Some(reader) = Reader::of(conn) else { continue };
             let missed = active.round.missed(reader);
-            let before = conn.sizes();
+            let before = conn.queue_size();
             rounds.held += active.round.frame(reader);
             self.io.hand_out(id, conn, active.round.framed(reader), &mut tally);
             self.io.miss(id, conn, missed);
-            self.books.update(before, conn.sizes(), &self.io.bounds);
+            self.books.update(before, conn.queue_size(), &self.io.bounds);
         }
         self.io.tell_tally(&tally);
         for id in tally.gone {

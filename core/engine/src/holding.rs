@@ -1,7 +1,7 @@
 //! Holding back (`coalesce_ms`): what is not urgent waits in the connection's queue while its last write is recent, so
 //! that several messages leave in one write. A lone message on a quiet link is never held, a reply flushes at once.
 //!
-//! Never holds more than every class may use of the queue. Read next: `writing.rs`.
+//! Never holds more than every class may use of the queue and of what all may hold. Read next: `writing.rs`.
 
 use crate::bounds::Piece;
 use crate::connection::{Conn, Flags};
@@ -68,7 +68,7 @@ impl Io {
     }
 
     fn may_hold(&self, waiting: usize, length: usize) -> bool {
-        waiting + length <= ENOUGH_BYTES && self.bounds.suit_all(waiting, length)
+        waiting + length <= ENOUGH_BYTES && self.bounds.may_hold(waiting, length)
     }
 }
 

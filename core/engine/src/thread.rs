@@ -147,9 +147,9 @@ impl IoThread {
     /// Do something with one connection, keep the books, and take it away if that is the outcome. False: it is gone.
     pub(crate) fn with(&mut self, id: ConnId, act: impl FnOnce(&mut Io, &mut Conn) -> After) -> bool {
         let Some(conn) = self.table.get(id) else { return false };
-        let before = conn.sizes();
+        let before = (conn.held_bytes(), conn.waiting());
         let after = act(&mut self.io, conn);
-        self.books.update(before, conn.sizes(), &self.io.bounds);
+        self.books.update(before, (conn.held_bytes(), conn.waiting()), &self.io.bounds);
         if after == After::Drop {
             self.remove(id);
         }
@@ -158,7 +158,7 @@ impl IoThread {
 
     pub(crate) fn remove(&mut self, id: ConnId) {
         let Some(mut conn) = self.table.remove(id) else { return };
-        self.books.update(conn.sizes(), (0, 0), &self.io.bounds);
+        self.books.update((conn.held_bytes(), conn.waiting()), (0, 0), &self.io.bounds);
         self.leave_topics(&mut conn);
         self.io.wheel.clear(ident::slot_of(id));
         self.io.tell_closed(id, &mut conn);

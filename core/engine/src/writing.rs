@@ -48,7 +48,7 @@ impl Io {
         if conn.turn == turn::NONE {
             return After::Keep;
         }
-        // Nothing joins the turn while it is away; the mark stays until all is put, because a close has not left before.
+        // Nothing joins the turn while it is away.
         let mut turn = mem::take(&mut self.turn);
         let put = self.put(id, conn, turn.gather(conn.turn));
         self.turn = turn;
@@ -192,8 +192,8 @@ impl Io {
     }
 
     fn drained(&mut self, id: ConnId, conn: &mut Conn) -> After {
-        let has_more = conn.turn != turn::NONE;
-        if conn.is(Flags::CLOSING) && !conn.is(Flags::CLOSE_SENT) && !has_more {
+        // A close that is still in the turn has not left, also when what was held back before it has.
+        if conn.is(Flags::CLOSING) && !conn.is(Flags::CLOSE_SENT) && conn.turn == turn::NONE {
             return self.close_left(id, conn);
         }
         After::Keep
