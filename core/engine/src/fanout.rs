@@ -1,4 +1,4 @@
-//! Walking rounds: a portion of deliveries in each turn, then sockets, mail, accepts and clock have theirs.
+//! Walking rounds: a portion of visits in each turn, then sockets, mail, accepts and clock have theirs.
 //!
 //! A member whose socket takes bytes costs one write of the shared block, without a copy and without a place in the turn.
 //! Read next: `rounds.rs` (when and what), `topics.rs` (who), `writing.rs` (members whose socket takes no more).
@@ -12,11 +12,11 @@ use crate::thread::IoThread;
 use crate::transport;
 use crate::writing::Put;
 
-/// Deliveries of one turn, all topics together.
+/// Members that one turn visits, all topics together.
 const PORTION: usize = 256;
-/// Deliveries of one topic before another has its turn.
+/// Members of one topic before another has its turn.
 const SLICE: usize = 64;
-/// Bytes that count for one delivery more.
+/// Bytes that count for one visit more.
 const LONG: usize = 4096;
 
 /// What a slice came to, for counters that are told once.
