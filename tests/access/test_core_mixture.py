@@ -11,7 +11,7 @@ import pytest
 from longlink._core import EVENT, REPLY
 
 from .core_server import Client, Server, Start, admitted, deaf
-from .test_core_ports import certificate, trust
+from .test_core_tls import certificate, trust
 
 MESSAGES = 400
 BOUND = 256 * 1024
