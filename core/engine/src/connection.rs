@@ -150,9 +150,9 @@ impl Conn {
         }
     }
 
-    /// Memory of its queue, and bytes that wait in it.
+    /// Memory that a write may change, and bytes that wait.
     pub(crate) fn queue_size(&self) -> (usize, usize) {
-        self.out.as_ref().map_or((0, 0), |out| (out.held_bytes(), out.waiting().len()))
+        (self.written_bytes(), self.waiting())
     }
 
     /// Bytes that wait for the socket.
@@ -171,8 +171,12 @@ impl Conn {
         decoder
             + self.young.as_deref().map_or(0, young)
             + self.rest.as_ref().map_or(0, |rest| rest.capacity() + size_of::<Vec<u8>>())
-            + self.out.as_ref().map_or(0, |out| out.held_bytes())
-            + self.tls.as_ref().map_or(0, |tls| tls.held_bytes())
+            + self.written_bytes()
+    }
+
+    /// Memory of what is on its way out: the queue, and the TLS that keeps what was encrypted.
+    fn written_bytes(&self) -> usize {
+        self.out.as_ref().map_or(0, |out| out.held_bytes()) + self.tls.as_ref().map_or(0, |tls| tls.held_bytes())
     }
 }
 
