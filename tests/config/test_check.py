@@ -76,6 +76,7 @@ def test_the_largest_message_fits_a_record_also_in_the_json_twin() -> None:
 
 def test_the_largest_message_fits_the_queues_that_it_must_pass() -> None:
     assert "connection.queue_bytes" in refusal(CONNECTION_QUEUE_BYTES="262143").message
+    assert "connection.total_queue_bytes" in refusal(CONNECTION_TOTAL_QUEUE_BYTES="262143").message
     assert "connection.ring_bytes" in refusal(CONNECTION_RING_BYTES="65535").message
     assert "storage.queue: expected at least storage.batch (1024), got 1023" in refusal(STORAGE_QUEUE="1023").message
 

@@ -10,7 +10,7 @@ use crate::rounds::{Active, Rounds};
 
 /// The end of a chain.
 pub(crate) const NONE: u32 = u32::MAX;
-/// A list that has become a quarter of its room gives half of it back, but none this short.
+/// Lists longer than this do not double, and give half of their room back when they fill a quarter of it.
 const SHORT_LIST: usize = 64;
 
 /// One connection's subscription to one topic.
@@ -158,7 +158,7 @@ impl Topics {
         *head = link;
         let list = &mut self.list[topic as usize].members.list;
         let room = list.capacity();
-        list.push(Member { slot, link });
+        push(list, Member { slot, link });
         self.room += list.capacity() - room;
         self.subscriptions += 1;
     }
@@ -199,7 +199,7 @@ impl Topics {
             self.free_link = mem::replace(free, fresh).next;
             return link;
         }
-        self.links.push(fresh);
+        push(&mut self.links, fresh);
         index(self.links.len() - 1)
     }
 
@@ -240,6 +240,14 @@ impl Topics {
             self.rounds.retire(active);
         }
     }
+}
+
+/// A long list grows by a quarter, because doubling it would cost each subscription as much again.
+fn push<T>(list: &mut Vec<T>, value: T) {
+    if list.len() == list.capacity() && list.len() >= SHORT_LIST {
+        list.reserve_exact(list.len() / 4);
+    }
+    list.push(value);
 }
 
 fn index(length: usize) -> u32 {

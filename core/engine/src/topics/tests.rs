@@ -65,7 +65,7 @@ fn a_subscription_costs_about_24_bytes_and_rooms_are_given_back() {
     for (slot, head) in heads.iter_mut().enumerate() {
         topics.subscribe(head, index(slot), 1);
     }
-    assert!(topics.bytes() <= 27 * heads.len(), "{}", topics.bytes());
+    assert!(topics.bytes() <= 25 * heads.len(), "{}", topics.bytes());
     for head in heads.iter_mut().skip(10) {
         topics.leave_all(head);
     }
