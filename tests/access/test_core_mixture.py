@@ -83,28 +83,3 @@ def test_bytes_that_went_with_their_connections_count_no_more(start: Start) -> N
     server.core.flush()
     server.above("queued_bytes", before + 28 * 8192)
     assert server.core.counters()["slow_closed"] == 0
-
-
-def test_what_tls_took_for_a_slow_subscriber_is_given_back_and_counted_once(start: Start, tmp_path: Path) -> None:
-    files = certificate(tmp_path, "one")
-    server = start(tls=files, queue_bytes=8 << 20, stall_timeout_ms=60_000)
-    told = []
-    for _ in range(4):
-        client = Client.connect(server, tls=trust(files[0]))
-        connection = admitted(server, client)
-        server.core.subscribe(connection, 1)
-        server.core.flush()
-        published = 0
-        while server.core.counters()["queued_bytes"] == 0:
-            server.core.publish(1, bytes(9_000), EVENT)
-            server.core.flush()
-            published += 1
-            client.send(b"turn")
-            server.count(1)
-        for _ in range(published):
-            client.receive()
-        server.until("queued_bytes", 0)
-        client.stream.close()
-        server.closed(connection)
-        told.append(server.core.counters()["core_bytes"])
-    assert len(set(told[1:])) == 1, told
