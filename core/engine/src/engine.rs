@@ -2,6 +2,16 @@
 //!
 //! Never blocks on an I/O thread, except in `stop`, which joins them. Read next: BOUNDARY.md, `thread.rs`.
 
+pub(crate) mod addresses;
+pub(crate) mod bounds;
+pub(crate) mod commands;
+pub(crate) mod ident;
+mod listening;
+pub(crate) mod peers;
+pub(crate) mod ring;
+pub(crate) mod settings;
+pub(crate) mod stats;
+
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -14,26 +24,25 @@ use std::thread::{Builder, JoinHandle};
 use mio::{Poll, Waker};
 use rustls::time_provider::DefaultTimeProvider;
 
-use crate::addresses::Addresses;
-use crate::alarms::Alarms;
-use crate::bounds::{Bounds, Delivery};
-use crate::bucket::Rate;
-use crate::clock::{self, Clock};
-use crate::commands::{Command, Commands, Control, Mailbox, Span};
-use crate::ident::{self, ConnId};
-use crate::io::{BUFFER_BYTES, Io, Limits};
-use crate::listening;
-use crate::orders::Desk;
-use crate::peers::Peers;
-use crate::ring::{Batch, Ring};
-use crate::settings::Settings;
-use crate::stats::{self, Histogram, Shape, Stats};
-use crate::table::Table;
+use crate::thread::io::{BUFFER_BYTES, Io, Limits};
+use crate::thread::orders::Desk;
+use crate::thread::table::Table;
+use crate::thread::turn::Turn;
 use crate::thread::{Books, IoThread, WAKER};
+use crate::time::alarms::Alarms;
+use crate::time::bucket::Rate;
+use crate::time::clock::{self, Clock};
+use crate::time::wheel::Wheel;
 use crate::tls::{Acceptor, Tickets};
 use crate::topics::Topics;
-use crate::turn::Turn;
-use crate::wheel::Wheel;
+use addresses::Addresses;
+use bounds::{Bounds, Delivery};
+use commands::{Command, Commands, Control, Mailbox, Span};
+use ident::ConnId;
+use peers::Peers;
+use ring::{Batch, Ring};
+use settings::Settings;
+use stats::{Histogram, Shape, Stats};
 
 /// The caller's side of one I/O thread.
 struct Lane {

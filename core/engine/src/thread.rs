@@ -1,8 +1,14 @@
 //! One I/O thread: wait for sockets, read, obey, look at the clock, write, publish; again.
 //!
-//! Owns its connections alone: nothing in here is locked. Read next: `io.rs`, `accepting.rs`, `orders.rs`.
+//! Owns its connections alone: nothing in here is locked. Read next: `thread/io.rs`, `thread/accepting.rs`, `thread/orders.rs`.
 
-use std::io;
+mod accepting;
+mod draining;
+pub(crate) mod io;
+pub(crate) mod orders;
+pub(crate) mod table;
+pub(crate) mod turn;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,19 +17,19 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::accepting::Listener;
-use crate::bounds::Bounds;
-use crate::clock::{self, Clock, Tick};
-use crate::commands::Mailbox;
 use crate::connection::{Conn, Flags};
-use crate::draining::Drain;
-use crate::ident::{self, ConnId};
-use crate::io::{After, Io};
-use crate::orders::Desk;
-use crate::peers::Peers;
-use crate::stats::Count;
-use crate::table::Table;
+use crate::engine::bounds::Bounds;
+use crate::engine::commands::Mailbox;
+use crate::engine::ident::{self, ConnId};
+use crate::engine::peers::Peers;
+use crate::engine::stats::Count;
+use crate::time::clock::{self, Clock, Tick};
 use crate::topics::Topics;
+use accepting::Listener;
+use draining::Drain;
+use io::{After, Io};
+use orders::Desk;
+use table::Table;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 /// Tokens of listeners; connection numbers have 52 bits.
@@ -66,7 +72,7 @@ pub(crate) struct IoThread {
 
 impl IoThread {
     /// Until `stop`.
-    pub(crate) fn run(&mut self, clock: &Clock) -> io::Result<()> {
+    pub(crate) fn run(&mut self, clock: &Clock) -> std::io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         let mut hurry = false;
         while !self.stopping {
@@ -92,13 +98,13 @@ impl IoThread {
         Ok(())
     }
 
-    fn sleep(&mut self, events: &mut Events, hurry: bool, clock: &Clock) -> io::Result<()> {
+    fn sleep(&mut self, events: &mut Events, hurry: bool, clock: &Clock) -> std::io::Result<()> {
         let idle = self.mailbox.may_sleep();
         let timeout = if hurry || !idle { Some(Duration::ZERO) } else { self.next_deadline(clock) };
         let outcome = self.poll.poll(events, timeout);
         self.mailbox.awake();
         match outcome {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => Err(error),
             _ => Ok(()),
         }
     }

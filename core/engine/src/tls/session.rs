@@ -1,7 +1,7 @@
 //! One TLS session between a socket and plain bytes. All buffers belong to the caller or to the thread: a session keeps
 //! bytes only while a record has not come whole, or while the socket does not take what was encrypted.
 //!
-//! Read next: ../tls.rs, ../transport.rs.
+//! Read next: ../tls.rs, ../connection/transport.rs.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,7 +13,7 @@ use rustls::unbuffered::{
 };
 use rustls::{HandshakeKind, ProtocolVersion};
 
-use crate::io::BUFFER_BYTES;
+use crate::thread::io::BUFFER_BYTES;
 
 /// What rustls keeps on the heap for a session that is open and quiet: two keys with their tables, the secrets of the next
 /// keys, room for handshake messages. By the growth of Pss, with what the allocator adds; rustls does not tell it.
