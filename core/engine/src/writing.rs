@@ -45,14 +45,14 @@ impl Io {
 
     /// Write what this turn has gathered for a connection.
     pub(crate) fn write_turn(&mut self, id: ConnId, conn: &mut Conn) -> After {
-        let mark = mem::replace(&mut conn.turn, turn::NONE);
-        if mark == turn::NONE {
+        if conn.turn == turn::NONE {
             return After::Keep;
         }
         // Nothing joins the turn while it is away.
         let mut turn = mem::take(&mut self.turn);
-        let put = self.put(id, conn, turn.gather(mark));
+        let put = self.put(id, conn, turn.gather(conn.turn));
         self.turn = turn;
+        conn.turn = turn::NONE;
         match put {
             Put::Broken => After::Drop,
             Put::Done(messages) => {
@@ -192,7 +192,8 @@ impl Io {
     }
 
     fn drained(&mut self, id: ConnId, conn: &mut Conn) -> After {
-        if conn.is(Flags::CLOSING) && !conn.is(Flags::CLOSE_SENT) {
+        // A close that is still in the turn has not left, also when what was held back before it has.
+        if conn.is(Flags::CLOSING) && !conn.is(Flags::CLOSE_SENT) && conn.turn == turn::NONE {
             return self.close_left(id, conn);
         }
         After::Keep
