@@ -313,6 +313,19 @@ def test_a_close_leaves_behind_a_reply_that_had_no_room_beside_what_is_held_back
     assert server.closed(connection) == 4000
 
 
+def test_what_is_held_back_counts_in_what_all_may_hold(start: Start) -> None:
+    server = start(coalesce_ms=1000, queue_bytes=64 * 1024, total_queue_bytes=64 * 1024)
+    clients = [Client.connect(server) for _ in range(10)]
+    connections = [admitted(server, client) for client in clients]
+    for delivery in (REPLY, EVENT):
+        server.core.send_many(connections, KIB8, delivery)
+        server.core.flush()
+    server.until("messages_out", 20)
+    assert server.core.counters()["queued_bytes"] <= 16 * 1024
+    for client in clients:
+        assert [client.receive() for _ in range(2)] == [(2, KIB8)] * 2
+
+
 # At the bounds --------------------------------------------------------------------------------------------------------
 
 

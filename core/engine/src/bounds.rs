@@ -81,9 +81,10 @@ impl Bounds {
         self.judge(Delivery::Reply, 0, length)
     }
 
-    /// Bytes that may be held back for a moment without asking: no class would be refused so much.
-    pub(crate) fn always(&self) -> usize {
-        Delivery::Low.share(self.queue_bytes)
+    /// May bytes be held back beside `waiting` others, whatever they are? Only what no class would be refused.
+    pub(crate) fn may_hold(&self, waiting: usize, length: usize) -> bool {
+        waiting + length <= Delivery::Low.share(self.queue_bytes)
+            && self.judge(Delivery::Low, waiting, length) == Verdict::Fits
     }
 
     /// What waits somewhere has changed. A reader may see it late, never wrong for long.
@@ -127,5 +128,14 @@ mod tests {
             bounds.changed(share - 10, 0);
             assert_eq!(bounds.judge(delivery, 0, share), Verdict::Fits, "{delivery:?}");
         }
+    }
+
+    #[test]
+    fn what_every_class_may_use_of_a_queue_and_of_the_total_may_be_held_back() {
+        let bounds = Bounds::new(1000, 2000);
+        assert!(bounds.may_hold(0, 250) && bounds.may_hold(150, 100));
+        assert!(!bounds.may_hold(0, 251) && !bounds.may_hold(150, 101));
+        bounds.changed(0, 400);
+        assert!(bounds.may_hold(0, 100) && !bounds.may_hold(0, 101));
     }
 }

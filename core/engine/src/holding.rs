@@ -1,7 +1,7 @@
 //! Holding back (`coalesce_ms`): what is not urgent waits in the connection's queue while its last write is recent, so
 //! that several messages leave in one write. A lone message on a quiet link is never held, a reply flushes at once.
 //!
-//! Never holds more than every class may use of the queue. Read next: `writing.rs`.
+//! Never holds more than every class may use of the queue and of what all may hold. Read next: `writing.rs`.
 
 use crate::bounds::Piece;
 use crate::connection::{Conn, Flags};
@@ -21,7 +21,7 @@ impl Io {
         conn: &mut Conn,
         bunch: &Bunch<'_, P>,
     ) -> bool {
-        if bunch.urgent || bunch.bytes.len() > self.most_held() {
+        if bunch.urgent || !self.may_hold(0, bunch.bytes.len()) {
             return false;
         }
         let Some(wait) = wait(self.settings.coalesce_ms, self.moment(), conn.wrote) else { return false };
@@ -35,8 +35,7 @@ impl Io {
 
     /// Add to what is held back, if it is not too much then.
     pub(crate) fn join_held<P: Iterator<Item = Piece>>(&self, conn: &mut Conn, bunch: &Bunch<'_, P>) -> bool {
-        let most = self.most_held();
-        let fits = |out: &OutQueue| out.waiting().len() + bunch.bytes.len() <= most;
+        let fits = |out: &OutQueue| self.may_hold(out.waiting().len(), bunch.bytes.len());
         let Some(out) = conn.out.as_mut().filter(|out| fits(out)) else { return false };
         out.push(bunch.bytes);
         true
@@ -62,8 +61,8 @@ impl Io {
         self.now_ms as u32
     }
 
-    fn most_held(&self) -> usize {
-        self.bounds.always().min(ENOUGH_BYTES)
+    fn may_hold(&self, waiting: usize, length: usize) -> bool {
+        waiting + length <= ENOUGH_BYTES && self.bounds.may_hold(waiting, length)
     }
 }
 
