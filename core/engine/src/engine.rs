@@ -52,6 +52,17 @@ struct Lane {
     pending: Commands,
 }
 
+impl Lane {
+    fn add(&mut self, make: impl FnOnce(&mut Commands) -> Command) {
+        let command = make(&mut self.pending);
+        self.pending.list.push(command);
+        if self.pending.is_heavy() {
+            // Fails only when the thread is gone, and then the commands are for nobody.
+            let _ = self.mailbox.post(&mut self.pending);
+        }
+    }
+}
+
 /// Why a port cannot be listened on.
 #[derive(Debug)]
 pub enum ListenError {
@@ -247,8 +258,7 @@ impl Engine {
             pending.targets.extend(connections.iter().copied().filter(|id| ident::thread_of(*id) == number));
             let targets = Span::new(start, pending.targets.len());
             if targets.len() > 0 {
-                let payload = pending.keep(payload);
-                pending.list.push(Command::SendMany { targets, payload, delivery, text });
+                lane.add(|pending| Command::SendMany { targets, payload: pending.keep(payload), delivery, text });
             }
         }
     }
@@ -266,8 +276,10 @@ impl Engine {
         let mut state = self.state();
         state.published += 1;
         for lane in &mut state.lanes {
-            let payload = lane.pending.keep(payload);
-            lane.pending.list.push(Command::Publish { topic, payload, delivery, text, window_ms });
+            lane.add(|pending| {
+                let payload = pending.keep(payload);
+                Command::Publish { topic, payload, delivery, text, window_ms }
+            });
         }
     }
 
@@ -286,8 +298,7 @@ impl Engine {
     fn command(&self, connection: ConnId, make: impl FnOnce(&mut Commands) -> Command) {
         let mut state = self.state();
         if let Some(lane) = state.lanes.get_mut(ident::thread_of(connection)) {
-            let command = make(&mut lane.pending);
-            lane.pending.list.push(command);
+            lane.add(make);
         }
     }
 
@@ -334,6 +345,9 @@ impl Engine {
         for thread in threads {
             // A thread that panicked has aborted the process.
             let _ = thread.join();
+        }
+        for lane in &self.state().lanes {
+            lane.mailbox.close();
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) const WAKER: Token = Token(usize::MAX);
 /// Tokens of listeners; connection numbers have 52 bits.
 const LISTENERS: usize = 1 << 60;
 const EVENTS: usize = 1024;
+/// Connections of one turn whose held-back bytes are let go.
+const RELEASES: usize = 512;
 
 /// Bytes in boxes of connections, and bytes that wait for sockets.
 #[derive(Default)]
@@ -195,7 +197,9 @@ impl IoThread {
                 self.with(id, |io, conn| io.ring_bell(id, conn));
             }
         }
-        while let Some(id) = self.io.held.take(self.io.now_ms) {
+        // The alarms that are left are due, so the next turn does not sleep.
+        for _ in 0..RELEASES {
+            let Some(id) = self.io.held.take(self.io.now_ms) else { break };
             self.with(id, |io, conn| io.release_if_due(id, conn));
         }
         self.topics.wake(self.io.now_ms);

@@ -106,6 +106,8 @@ pub(crate) struct Topics {
     links: Vec<Link>,
     free_link: u32,
     subscriptions: usize,
+    /// Subscriptions that were looked at to find others, since somebody asked.
+    looks: usize,
     /// Members that all lists together have room for.
     room: usize,
     pub(crate) rounds: Rounds,
@@ -120,6 +122,7 @@ impl Topics {
             links: Vec::new(),
             free_link: NONE,
             subscriptions: 0,
+            looks: 0,
             room: 0,
             rounds: Rounds::default(),
         }
@@ -132,6 +135,11 @@ impl Topics {
 
     pub(crate) fn subscriptions(&self) -> usize {
         self.subscriptions
+    }
+
+    /// How much work finding subscriptions has been, since the last time.
+    pub(crate) fn take_looks(&mut self) -> usize {
+        mem::take(&mut self.looks)
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -186,9 +194,10 @@ impl Topics {
     }
 
     /// The subscription to a topic, and the one before it in the chain.
-    fn search(&self, head: u32, topic: u32) -> Option<(u32, u32)> {
+    fn search(&mut self, head: u32, topic: u32) -> Option<(u32, u32)> {
         let (mut before, mut link) = (NONE, head);
         while let Some(found) = self.links.get(link as usize) {
+            self.looks += 1;
             if found.topic == topic {
                 return Some((before, link));
             }

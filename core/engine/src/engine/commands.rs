@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Close { connection: ConnId, code: u16, reason: Span },
 }
 
+const HEAVY_BYTES: usize = 64 << 20;
+
 /// Commands of one flush for one thread.
 #[derive(Default)]
 pub(crate) struct Commands {
@@ -65,6 +67,11 @@ impl Commands {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Goes without waiting for the flush, long before a span could not tell where its piece lies.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.bytes.len() >= HEAVY_BYTES
     }
 
     fn clear(&mut self) {
@@ -90,11 +97,14 @@ pub(crate) enum Mail {
 struct Inbox {
     mail: Vec<Mail>,
     empty: Vec<Commands>,
+    /// Nobody takes anything any more.
+    closed: bool,
 }
 
-/// Batches that a mailbox keeps for reuse, and the bytes above which it does not.
+/// Batches that a mailbox keeps for reuse, and the bytes, commands and targets above which it does not.
 const KEEP_BATCHES: usize = 4;
 const KEEP_BYTES: usize = 256 * 1024;
+const KEEP_ENTRIES: usize = 64 * 1024;
 
 pub(crate) struct Mailbox {
     inbox: Mutex<Inbox>,
@@ -111,6 +121,9 @@ impl Mailbox {
     /// Post a batch, and leave an empty one in its place.
     pub(crate) fn post(&self, batch: &mut Commands) -> io::Result<()> {
         self.with(|inbox| {
+            if inbox.closed {
+                return batch.clear();
+            }
             let fresh = inbox.empty.pop().unwrap_or_default();
             inbox.mail.push(Mail::Commands(mem::replace(batch, fresh)));
         });
@@ -147,7 +160,8 @@ impl Mailbox {
 
     pub(crate) fn give_back(&self, mut batch: Commands) {
         batch.clear();
-        if batch.bytes.capacity() > KEEP_BYTES || batch.targets.capacity() > KEEP_BYTES {
+        let entries = batch.list.capacity().max(batch.targets.capacity());
+        if batch.bytes.capacity() > KEEP_BYTES || entries > KEEP_ENTRIES {
             return;
         }
         self.with(|inbox| {
@@ -157,8 +171,60 @@ impl Mailbox {
         });
     }
 
+    /// The thread has ended; what is posted from now on is for nobody.
+    pub(crate) fn close(&self) {
+        self.with(|inbox| *inbox = Inbox { closed: true, ..Inbox::default() });
+    }
+
     /// The data under the lock is whole at every moment, so a panic elsewhere does not spoil it.
     fn with<R>(&self, act: impl FnOnce(&mut Inbox) -> R) -> R {
         act(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mio::{Poll, Token};
+
+    use super::*;
+
+    fn mailbox() -> (Mailbox, Poll) {
+        let poll = Poll::new().expect("epoll");
+        let waker = Waker::new(poll.registry(), Token(0)).expect("an eventfd");
+        (Mailbox::new(waker), poll)
+    }
+
+    fn batch(commands: usize) -> Commands {
+        let one = Command::Admit { connection: 1, lifetime_ms: 0 };
+        Commands { list: vec![one; commands], ..Commands::default() }
+    }
+
+    /// Room for commands in the batch that takes the place of one that is posted.
+    fn next_room(mailbox: &Mailbox) -> usize {
+        let mut posted = batch(1);
+        mailbox.post(&mut posted).expect("a thread to wake");
+        posted.list.capacity()
+    }
+
+    #[test]
+    fn a_batch_is_used_again_unless_it_was_large() {
+        let (mailbox, _poll) = mailbox();
+        mailbox.give_back(batch(100));
+        assert_eq!(next_room(&mailbox), 100);
+        mailbox.give_back(batch(KEEP_ENTRIES + 1));
+        assert_eq!(next_room(&mailbox), 0);
+    }
+
+    #[test]
+    fn nothing_gathers_where_nobody_takes_it() {
+        let (mailbox, _poll) = mailbox();
+        mailbox.post(&mut batch(1)).expect("a thread to wake");
+        mailbox.close();
+        let mut late = batch(1);
+        mailbox.post(&mut late).expect("a thread to wake");
+        assert!(late.is_empty());
+        let mut mail = VecDeque::new();
+        mailbox.take(&mut mail);
+        assert!(mail.is_empty());
     }
 }

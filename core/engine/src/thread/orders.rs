@@ -23,6 +23,8 @@ const PORTION: usize = 512;
 const STEPS: usize = 8192;
 /// Bytes of a published message that count for a step more; those of others are bounded by the turn.
 const STEP_BYTES: usize = 128;
+/// Subscriptions looked at, to find one among them, that count for a step more.
+const STEP_LOOKS: usize = 64;
 
 /// Mail that is being worked off, and how far the first batch of it has been obeyed.
 #[derive(Default)]
@@ -99,8 +101,14 @@ impl IoThread {
                 let message = Message::new(&batch.bytes[payload.range()], delivery, text);
                 return self.deliver_to_many(&batch.targets[targets.range()], message, portion);
             }
-            Command::Subscribe { connection, topic } => self.subscribe(connection, topic),
-            Command::Unsubscribe { connection, topic } => self.unsubscribe(connection, topic),
+            Command::Subscribe { connection, topic } => {
+                self.subscribe(connection, topic);
+                portion.steps = portion.steps.saturating_sub(self.topics.take_looks() / STEP_LOOKS);
+            }
+            Command::Unsubscribe { connection, topic } => {
+                self.unsubscribe(connection, topic);
+                portion.steps = portion.steps.saturating_sub(self.topics.take_looks() / STEP_LOOKS);
+            }
             Command::Publish { topic, payload, delivery, text, window_ms } => {
                 let payload = &batch.bytes[payload.range()];
                 portion.steps = portion.steps.saturating_sub(payload.len() / STEP_BYTES);

@@ -59,6 +59,17 @@ fn a_subscription_counts_once_and_a_topic_exists_while_it_has_members() {
 }
 
 #[test]
+fn the_work_of_finding_a_subscription_among_others_is_told_once() {
+    let mut scene = Scene::new();
+    for number in 1..=100 {
+        scene.subscribe(3, number);
+    }
+    assert_eq!(scene.topics.take_looks(), 99 * 100 / 2);
+    scene.unsubscribe(3, 1);
+    assert_eq!((scene.topics.take_looks(), scene.topics.take_looks()), (100, 0));
+}
+
+#[test]
 fn a_subscription_costs_about_24_bytes_and_rooms_are_given_back() {
     let mut topics = Topics::new();
     let mut heads = vec![NONE; 100_000];
