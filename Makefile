@@ -70,7 +70,7 @@ check: .venv/.core ## format, lint, types, import rules, generated files
 bench: .venv/.core ## measure this machine, in eight minutes at most; make bench ARGS=--quick
 	@exec $(PYTHON) -m longlink bench all --data bench/out --html bench/out/report.html $(ARGS)
 
-bench-peers: .venv/.core ## measure other servers beside this one, in 25 minutes; make bench-peers ARGS="--quick --only ws"
+bench-peers: .venv/.core ## measure other servers beside this one, in 17 minutes; make bench-peers ARGS="--quick --only ws"
 	@exec $(PYTHON) -m bench.peers $(ARGS)
 
 fuzz: ## fuzz the parsers of the core for a minute each (needs cargo-fuzz and a nightly Rust)

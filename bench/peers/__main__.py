@@ -49,7 +49,7 @@ def _parser(peers: Sequence[Peer]) -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="one short round: shows that everything runs")
     parser.add_argument("--rounds", type=int, metavar="N", help="measure so often")
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}")
-    parser.add_argument("--keep", metavar="NAME", help="also write the page to bench/results/NAME.md")
+    parser.add_argument("--keep", metavar="NAME", help="also write to bench/results/NAME.md and NAME.json")
     return parser
 
 
@@ -96,12 +96,11 @@ def _miss(peer: Peer, reason: Exception, missing: dict[str, str]) -> None:
 
 def _keep(outcome: Outcome, name: str | None) -> None:
     text = report.page(outcome)
-    install.OUT.mkdir(parents=True, exist_ok=True)
     whole = report.flat(outcome.rounds) | {"facts": outcome.facts, "missing": outcome.missing, "rows": outcome.rounds}
-    (install.OUT / f"peers-{outcome.plan.name}.json").write_text(json.dumps(whole, indent=1) + "\n")
-    (install.OUT / f"peers-{outcome.plan.name}.md").write_text(text)
-    if name:
-        (RESULTS / f"{name}.md").write_text(text)
+    install.OUT.mkdir(parents=True, exist_ok=True)
+    for path in [install.OUT / f"peers-{outcome.plan.name}", *([RESULTS / name] if name else [])]:
+        path.with_name(f"{path.name}.md").write_text(text)
+        path.with_name(f"{path.name}.json").write_text(json.dumps(whole, indent=1) + "\n")
     _say(f"\n{text}")
 
 

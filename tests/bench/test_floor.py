@@ -82,9 +82,12 @@ def test_a_member_that_goes_without_a_word_is_forgotten(port: int) -> None:
             reset = struct.pack("ii", 1, 0)
             leaver.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
             leaver.socket.shutdown(socket.SHUT_RDWR)
-        for number in range(100):
-            sender.send(b"=%d" % number)
-        assert [received(member) for _ in range(100)] == [b"%d" % number for number in range(100)]
+        with client(port) as stranger:
+            for number in range(100):
+                sender.send(b"=%d" % number)
+            assert [received(member) for _ in range(100)] == [b"%d" % number for number in range(100)]
+            stranger.send(b"in its place, but no member")
+            assert received(stranger) == b"in its place, but no member"
 
 
 def test_requests_and_frames_may_come_in_pieces_and_together(port: int) -> None:

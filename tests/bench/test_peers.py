@@ -95,12 +95,14 @@ def test_a_frame_is_masked(size: int) -> None:
 def test_payload_is_counted_however_frames_are_cut() -> None:
     whole = b"\x82\x03abc" + b"\x82\x7e\x01\x00" + b"d" * 256 + b"\x82\x00" + b"\x82\x02ef"
 
-    def by_bytes(link: Link, _: bytes) -> None:
-        for byte in whole:
-            link._write(bytes((byte,)))
+    def by_bytes(link: Link, message: bytes) -> None:
+        for part in [b"\x82\x01?"] if message == b"?" else [bytes((byte,)) for byte in whole]:
+            link._write(part)
 
     with double(by_bytes) as port, contextlib.closing(Crowd(port, Room())) as crowd:
-        crowd.connect([Room().alone(number, b"") for number in range(3)], 261)
+        crowd.connect([Room().publisher()], 1)
+        crowd.publish(b"=", crowd, 261, 3)
+        assert crowd.received == 3 * 261
 
 
 def test_a_server_that_ends_a_connection_ends_the_measurement() -> None:
