@@ -101,6 +101,8 @@ class Server:
         self._access = Access(self.config, 0, self._counts, self._now_ms, logic.handler, logic.registrar)
         bus.attach(self._access.ids.gateway, self._access.gateway)
         self._closers.append(self._access.stop)
+        await logic.control.start()
+        self._closers.append(logic.control.stop)
         self.place = await self._access.start(logic.problems, Metrics(lambda: self._numbers(store)).render)
         self._closers.append(lambda: asyncio.to_thread(self.place.note.unlink, missing_ok=True))
         self.place.write_note()

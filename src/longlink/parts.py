@@ -16,9 +16,10 @@ import resource
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from longlink import _core, errors
+from longlink.access.control import Control
 from longlink.access.gateway import MISSED_PER_S, Gateway
 from longlink.access.handshake import Handshake
 from longlink.access.http import HttpServer, build_http, serve_http
@@ -26,6 +27,7 @@ from longlink.access.tokens import Verifier
 from longlink.config import Config, split_address
 from longlink.errors import LonglinkError
 from longlink.logic import commands
+from longlink.logic.broadcast import broadcast
 from longlink.logic.services import Services
 from longlink.ops import files, logs
 from longlink.ops.metrics import Counts
@@ -95,11 +97,17 @@ class Place:
 
 
 class Logic:
-    """What each request means, over a store. handler: for calls; registrar: for sessions; bus: to the gateways."""
+    """What each request means, over a store. bus: to the gateways.
+
+    handler: for calls; registrar: for sessions; control: what operators may ask for, once it is started.
+    """
 
     def __init__(self, config: Config, store: Store, bus: Bus, counts: Counts, now_ms: Callable[[], int]) -> None:
         connection = config.connection
-        sessions = MemorySessions(connection.sessions_per_user)
+        self._sessions = sessions = MemorySessions(connection.sessions_per_user)
+        self._bus = bus
+        self._now_ms = now_ms
+        self._most_bytes = connection.max_message_bytes
         self._store = store
         self._probe: asyncio.Future[None] | None = None
         self._probe_again = 0.0
@@ -115,6 +123,7 @@ class Logic:
             page_bytes=min(connection.queue_bytes // 4, LARGEST_PAGE),
         )
         self.handler = commands.handler(services)
+        self.control = Control(Path(config.data.dir), {"broadcast": self._broadcast})
 
     async def problems(self) -> list[str]:
         """Why the store cannot be written to; empty when it can."""
@@ -127,6 +136,10 @@ class Logic:
         except LonglinkError as error:
             return [str(error)]
         return []
+
+    async def _broadcast(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        text = str(arguments["text"])
+        return broadcast(text, self._sessions, self._bus, self._now_ms(), self._most_bytes)._asdict()
 
 
 class Access:

@@ -55,6 +55,7 @@ class ScriptedCore:
         self.events: list[Event] = []
         self.sent: list[tuple[int, Frame]] = []
         self.parcels: list[tuple[tuple[int, ...], bytes, int, bool]] = []
+        self.topics: dict[int, list[int]] = {}
         self.admitted: dict[int, int] = {}
         self.closed: list[tuple[int, int, str]] = []
         self.flushes = 0
@@ -80,6 +81,12 @@ class ScriptedCore:
 
     def send_many(self, connections: Sequence[int], payload: bytes, delivery: int, text: bool = False) -> None:
         self.parcels.append((tuple(connections), payload, delivery, text))
+
+    def subscribe(self, connection: int, topic: int) -> None:
+        self.topics.setdefault(topic, []).append(connection)
+
+    def publish(self, topic: int, payload: bytes, delivery: int, text: bool = False) -> None:
+        self.parcels.append((tuple(self.topics.get(topic, [])), payload, delivery, text))
 
     def admit(self, connection: int, lifetime_ms: int) -> None:
         self.admitted[connection] = lifetime_ms
@@ -429,6 +436,20 @@ def test_after_a_loss_every_session_that_stays_is_told_a_few_at_a_time(tmp_path:
             told += [connection for parcel in parcels for connection in parcel[0]]
             assert all(body_name(Encoding.BINARY.decode(data)) == "missed" for _, data, _, text in parcels if not text)
         assert told == [2, 3, 4, 5]
+
+    play(tmp_path, story)
+
+
+def test_a_broadcast_goes_to_every_session_in_its_encoding_and_to_nobody_else(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        await bench.enter(2, "bob")
+        _, _, data = bench.connect(3, "carol")
+        assert isinstance(data, bytes)
+        bench.core.happen(message(3, Encoding.BINARY.decode(data), Encoding.TEXT), message(4, Frame(id=1)))
+        await turns()
+        assert bench.bus.broadcast(b"frame", b"{}") == 1
+        assert bench.core.parcels == [((1, 2), b"frame", _core.TRANSIENT, False), ((3,), b"{}", _core.TRANSIENT, True)]
 
     play(tmp_path, story)
 

@@ -40,6 +40,9 @@ class Notebook:
     def end(self, gateway: int, endings: Sequence[Ending]) -> None:
         raise AssertionError("commands end no session")
 
+    def broadcast(self, binary: bytes, text: bytes) -> int:
+        raise AssertionError("nothing is broadcast here")
+
 
 class Stage:
     """One store, one clock that stands still, and users who come and ask."""

@@ -32,6 +32,9 @@ class Notebook:
     def end(self, gateway: int, endings: Sequence[Ending]) -> None:
         raise AssertionError("delivery ends no session")
 
+    def broadcast(self, binary: bytes, text: bytes) -> int:
+        raise AssertionError("nothing is broadcast here")
+
 
 def _deliver(sessions: Sequence[Session], batch: Sequence[Outgoing]) -> tuple[Notebook, Counts]:
     bus, counts = Notebook(), Counts()

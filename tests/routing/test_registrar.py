@@ -28,6 +28,9 @@ class Gateway:
     def end(self, endings: Sequence[Ending]) -> None:
         self.ended += endings
 
+    def broadcast(self, binary: bytes, text: bytes) -> None:
+        raise AssertionError("nothing is broadcast here")
+
     def sessions(self, most: int) -> Iterator[list[Session]]:
         raise AssertionError("nobody asks here")
 

@@ -37,6 +37,8 @@ DRAIN_STEP_S: Final = 0.02
 MISSED_PER_S: Final = 5_000
 """Sessions of one machine that are told in a second that they may have missed something."""
 MISSED_STEP_S: Final = 0.05
+EVERYBODY: Final = {Encoding.BINARY: 1, Encoding.TEXT: 2}
+"""The topics of the core that every session is in, by its encoding."""
 
 Groups = dict[str, list[Call]]
 
@@ -178,6 +180,7 @@ class Gateway:
         elif here.connection not in self._leaving:
             self._core.admit(here.connection, lifetime_ms)
             self._pass_on(here, connected)
+            self._core.subscribe(here.connection, EVERYBODY[here.encoding])
 
     def _pass_on(self, to: Session, reply: Reply) -> None:
         if to.encoding is Encoding.BINARY:
@@ -210,6 +213,12 @@ class Gateway:
             here = self._sessions.get(ending.connection)
             if here is not None and here.id == ending.session:
                 self._close(here, LonglinkError(errors.TABLE[ending.code], ending.message))
+
+    def broadcast(self, binary: bytes, text: bytes) -> None:
+        """As routing.bus.base.Receiver."""
+        self._core.publish(EVERYBODY[Encoding.BINARY], binary, _core.TRANSIENT)
+        self._core.publish(EVERYBODY[Encoding.TEXT], text, _core.TRANSIENT, text=True)
+        self._flush_soon()
 
     def sessions(self, most: int) -> Iterator[list[Session]]:
         """As routing.bus.base.Receiver."""

@@ -25,6 +25,21 @@ def open_folder(folder: Path) -> int:
     return os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def connect_in(folder: Path, name: str) -> socket.socket:
+    """A connection to whoever listens there. Raises OSError."""
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        descriptor = open_folder(folder)
+        try:
+            connection.connect(path_in(descriptor, name))
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def listen_in(folder: Path, name: str) -> socket.socket:
     """A listening socket that only the owner can open. Whoever calls has the lock of the folder. Raises OSError."""
     listener = socket.socket(socket.AF_UNIX)

@@ -59,6 +59,7 @@ class _Process:
         logic = self._logic
         answers = {"ready": self._ready, "metrics": self._metrics.render}
         self._watching = asyncio.get_running_loop().create_task(watch_loop(self._counts))
+        await logic.control.start()
         self._server = await self._hub.serve(self._shared.listener, logic.handler, logic.registrar, answers)
 
     async def stop(self) -> None:
@@ -66,6 +67,7 @@ class _Process:
         drain_s = (self._shared.config.drain.duration_ms + FINISH_MS) / 1000 + 2 * GOODBYE_S
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hub.alone(), drain_s)
+        await self._logic.control.stop()
         self._server.close()
         self._watching.cancel()
         await self._hub.stop()

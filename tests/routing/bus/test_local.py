@@ -23,6 +23,9 @@ class Notebook:
     def end(self, endings: Sequence[Ending]) -> None:
         self.heard += endings
 
+    def broadcast(self, binary: bytes, text: bytes) -> None:
+        raise AssertionError("nothing is broadcast here")
+
     def sessions(self, most: int) -> Iterator[list[Session]]:
         raise AssertionError("nobody asks here")
 

@@ -44,13 +44,16 @@ class Gateway:
 
     def __init__(self) -> None:
         self.here: list[Session] = []
-        self.heard: list[Parcel | Ending | str] = []
+        self.heard: list[Parcel | Ending | str | tuple[bytes, bytes]] = []
 
     def receive(self, parcels: Sequence[Parcel]) -> None:
         self.heard += parcels
 
     def end(self, endings: Sequence[Ending]) -> None:
         self.heard += endings
+
+    def broadcast(self, binary: bytes, text: bytes) -> None:
+        self.heard.append((binary, text))
 
     def sessions(self, most: int) -> Iterator[list[Session]]:
         for begin in range(0, len(self.here), most):

@@ -15,6 +15,7 @@ from longlink.routing.sessions import Session
 from longlink.routing.trunk.frames import (
     LARGEST_RECORD,
     Ask,
+    Broadcast,
     Calls,
     Came,
     Endings,
@@ -42,6 +43,7 @@ FRAMES: list[TrunkFrame] = [
     Parcels([Parcel((1, 2**52 - 1), b"{}", 1, text=True)]),
     Endings([Ending(7, 8, 4520, "wäy")]),
     Lost(),
+    Broadcast(b"frame", b"{}"),
     Ask(3, "numbers"),
     Told(3, b"\x80", 4015),
 ]

@@ -249,6 +249,19 @@ def test_parcels_and_endings_arrive_in_order_at_the_gateway_they_are_for(tmp_pat
     play(tmp_path, story)
 
 
+def test_a_broadcast_reaches_every_gateway(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        logic = await stage.start_logic()
+        assert logic.hub.broadcast(b"a", b"b") == 0
+        (east, first, _), (west, second, _) = await stage.gateway(EAST), await stage.gateway(WEST)
+        await asyncio.gather(east.attached(), west.attached())
+        assert logic.hub.broadcast(b"frame", b"{}") == 2
+        await until(lambda: bool(first.heard and second.heard))
+        assert first.heard == second.heard == [(b"frame", b"{}")]
+
+    play(tmp_path, story)
+
+
 def test_a_gateway_that_does_not_keep_up_loses_parcels_and_hears_of_it_when_it_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

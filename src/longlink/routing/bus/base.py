@@ -1,4 +1,4 @@
-"""The bus between logic and gateways: parcels of encoded bytes for lists of connections, and endings of sessions.
+"""The bus between logic and gateways: encoded frames for some connections or for all, and endings of sessions.
 
 Delivery is a hint: the log is the truth, so a bus may lose a parcel and may never block its publisher. What it must
 keep is the order of what one publisher sends to one gateway. Read next: local.py.
@@ -42,6 +42,9 @@ class Receiver(Protocol):
     def end(self, endings: Sequence[Ending]) -> None:
         """Tell these sessions why, and close them. Those that have gone are normal."""
 
+    def broadcast(self, binary: bytes, text: bytes) -> None:
+        """Write this to every session, each in its encoding; who reads too slowly does not get it."""
+
     def sessions(self, most: int) -> Iterator[list[Session]]:
         """All sessions that are there, at most so many at a time; each part as it is when it is asked for."""
 
@@ -57,3 +60,6 @@ class Bus(Protocol):
 
     def end(self, gateway: int, endings: Sequence[Ending]) -> None:
         """Hand over, in order with the parcels, without waiting."""
+
+    def broadcast(self, binary: bytes, text: bytes) -> int:
+        """Hand one frame, in both encodings, to all gateways that are there; returns how many they are."""

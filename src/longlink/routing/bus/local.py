@@ -21,6 +21,11 @@ class LocalBus:
         if receiver is not None:
             receiver.end(endings)
 
+    def broadcast(self, binary: bytes, text: bytes) -> int:
+        for receiver in self._gateways.values():
+            receiver.broadcast(binary, text)
+        return len(self._gateways)
+
     def attach(self, gateway: int, receiver: Receiver) -> None:
         """What is for this gateway goes to receiver from now on."""
         self._gateways[gateway] = receiver

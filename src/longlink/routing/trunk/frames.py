@@ -103,7 +103,14 @@ class Told(Struct, frozen=True, array_like=True, tag=11):
     code: int
 
 
-TrunkFrame = Hello | Came | Went | Calls | Welcome | Replies | Parcels | Endings | Lost | Ask | Told
+class Broadcast(Struct, frozen=True, array_like=True, tag=12):
+    """One frame for every session, in both encodings."""
+
+    binary: bytes
+    text: bytes
+
+
+TrunkFrame = Hello | Came | Went | Calls | Welcome | Replies | Parcels | Endings | Lost | Ask | Told | Broadcast
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[TrunkFrame]).decode

@@ -20,6 +20,7 @@ from longlink.routing.calls import Call, Reply, refusal
 from longlink.routing.sessions import Session
 from longlink.routing.trunk.frames import (
     Ask,
+    Broadcast,
     Came,
     Endings,
     Hello,
@@ -217,6 +218,8 @@ class Trunk:
                     self._receiver.receive(parcels)
                 case Endings(endings):
                     self._receiver.end(endings)
+                case Broadcast(binary, text):
+                    self._receiver.broadcast(binary, text)
                 case Lost():
                     self._receiver.missed()
                 case Welcome():

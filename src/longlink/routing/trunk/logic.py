@@ -24,6 +24,7 @@ from longlink.routing.ids import worker_of
 from longlink.routing.sessions import Session
 from longlink.routing.trunk.frames import (
     Ask,
+    Broadcast,
     Calls,
     Came,
     Endings,
@@ -151,6 +152,12 @@ class Hub:
         attached = self._gateways.get(gateway)
         if attached is not None:
             attached.stream.send(Endings(list(endings)))
+
+    def broadcast(self, binary: bytes, text: bytes) -> int:
+        """As routing.bus.base.Bus."""
+        for attached in self._gateways.values():
+            attached.stream.send(Broadcast(binary, text))
+        return len(self._gateways)
 
     async def ask(self, gateway: int, what: str) -> bytes:
         """What this gateway answers. Raises LOGIC_UNAVAILABLE when it is not there or goes before it has answered."""
