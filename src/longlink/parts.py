@@ -145,7 +145,8 @@ class Logic:
 class Access:
     """Core, gateway and HTTP of one process. worker: its number among the gateways of this machine, 0 when alone.
 
-    shared_port: other processes listen beside this one. Raises CONFIG_INVALID, DATA_UNUSABLE for keys and limits.
+    ticket_secret: 32 bytes that gateways of one server share, so that a TLS session goes on at any of them; empty: one
+    of this process. Raises CONFIG_INVALID, DATA_UNUSABLE for keys and limits.
     """
 
     def __init__(
@@ -156,6 +157,7 @@ class Access:
         now_ms: Callable[[], int],
         handler: Handler,
         registry: Registry,
+        ticket_secret: bytes = b"",
     ) -> None:
         self._config = config
         self._shared = worker > 0
@@ -163,7 +165,7 @@ class Access:
         self._listening = False
         self._http: HttpServer | None = None
         self._verifier = Verifier.from_config(config.auth, Path(config.data.dir))
-        self.core = build_core(config)
+        self.core = build_core(config, ticket_secret)
         handshake = Handshake(self._verifier, lambda: now_ms() / 1000)
         self.ids = SessionIds(config.server.number, worker, lambda: now_ms() / 1000)
         missed_per_s = max(1, MISSED_PER_S // max(1, config.server.workers))
@@ -232,7 +234,7 @@ def tls_files(config: Config) -> tuple[str, str] | None:
     return (listen.tls_certificate, listen.tls_key) if listen.tls_certificate else None
 
 
-def build_core(config: Config) -> _core.Core:
+def build_core(config: Config, ticket_secret: bytes = b"") -> _core.Core:
     """The connection core with the limits of [connection]. Raises CONFIG_INVALID naming the one out of range."""
     limits = config.connection
     processes = 2 * max(1, config.server.workers)
@@ -256,6 +258,7 @@ def build_core(config: Config) -> _core.Core:
             ring_events=limits.ring_events,
             ring_bytes=limits.ring_bytes,
             subprotocols=[(encoding.subprotocol, encoding is Encoding.TEXT) for encoding in Encoding],
+            ticket_secret=ticket_secret,
         )
     except (ValueError, OverflowError) as error:
         raise LonglinkError(errors.CONFIG_INVALID, f"connection.{error}") from None

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -22,9 +24,10 @@ from longlink.testing import RunningServer, run_server
 from longlink.testing.server import await_end
 
 from .bookkeeping import Answer, Enter, Receiver, Sender
+from .certificates import make_certificate, trusting
 from .conftest import WORKERS
 from .people import Couple, Door, Guest, ends_with, error_of, eventually, metric, ready, send_frame
-from .raw import ClosedError, Kind
+from .raw import ClosedError, Kind, upgrade_request
 
 QUICK: Final = WORKERS | {"LONGLINK_SERVER_ANSWER_TIMEOUT_MS": "400"}
 UNLIMITED: Final = WORKERS | {"LONGLINK_CONNECTION_MESSAGE_RATE": "0", "LONGLINK_CONNECTION_ACCEPT_RATE": "0"}
@@ -32,6 +35,8 @@ KILLS: Final = 6
 ANSWERS_A_LIFE: Final = 150
 BACK_S: Final = 10.0
 RESTARTS: Final = 'longlink_worker_restarts_total{worker="gateway-1"}'
+TLS_VISITS: Final = 16
+"""Enough that they do not all meet the gateway of the first, but once in 30,000 runs."""
 THE_END: Final = "the end"
 
 
@@ -96,6 +101,27 @@ def test_a_device_that_connects_again_on_another_gateway_ends_its_first_session(
     assert (frame.closing.code, frame.closing.message) == (errors.REPLACED.code, "device 'phone' connected again")
     ends_with(first, errors.REPLACED)
     assert second.pending() == []
+
+
+def test_a_tls_session_goes_on_at_whichever_gateway_the_client_meets(tmp_path: Path) -> None:
+    chain, key = make_certificate(tmp_path)
+    tls = {"LONGLINK_LISTEN_TLS_CERTIFICATE": str(chain), "LONGLINK_LISTEN_TLS_KEY": str(key)}
+    context = trusting(chain)
+    with run_server(settings=WORKERS | tls) as server:
+        first = _upgraded(server.port, context, None)
+        resumed = [_upgraded(server.port, context, first.session) for _ in range(TLS_VISITS)]
+        assert all(link.session_reused for link in resumed)
+        for link in (first, *resumed):
+            link.close()
+
+
+def _upgraded(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSocket:
+    """A WebSocket over TLS; the ticket for the next one comes with the answer to the upgrade."""
+    plain = socket.create_connection(("127.0.0.1", port), timeout=BACK_S)
+    link = context.wrap_socket(plain, server_hostname="localhost", session=session)
+    link.sendall(upgrade_request("localhost", "longlink.v1"))
+    assert link.recv(4096).startswith(b"HTTP/1.1 101 ")
+    return link
 
 
 def test_the_devices_of_a_user_are_bounded_over_all_gateways() -> None:

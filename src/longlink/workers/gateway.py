@@ -45,7 +45,9 @@ class _Gateway:
             self._counts,
             self._numbers,
         )
-        self.access = Access(shared.config, worker, self._counts, _now_ms, self._trunk.handle, self._trunk)
+        self.access = Access(
+            shared.config, worker, self._counts, _now_ms, self._trunk.handle, self._trunk, shared.ticket_secret
+        )
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

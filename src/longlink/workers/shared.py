@@ -23,7 +23,7 @@ from longlink.storage.sqlite.lock import FolderLock, lock_folder
 from longlink.workers.ports import HeldPort
 
 TRUNK: Final = "trunk.sock"
-SECRET_BYTES: Final = 16
+SECRET_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Shared:
     """config: with the real ports. lock: of the data folder, held by whichever of supervisor and logic lives longer.
 
     listener: for trunks; it outlives every logic, and connections wait in it while there is none. path: the way to it.
+    secret: of trunks. ticket_secret: of TLS sessions that go on at another gateway (core/BOUNDARY.md).
     """
 
     config: Config
@@ -39,6 +40,7 @@ class Shared:
     listener: socket.socket
     path: str
     secret: bytes
+    ticket_secret: bytes
     ports: tuple[HeldPort, HeldPort]
 
     def release(self) -> None:
@@ -66,4 +68,5 @@ def share(config: Config) -> Shared:
     except OSError as error:
         raise LonglinkError(errors.DATA_UNUSABLE, f"cannot make {folder / TRUNK}: {error.strerror}") from None
     place = Place(real, link.port, http.port)
-    return Shared(real, place, lock, listener, path, secrets.token_bytes(SECRET_BYTES), (link, http))
+    secret, ticket_secret = secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(SECRET_BYTES)
+    return Shared(real, place, lock, listener, path, secret, ticket_secret, (link, http))
