@@ -106,8 +106,6 @@ pub(crate) struct Topics {
     links: Vec<Link>,
     free_link: u32,
     subscriptions: usize,
-    /// Subscriptions that were looked at to find others, since somebody asked.
-    looks: usize,
     /// Members that all lists together have room for.
     room: usize,
     pub(crate) rounds: Rounds,
@@ -122,7 +120,6 @@ impl Topics {
             links: Vec::new(),
             free_link: NONE,
             subscriptions: 0,
-            looks: 0,
             room: 0,
             rounds: Rounds::default(),
         }
@@ -135,11 +132,6 @@ impl Topics {
 
     pub(crate) fn subscriptions(&self) -> usize {
         self.subscriptions
-    }
-
-    /// How much work finding subscriptions has been, since the last time.
-    pub(crate) fn take_looks(&mut self) -> usize {
-        mem::take(&mut self.looks)
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -159,11 +151,13 @@ impl Topics {
         (&mut self.list[topic as usize], &mut self.rounds)
     }
 
-    /// `head` is the chain of the connection in that slot. A second subscription changes nothing.
-    pub(crate) fn subscribe(&mut self, head: &mut u32, slot: u32, number: u64) {
+    /// `head` is the chain of the connection in that slot. A second subscription changes nothing. Gives how many others of
+    /// the same connection were looked at.
+    pub(crate) fn subscribe(&mut self, head: &mut u32, slot: u32, number: u64) -> usize {
         let topic = self.find(number).unwrap_or_else(|| self.open(number));
-        if self.search(*head, topic).is_some() {
-            return;
+        let (found, looked_at) = self.search(*head, topic);
+        if found.is_some() {
+            return looked_at;
         }
         let place = index(self.list[topic as usize].members.len());
         let link = self.new_link(Link { topic, place, next: *head });
@@ -173,17 +167,20 @@ impl Topics {
         push(list, Member { slot, link });
         self.room += list.capacity() - room;
         self.subscriptions += 1;
+        looked_at
     }
 
-    pub(crate) fn unsubscribe(&mut self, head: &mut u32, number: u64) {
-        let Some(topic) = self.find(number) else { return };
-        let Some((before, link)) = self.search(*head, topic) else { return };
+    pub(crate) fn unsubscribe(&mut self, head: &mut u32, number: u64) -> usize {
+        let Some(topic) = self.find(number) else { return 0 };
+        let (found, looked_at) = self.search(*head, topic);
+        let Some((before, link)) = found else { return looked_at };
         let next = self.links[link as usize].next;
         match self.links.get_mut(before as usize) {
             Some(before) => before.next = next,
             None => *head = next,
         }
         self.leave(link);
+        looked_at
     }
 
     /// The connection goes.
@@ -193,17 +190,17 @@ impl Topics {
         }
     }
 
-    /// The subscription to a topic, and the one before it in the chain.
-    fn search(&mut self, head: u32, topic: u32) -> Option<(u32, u32)> {
-        let (mut before, mut link) = (NONE, head);
+    /// The subscription to a topic with the one before it in the chain, and how many were looked at.
+    fn search(&self, head: u32, topic: u32) -> (Option<(u32, u32)>, usize) {
+        let (mut before, mut link, mut looked_at) = (NONE, head, 0);
         while let Some(found) = self.links.get(link as usize) {
-            self.looks += 1;
+            looked_at += 1;
             if found.topic == topic {
-                return Some((before, link));
+                return (Some((before, link)), looked_at);
             }
             (before, link) = (link, found.next);
         }
-        None
+        (None, looked_at)
     }
 
     fn new_link(&mut self, fresh: Link) -> u32 {

@@ -23,8 +23,8 @@ const PORTION: usize = 512;
 const STEPS: usize = 8192;
 /// Bytes of a published message that count for a step more; those of others are bounded by the turn.
 const STEP_BYTES: usize = 128;
-/// Subscriptions looked at, to find one among them, that count for a step more.
-const STEP_LOOKS: usize = 64;
+/// Subscriptions of a connection that count for a step more when one of them is looked for.
+const STEP_LINKS: usize = 16;
 
 /// Mail that is being worked off, and how far the first batch of it has been obeyed.
 #[derive(Default)]
@@ -38,6 +38,12 @@ pub(crate) struct Desk {
 struct Portion {
     steps: usize,
     entries: usize,
+}
+
+impl Portion {
+    fn spend(&mut self, steps: usize) {
+        self.steps = self.steps.saturating_sub(steps);
+    }
 }
 
 /// One message, framed when the first connection of a kind needs it.
@@ -102,16 +108,14 @@ impl IoThread {
                 return self.deliver_to_many(&batch.targets[targets.range()], message, portion);
             }
             Command::Subscribe { connection, topic } => {
-                self.subscribe(connection, topic);
-                portion.steps = portion.steps.saturating_sub(self.topics.take_looks() / STEP_LOOKS);
+                portion.spend(self.subscribe(connection, topic) / STEP_LINKS);
             }
             Command::Unsubscribe { connection, topic } => {
-                self.unsubscribe(connection, topic);
-                portion.steps = portion.steps.saturating_sub(self.topics.take_looks() / STEP_LOOKS);
+                portion.spend(self.unsubscribe(connection, topic) / STEP_LINKS);
             }
             Command::Publish { topic, payload, delivery, text, window_ms } => {
                 let payload = &batch.bytes[payload.range()];
-                portion.steps = portion.steps.saturating_sub(payload.len() / STEP_BYTES);
+                portion.spend(payload.len() / STEP_BYTES);
                 self.publish(topic, &Publication { payload, delivery, text, window_ms });
             }
             Command::Admit { connection, lifetime_ms } => {
@@ -139,7 +143,7 @@ impl IoThread {
 
     /// Count a step; true when this turn has done enough for commands.
     fn is_used_up(&self, portion: &mut Portion) -> bool {
-        portion.steps = portion.steps.saturating_sub(1);
+        portion.spend(1);
         portion.steps == 0 || self.io.turn.entries() >= portion.entries || self.io.turn.is_large()
     }
 

@@ -32,20 +32,27 @@ struct Tally {
 }
 
 impl IoThread {
-    pub(crate) fn subscribe(&mut self, id: ConnId, number: u64) {
+    /// How many subscriptions it had to look at.
+    pub(crate) fn subscribe(&mut self, id: ConnId, number: u64) -> usize {
         match self.table.get(id) {
             Some(conn) if !conn.is(Flags::CLOSING) && !conn.is_new() => {
-                self.topics.subscribe(&mut conn.topics, ident::slot_of(id), number);
+                self.topics.subscribe(&mut conn.topics, ident::slot_of(id), number)
             }
-            _ => self.io.stats.one(Count::StaleCommands),
+            _ => self.stale(),
         }
     }
 
-    pub(crate) fn unsubscribe(&mut self, id: ConnId, number: u64) {
-        let Some(conn) = self.table.get(id) else { return self.io.stats.one(Count::StaleCommands) };
+    pub(crate) fn unsubscribe(&mut self, id: ConnId, number: u64) -> usize {
+        let Some(conn) = self.table.get(id) else { return self.stale() };
         let before = self.topics.rounds.waiting();
-        self.topics.unsubscribe(&mut conn.topics, number);
+        let looked_at = self.topics.unsubscribe(&mut conn.topics, number);
         self.io.bounds.changed(before, self.topics.rounds.waiting());
+        looked_at
+    }
+
+    fn stale(&self) -> usize {
+        self.io.stats.one(Count::StaleCommands);
+        0
     }
 
     pub(crate) fn leave_topics(&mut self, conn: &mut Conn) {
@@ -144,11 +151,12 @@ impl Io {
         }
     }
 
+    /// Deliveries last, so that whoever sees them sees what they took.
     fn tell_tally(&self, tally: &Tally) {
-        self.stats.add(Count::Deliveries, tally.deliveries);
-        self.stats.add(Count::MessagesOut, tally.deliveries);
         self.stats.add(Count::Writes, tally.writes);
         self.stats.add(Count::BytesOut, tally.bytes);
         self.stats.add(Count::OtherKind, tally.skipped);
+        self.stats.add(Count::MessagesOut, tally.deliveries);
+        self.stats.add(Count::Deliveries, tally.deliveries);
     }
 }
