@@ -1,25 +1,32 @@
-"""A flame graph of a running process: where its CPU time goes, kernel, core and Python told apart by colour.
+"""A flame graph: where the CPU time of our server goes, kernel, core and Python told apart by colour.
 
-    python -m bench.flame PID --seconds 5 --title "Echo" --out echo.svg
+    python -m bench.flame echo --out echo.svg          under the load of the figure; or fanout
+    python -m bench.flame PID --title "My server"      of any process that runs
 
 Samples with Linux perf by the CPU clock, unwinds with DWARF, and draws a picture that needs no script to be read:
-width is time, a box stands on its caller. Never starts or stops the process. Read next: README.md.
+width is time, a box stands on its caller. Read next: README.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import html
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+from longlink.bench import server
+from longlink.bench.swarm import swarm
+from longlink.protocol.codec import Encoding
 
 SAMPLES_PER_S: Final = 499
 STACK_BYTES: Final = 16_384
@@ -32,6 +39,24 @@ NARROWEST: Final = 0.6
 LETTER: Final = 6.6
 OWNERS: Final = {"kernel": "#8fa6bf", "core": "#e0924c", "Python": "#6fae75", "libraries": "#c9b458"}
 """Whose code a box is, and its colour."""
+
+SIZE: Final = 100
+WARM_S: Final = 0.5
+
+
+class _Load(NamedTuple):
+    """The order of longlink.bench.load that starts it, and a title."""
+
+    connections: int
+    order: str
+    arguments: dict[str, int]
+    title: str
+
+
+LOADS: Final = {
+    "echo": _Load(1_000, "talk", {}, "Echo of 100 bytes, 1,000 connections in a closed loop"),
+    "fanout": _Load(10_001, "publish", {"bursts": 2**62, "messages": 1}, "Fan-out of 100 bytes to 10,000 connections"),
+}
 
 Stack = tuple[tuple[str, str], ...]
 """From the outermost function to the one that ran: name and owner."""
@@ -52,22 +77,42 @@ def main() -> int:
     if shutil.which("perf") is None:
         print("bench.flame: there is no perf; on Debian: apt install linux-perf", file=sys.stderr)
         return 1
-    stacks = fold(sample(options.pid, options.seconds))
+    with _busy(options.what) as (pid, title):
+        stacks = fold(sample(pid, options.seconds))
     if not stacks:
-        print(f"bench.flame: process {options.pid} used no CPU that perf could see", file=sys.stderr)
+        print(f"bench.flame: process {pid} used no CPU that perf could see", file=sys.stderr)
         return 1
-    options.out.write_text(draw(stacks, options.title))
+    options.out.write_text(draw(stacks, options.title or title))
     print(f"{options.out}: " + ", ".join(f"{owner} {share:.0%}" for owner, share in shares(stacks).items()))
     return 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.flame", description="Draw where a process spends its CPU.")
-    parser.add_argument("pid", type=int)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--title", default="CPU time")
-    parser.add_argument("--out", type=Path, default=Path("flame.svg"))
-    return parser.parse_args()
+    parser.add_argument("what", metavar="echo|fanout|PID", help="a load of ours, or a process that runs")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of sampling (default: %(default)s)")
+    parser.add_argument("--title", help="stands above the picture")
+    parser.add_argument("--out", type=Path, default=Path("flame.svg"), help="where it goes (default: %(default)s)")
+    options = parser.parse_args()
+    if options.what not in LOADS and not options.what.isdecimal():
+        parser.error(f"expected {', '.join(LOADS)} or the number of a process, got {options.what!r}")
+    return options
+
+
+@contextlib.contextmanager
+def _busy(what: str) -> Iterator[tuple[int, str]]:
+    """A process that has work for the block, and what it does."""
+    if what.isdecimal():
+        yield int(what), f"CPU time of process {what}"
+        return
+    load = LOADS[what]
+    with server.core("--room") as serving, swarm(1, lambda _: None) as crowd:
+        outline = {"plan": what, "host": "127.0.0.1", "port": serving.port, "source": "127.0.3.1", "size": SIZE}
+        crowd.each("be", [outline | {"subprotocol": Encoding.BINARY.subprotocol}])
+        crowd.all("connect", count=load.connections)
+        crowd.all(load.order, **load.arguments)
+        time.sleep(WARM_S)
+        yield serving.pids[0], load.title
 
 
 def sample(pid: int, seconds: float) -> Iterator[str]:

@@ -14,17 +14,17 @@ from urllib.parse import urlsplit
 import pytest
 
 from longlink import errors
-from longlink.app import Server, build_core
+from longlink.app import Server
 from longlink.config import Config, Connection, Data, Listen
 from longlink.errors import LonglinkError
+from longlink.parts import Place, build_core
 
 
 @pytest.mark.parametrize(("listen", "host"), [("127.0.0.1", "127.0.0.1"), ("[::1]", "::1"), ("localhost", "localhost")])
 def test_the_addresses_for_clients_can_be_read_by_clients(listen: str, host: str) -> None:
-    server = Server(Config(listen=Listen(address=f"{listen}:0", http=f"{listen}:0")))
-    server.port, server.http_port = 7700, 7701
-    assert (urlsplit(server.url).hostname, urlsplit(server.url).port) == (host, 7700)
-    assert (urlsplit(server.http_url).hostname, urlsplit(server.http_url).port) == (host, 7701)
+    place = Place(Config(listen=Listen(address=f"{listen}:0", http=f"{listen}:0")), 7700, 7701)
+    assert (urlsplit(place.url).hostname, urlsplit(place.url).port) == (host, 7700)
+    assert (urlsplit(place.http_url).hostname, urlsplit(place.http_url).port) == (host, 7701)
 
 
 @pytest.mark.parametrize(

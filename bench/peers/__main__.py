@@ -7,30 +7,27 @@ row or the floor is missing. Nothing is judged. Read next: README.md, table.py.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Final, NoReturn
+from typing import Final
 
 from bench.peers import figures, install, report
 from bench.peers.figures import FULL, QUICK, Numbers, Plan
 from bench.peers.probe import Sizes
 from bench.peers.report import Outcome
 from bench.peers.table import FLOOR, OURS, PEERS, Peer
-from longlink.bench import machine
+from longlink.bench.rounds import end_blocks_on_sigterm, facts
 
 RESULTS: Final = Path("bench/results")
 
 
 def main(arguments: Sequence[str] | None = None, peers: Sequence[Peer] = PEERS) -> int:
     options = _parser(peers).parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminated)
+    end_blocks_on_sigterm()
     plan = QUICK if options.quick else FULL
     if options.rounds:
         plan = plan._replace(rounds=options.rounds)
@@ -39,8 +36,8 @@ def main(arguments: Sequence[str] | None = None, peers: Sequence[Peer] = PEERS) 
     missing: dict[str, str] = {}
     sizes = prepare(chosen, missing)
     rounds = measure([peer for peer in chosen if peer.name in sizes], plan, sizes, missing)
-    facts = _facts(plan) | {"load average": f"{busy:.1f} before, {os.getloadavg()[0]:.1f} after"}
-    _keep(Outcome(facts, plan, chosen, rounds, missing), options.keep)
+    known = facts("python -m bench.peers", busy) | {"plan": f"{plan.name}, rounds: {plan.rounds}"}
+    _keep(Outcome(known, plan, chosen, rounds, missing), options.keep)
     return 0 if {FLOOR, OURS} <= rounds.keys() else 1
 
 
@@ -95,20 +92,6 @@ def measure(
 def _miss(peer: Peer, reason: Exception, missing: dict[str, str]) -> None:
     missing[peer.title] = " ".join(str(reason).split()) or type(reason).__name__
     _say(f"not measured: {missing[peer.title]}\n")
-
-
-def _terminated(_: int, __: FrameType | None) -> NoReturn:
-    """As an exception, so that every block ends its server."""
-    sys.exit(128 + signal.SIGTERM)
-
-
-def _facts(plan: Plan) -> dict[str, str]:
-    return {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        **machine.describe(),
-        "command": " ".join(["python -m bench.peers", *sys.argv[1:]]),
-        "plan": f"{plan.name}, rounds: {plan.rounds}",
-    }
 
 
 def _keep(outcome: Outcome, name: str | None) -> None:

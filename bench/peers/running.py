@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -15,11 +14,11 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from longlink.bench import machine
+from longlink.bench.server import START_S, told_port
 
-START_S: Final = 30.0
 STOP_S: Final = 5.0
 LOOK_S: Final = 0.05
 
@@ -36,7 +35,7 @@ class Command(NamedTuple):
 class Server:
     """Made by `running`."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self._process = process
         self.port = port
 
@@ -59,11 +58,10 @@ def running(command: Command, log: Path) -> Iterator[Server]:
             stdin=subprocess.DEVNULL,
             stdout=errors if command.port else subprocess.PIPE,
             stderr=errors,
-            text=True,
             start_new_session=True,
         )
     try:
-        yield Server(process, command.port if _accepts(process, command.port) else _told(process))
+        yield Server(process, _port(process, command.port))
     except Exception as error:
         raise RuntimeError(f"{error}{_last_words(log)}") from error
     finally:
@@ -77,30 +75,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _accepts(process: subprocess.Popen[str], port: int) -> bool:
-    """False: it says itself where it listens."""
+def _port(process: subprocess.Popen[bytes], port: int) -> int:
+    """Once it listens there; 0: where it says that it listens."""
+    if not port:
+        assert process.stdout is not None
+        return told_port(process.stdout)
     until = time.monotonic() + START_S
-    while port and process.poll() is None and time.monotonic() < until:
+    while process.poll() is None and time.monotonic() < until:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
         except OSError:
             time.sleep(LOOK_S)
         else:
-            return True
-    if port:
-        raise RuntimeError("it did not come up")
-    return False
-
-
-def _told(process: subprocess.Popen[str]) -> int:
-    output: IO[str] | None = process.stdout
-    assert output is not None
-    readable, _, _ = select.select([output], [], [], START_S)
-    line = output.readline() if readable else ""
-    port = line.rstrip().rpartition(":")[2].rpartition(" ")[2]
-    if not port.isdecimal():
-        raise RuntimeError(f"it did not say its port, but {line!r}")
-    return int(port)
+            return port
+    raise RuntimeError("it did not come up")
 
 
 def _last_words(log: Path) -> str:
@@ -108,7 +96,7 @@ def _last_words(log: Path) -> str:
     return f" (it said: {lines[-1][:200]})" if lines else ""
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal_number)

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from longlink.client.chat import Chat
     from longlink.client.client import Client
     from longlink.client.connect import connect
-    from longlink.client.events import Connected, Custom, Delivered, Disconnected, Event, Message, Reconnected, Sent
+    from longlink.client.events import (
+        Connected,
+        Custom,
+        Delivered,
+        Disconnected,
+        Event,
+        Message,
+        Notice,
+        Reconnected,
+        Sent,
+    )
     from longlink.errors import LonglinkError
 
 __all__ = [
@@ -32,6 +42,7 @@ __all__ = [
     "Event",
     "LonglinkError",
     "Message",
+    "Notice",
     "Reconnected",
     "Sent",
     "Server",
@@ -46,7 +57,7 @@ _HOMES: Final = {
     "Server": "longlink.app",
     "connect": "longlink.client.connect",
     **dict.fromkeys(
-        ("Connected", "Custom", "Delivered", "Disconnected", "Event", "Message", "Reconnected", "Sent"),
+        ("Connected", "Custom", "Delivered", "Disconnected", "Event", "Message", "Notice", "Reconnected", "Sent"),
         "longlink.client.events",
     ),
 }

@@ -74,6 +74,7 @@ STORAGE_UNAVAILABLE = _row("storage_unavailable", 4011, 503, "Nothing was stored
 INTERNAL = _row("internal", 4012, 500, "A defect of the server; try again, and report it.")
 UNANSWERED = _row("unanswered", 4013, 504, "No answer came in time; try again with the same client_id.")
 DISCONNECTED = _row("disconnected", 4014, 503, "The link is down; the client reconnects by itself.")
+LOGIC_UNAVAILABLE = _row("logic_unavailable", 4015, 503, "A part of the server is restarting; send the same again.")
 
 # The same again fails again ------------------------------------------------------------------------------------------
 FRAME_MALFORMED = _row("frame_malformed", 4500, 400, "The bytes are not a frame; mend the client.")

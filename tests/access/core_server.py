@@ -36,7 +36,15 @@ LIMITS: dict[str, Any] = {
     "subprotocols": [("longlink.pb", False), ("longlink.json", True)],
 }
 
+DROPPED = ("dropped_low", "dropped_transient", "dropped_events")
+"""What is dropped for slow readers, in the order in which it must be."""
+
 Event = tuple[int, int, bytes | int]
+
+
+def handled(counters: dict[str, int]) -> int:
+    """Messages that were written, queued or dropped."""
+    return counters["messages_out"] + sum(counters[name] for name in DROPPED)
 
 
 class Server:
@@ -84,6 +92,11 @@ class Server:
 
     def above(self, name: str, value: int) -> None:
         self.wait_for(lambda counters: counters[name] > value, f"{name} above {value}")
+
+    def until_handled(self, messages: int) -> dict[str, int]:
+        """Until so many messages have been written, queued or dropped; the counters then."""
+        self.wait_for(lambda counters: handled(counters) == messages, f"{messages} handled")
+        return self.core.counters()
 
     def wait_for(self, enough: Callable[[dict[str, int]], bool], what: str = "enough") -> None:
         """Until the counters are so."""

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterator
 
 from longlink._core import EVENT, REPLY
-from longlink.app import file_limit
+from longlink.parts import file_limit
 
 from .conftest import bench_server
 from .core_server import Client, Server, Start, speak
@@ -31,7 +31,7 @@ def crowd(server: Server) -> Iterator[tuple[Client, int, list[int]]]:
 
 
 def test_a_burst_of_topics_leaves_turns_to_heartbeats_handshakes_and_direct_messages(start: Start) -> None:
-    server = start()
+    server = start(hello_timeout_ms=0)
     with crowd(server) as (witness, first, others):
         for topic in range(1, MESSAGES + 1):
             # A round goes from the last subscriber to the first.
@@ -55,7 +55,7 @@ def test_a_burst_of_topics_leaves_turns_to_heartbeats_handshakes_and_direct_mess
 
 
 def test_a_small_topic_does_not_wait_for_the_end_of_a_large_one(start: Start) -> None:
-    server = start()
+    server = start(hello_timeout_ms=0)
     with crowd(server) as (witness, first, others):
         for connection in (first, *others):
             server.core.subscribe(connection, 1)
@@ -67,7 +67,7 @@ def test_a_small_topic_does_not_wait_for_the_end_of_a_large_one(start: Start) ->
 
 
 def test_a_message_to_very_many_leaves_turns_to_heartbeats_and_handshakes_and_keeps_the_order(start: Start) -> None:
-    server = start()
+    server = start(hello_timeout_ms=0)
     with crowd(server) as (witness, first, others):
         for _ in range(MESSAGES):
             server.core.send_many(others, b"line", EVENT)
@@ -83,7 +83,7 @@ def test_a_message_to_very_many_leaves_turns_to_heartbeats_and_handshakes_and_ke
 
 
 def test_a_drain_waits_for_what_was_said_before_it(start: Start) -> None:
-    server = start()
+    server = start(hello_timeout_ms=0)
     with crowd(server) as (witness, first, others):
         for _ in range(100):
             server.core.send_many(others, b"line", EVENT)

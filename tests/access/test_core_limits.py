@@ -10,7 +10,7 @@ import pytest
 
 from longlink._core import BINARY, CLOSED, EVENT, MISSED, REPLY, TRANSIENT
 
-from .core_server import DEADLINE, LIMITS, Client, Server, Start, admitted, connect, deaf, frame, speak
+from .core_server import DEADLINE, LIMITS, Client, Server, Start, admitted, connect, deaf, frame, handled, speak
 
 
 def test_one_byte_at_a_time_does_not_outlive_the_header_timeout(start: Start) -> None:
@@ -63,14 +63,13 @@ def test_a_lifetime_ends_with_4512_unless_a_later_admit_renews_it(start: Start) 
 def test_events_for_a_slow_reader_are_dropped_counted_and_told_once_it_reads(start: Start) -> None:
     server = start(stall_timeout_ms=60_000)
     client, connection = deaf(server)
+    before = handled(server.core.counters())
     for _ in range(100):
         server.core.send(connection, bytes(8192), EVENT)
         server.core.send(connection, bytes(8192), TRANSIENT)
     server.core.send(connection, b"end", REPLY)
     server.core.flush()
-    client.send(b"turn")
-    server.count(1)
-    counters = server.core.counters()
+    counters = server.until_handled(before + 201)
     dropped = counters["dropped_events"]
     assert dropped > 0
     assert counters["dropped_transient"] > dropped / 2
@@ -89,6 +88,13 @@ def test_replies_beyond_the_queue_close_with_4001(start: Start) -> None:
     server.core.flush()
     assert server.closed(connection) == 4001
     assert server.core.counters()["slow_closed"] >= 1
+
+
+def test_commands_of_64_mib_do_not_wait_for_a_flush(start: Start) -> None:
+    server = start()
+    for _ in range(5):
+        server.core.send(1, bytes(15 << 20), REPLY)
+    server.until("stale_commands", 5)
 
 
 def test_a_reader_that_never_reads_is_dropped_after_the_stall_timeout(start: Start) -> None:

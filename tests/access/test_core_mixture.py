@@ -11,7 +11,7 @@ import pytest
 from longlink._core import EVENT, REPLY
 
 from .core_server import Client, Server, Start, admitted, deaf
-from .test_core_ports import certificate, trust
+from .test_core_tls import certificate, trust
 
 MESSAGES = 400
 BOUND = 256 * 1024
@@ -56,9 +56,7 @@ def test_frames_stay_whole_and_each_source_keeps_its_order(
         numbers = [[int(said[1:]) for said in each[:-1]] for each in heard.values()]
         assert all(each == sorted(each) for each in numbers)
         assert sorted(numbers[0] + numbers[1]) == list(range(MESSAGES))
-    server.until("queued_bytes", 0)
-    counters = server.core.counters()
-    assert (counters["dropped_events"], counters["messages_out"]) == (0, 4 * (MESSAGES + 2))
+    server.until_all(queued_bytes=0, dropped_events=0, messages_out=4 * (MESSAGES + 2))
 
 
 def test_bytes_that_went_with_their_connections_count_no_more(start: Start) -> None:

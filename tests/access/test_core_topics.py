@@ -5,22 +5,19 @@ The contract is core/BOUNDARY.md. Read next: test_core_bursts.py for what a burs
 
 import select
 import socket
-import time
 from typing import Any
 
 import pytest
 
 from longlink._core import BINARY, EVENT, LOW, MISSED, REPLY, TEXT, TRANSIENT
 
-from .core_server import LIMITS, Client, Server, Start, admitted, connect, deaf, frame, speak
+from .core_server import DROPPED, LIMITS, Client, Server, Start, admitted, connect, deaf, frame, handled, speak
 
 TOPIC = 7
 LONGEST = 10_000
 """A window that no test waits for."""
 KIB8 = bytes(8192)
 LARGEST_TOPIC = 2**52 - 1
-NAMES = ("dropped_low", "dropped_transient", "dropped_events")
-"""What is dropped, in the order in which it must be."""
 
 
 def member(server: Server, *topics: int, subprotocol: str | None = None) -> Client:
@@ -51,11 +48,15 @@ def publish(server: Server, *payloads: bytes, delivery: int = EVENT, window_ms: 
 
 def settle(server: Server, messages: int) -> dict[str, int]:
     """Until so many messages for members have been delivered or dropped; the counters then."""
-    names = ("deliveries", *NAMES)
-    server.wait_for(lambda counters: sum(counters[name] for name in names) >= messages)
-    counters = server.core.counters()
-    assert sum(counters[name] for name in names) == messages
-    return counters
+    names = ("deliveries", *DROPPED)
+    server.wait_for(lambda counters: sum(counters[name] for name in names) == messages)
+    return server.core.counters()
+
+
+def writes_after(server: Server, deliveries: int) -> int:
+    """How many writes there were when so many deliveries had been made."""
+    server.until("deliveries", deliveries)
+    return server.core.counters()["writes"]
 
 
 # Who gets what --------------------------------------------------------------------------------------------------------
@@ -92,7 +93,7 @@ def test_each_subscriber_gets_what_it_can_read_in_its_own_framing(start: Start) 
     assert [free.receive(), free.receive()] == [(2, b"one"), (1, b"two")]
     assert (binary.receive(), text.receive()) == ((2, b"one"), (1, b"two"))
     assert [Client(record).take(7) for record in records] == [b"\0\0\0\x03one", b"\0\0\0\x03two"]
-    server.until_all(deliveries=6, other_kind=4, writes=server.core.counters()["writes"])
+    server.until_all(deliveries=6, other_kind=4)
 
 
 def test_messages_of_a_topic_keep_their_order_whatever_their_windows(start: Start) -> None:
@@ -206,12 +207,11 @@ def test_messages_within_the_window_leave_in_one_write_and_a_lone_one_at_once(st
     client = member(server)
     publish(server, b"first", window_ms=LONGEST)
     assert client.receive() == (2, b"first")
-    writes = server.core.counters()["writes"]
+    writes = writes_after(server, 1)
     for number in range(5):
         publish(server, b"more %d" % number, window_ms=LONGEST)
     publish(server, b"last", window_ms=0)
-    server.until("deliveries", 7)
-    assert server.core.counters()["writes"] == writes + 1
+    assert writes_after(server, 7) == writes + 1
     expected = b"".join(b"\x82\x06more %d" % number for number in range(5)) + b"\x82\x04last"
     assert client.stream.recv(1 << 16) == expected, "one write is one read"
 
@@ -221,10 +221,10 @@ def test_a_window_ends_by_itself(start: Start) -> None:
     client = member(server)
     publish(server, b"first", window_ms=30)
     assert client.receive() == (2, b"first")
-    writes = server.core.counters()["writes"]
+    writes = writes_after(server, 1)
     publish(server, b"one", b"two", b"three", window_ms=30)
     assert [client.receive()[1] for _ in range(3)] == [b"one", b"two", b"three"]
-    assert server.core.counters()["writes"] == writes + 1
+    assert writes_after(server, 4) == writes + 1
 
 
 def test_a_heavy_block_does_not_wait_for_its_window(start: Start) -> None:
@@ -311,6 +311,41 @@ def test_a_close_takes_along_what_is_held_back(start: Start) -> None:
     assert server.closed(connection) == 4000
 
 
+@pytest.mark.parametrize("websocket", [True, False])
+def test_a_close_leaves_behind_a_reply_that_had_no_room_beside_what_is_held_back(start: Start, websocket: bool) -> None:
+    server = start(coalesce_ms=1000)
+    client = Client.connect(server) if websocket else Client(connect(server))
+    client.stream.sendall(frame(b"hello") if websocket else b"\0LLP\0\0\0\x05hello")
+    connection = server.count(1)[0][1]
+    server.core.admit(connection)
+    server.core.send(connection, b"reply", REPLY)
+    server.core.flush()
+    server.until("messages_out", 1)
+    held = bytes(16 * 1024 - 4)
+    server.core.send(connection, held, EVENT)
+    server.core.flush()
+    server.above("queued_bytes", len(held) - 1)
+    server.core.send(connection, b"last words", REPLY)
+    server.core.close(connection, 4000)
+    server.core.flush()
+    head = [b"\x82\x0a", b"\x88\x02"] if websocket else [b"\0\0\0\x0a", b"\x01\0\0\x02"]
+    client.take_until(head[0] + b"last words" + head[1] + (4000).to_bytes(2, "big"))
+    assert server.closed(connection) == 4000
+
+
+def test_what_is_held_back_counts_in_what_all_may_hold(start: Start) -> None:
+    server = start(coalesce_ms=1000, queue_bytes=64 * 1024, total_queue_bytes=64 * 1024)
+    clients = [Client.connect(server) for _ in range(10)]
+    connections = [admitted(server, client) for client in clients]
+    for delivery in (REPLY, EVENT):
+        server.core.send_many(connections, KIB8, delivery)
+        server.core.flush()
+    server.until("messages_out", 20)
+    assert server.core.counters()["queued_bytes"] <= 16 * 1024
+    for client in clients:
+        assert [client.receive() for _ in range(2)] == [(2, KIB8)] * 2
+
+
 # At the bounds --------------------------------------------------------------------------------------------------------
 
 
@@ -326,7 +361,7 @@ def test_a_slow_subscriber_loses_the_low_class_first_and_is_told_of_the_events(s
             publish(server, KIB8, delivery=delivery)
             sent += 2
             counters = settle(server, sent)
-            order += [name for name in NAMES if counters[name] and name not in order]
+            order += [name for name in DROPPED if counters[name] and name not in order]
             seen += 1
             assert quick.receive() == (2, KIB8), "the others get everything"
     assert order == ["dropped_low", "dropped_transient", "dropped_events"]
@@ -385,11 +420,10 @@ def test_what_waits_for_all_together_is_bounded_class_by_class(start: Start) -> 
         for delivery in (LOW, TRANSIENT, EVENT):
             server.core.send(connection, b"x", delivery)
         server.core.flush()
-        while handled(counters := server.core.counters()) < before + 4:
-            time.sleep(0.001)
-        order += [name for name in NAMES if counters[name] and name not in order]
-    assert order == list(NAMES)
-    assert counters["crowded_out"] == sum(counters[name] for name in NAMES)
+        counters = server.until_handled(before + 4)
+        order += [name for name in DROPPED if counters[name] and name not in order]
+    assert order == list(DROPPED)
+    assert counters["crowded_out"] == sum(counters[name] for name in DROPPED)
     for _ in range(80):
         server.core.send(hog, KIB8, REPLY)
     server.core.flush()
@@ -400,10 +434,6 @@ def test_what_waits_for_all_together_is_bounded_class_by_class(start: Start) -> 
     while other.receive()[1] != b"end":
         pass
     assert server.count(1) == [(MISSED, connection, 1)]
-
-
-def handled(counters: dict[str, int]) -> int:
-    return counters["messages_out"] + sum(counters[name] for name in NAMES)
 
 
 def test_a_topic_whose_subscribers_have_gone_holds_nothing(start: Start) -> None:

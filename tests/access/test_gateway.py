@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 
 from longlink import _core, errors
-from longlink.access.gateway import POLL_LIMIT, REASON_BYTES, Gateway
+from longlink.access.gateway import MISSED_STEP_S, POLL_LIMIT, REASON_BYTES, Gateway
 from longlink.access.handshake import Handshake
 from longlink.access.keys import read_data_key
 from longlink.access.tokens import Signer, Verifier
@@ -36,12 +36,15 @@ from longlink.protocol.frames import (
     body_name,
     error_frame,
 )
-from longlink.routing.bus.base import Parcel
+from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.bus.local import LocalBus
-from longlink.routing.calls import Call
+from longlink.routing.calls import Call, Reply
+from longlink.routing.ids import SessionIds
+from longlink.routing.registrar import Registrar
 from longlink.routing.sessions import MemorySessions, Session
 
 NOW_S = 1_790_000_000.0
+MISSED_PER_S = 40
 Event = tuple[int, int, bytes | int]
 
 
@@ -52,6 +55,7 @@ class ScriptedCore:
         self.events: list[Event] = []
         self.sent: list[tuple[int, Frame]] = []
         self.parcels: list[tuple[tuple[int, ...], bytes, int, bool]] = []
+        self.topics: dict[int, list[int]] = {}
         self.admitted: dict[int, int] = {}
         self.closed: list[tuple[int, int, str]] = []
         self.flushes = 0
@@ -77,6 +81,12 @@ class ScriptedCore:
 
     def send_many(self, connections: Sequence[int], payload: bytes, delivery: int, text: bool = False) -> None:
         self.parcels.append((tuple(connections), payload, delivery, text))
+
+    def subscribe(self, connection: int, topic: int) -> None:
+        self.topics.setdefault(topic, []).append(connection)
+
+    def publish(self, topic: int, payload: bytes, delivery: int, text: bool = False) -> None:
+        self.parcels.append((tuple(self.topics.get(topic, [])), payload, delivery, text))
 
     def admit(self, connection: int, lifetime_ms: int) -> None:
         self.admitted[connection] = lifetime_ms
@@ -116,13 +126,17 @@ class Bench:
         self._signer = Signer(read_data_key(folder), now_s=lambda: NOW_S)
         core = cast("_core.Core", self.core)
         handshake = Handshake(verifier, lambda: NOW_S)
-        self.gateway = Gateway("g", core, handshake, self._handle, self.sessions, self.bus, self.counts)
+        self.registrar = Registrar(self.sessions, self.bus)
+        ids = SessionIds(0, 0, lambda: NOW_S)
+        self.gateway = Gateway(ids, core, handshake, self._handle, self.registrar, self.counts, MISSED_PER_S)
+        self.bus.attach(ids.gateway, self.gateway)
         self.gateway.start()
 
-    async def _handle(self, calls: Sequence[Call]) -> list[Frame]:
+    async def _handle(self, calls: Sequence[Call]) -> list[Reply]:
         self.batches.append(list(calls))
         await self.open_gate.wait()
-        return [self._reply(call) for call in calls]
+        frames = [self._reply(call) for call in calls]
+        return [Reply(Encoding.BINARY.encode(frame), frame.error.code) for frame in frames]
 
     def _reply(self, call: Call) -> Frame:
         if self.refusal is not None:
@@ -307,7 +321,7 @@ def test_the_same_device_again_closes_the_first_and_its_end_does_not_touch_the_s
         await bench.enter(1)
         bench.core.happen(bench.connect(2))
         await turns()
-        assert [(to, body_name(frame)) for to, frame in bench.core.sent] == [(2, "connected"), (1, "closing")]
+        assert [(to, body_name(frame)) for to, frame in bench.core.sent] == [(1, "closing"), (2, "connected")]
         assert [(to, code) for to, code, _ in bench.core.closed] == [(1, errors.REPLACED.code)]
         bench.core.happen((_core.CLOSED, 1, errors.REPLACED.code))
         await turns()
@@ -337,14 +351,13 @@ def test_a_user_with_too_many_devices_loses_the_oldest_and_is_told_why(tmp_path:
 def test_a_newer_connection_that_goes_while_it_is_registered_still_ends_the_older_one(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         await bench.enter(1)
-        add = bench.sessions.add
+        add = bench.registrar.add
 
-        async def add_slowly(session: Session) -> list[Session]:
-            replaced = await add(session)
+        async def add_slowly(session: Session) -> None:
+            await add(session)
             await turns(3)
-            return replaced
 
-        bench.sessions.add = add_slowly  # type: ignore[method-assign]
+        bench.registrar.add = add_slowly  # type: ignore[method-assign]
         bench.core.happen(bench.connect(2))
         await turns(3)
         bench.core.happen((_core.CLOSED, 2, 1006))
@@ -352,6 +365,36 @@ def test_a_newer_connection_that_goes_while_it_is_registered_still_ends_the_olde
         assert list(bench.core.admitted) == [1]
         assert [(to, code) for to, code, _ in bench.core.closed] == [(1, errors.REPLACED.code)]
         assert await bench.sessions.of(["alice"]) == []
+
+    play(tmp_path, story)
+
+
+def test_an_ending_closes_exactly_the_session_that_it_names(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        (session,) = await bench.sessions.of(["alice"])
+        told = Ending(session.id, 1, errors.REPLACED.code, "somebody else is here")
+        bench.bus.end(0, [told._replace(session=session.id + 1), told._replace(connection=2)])
+        await turns()
+        assert (bench.core.sent, bench.core.closed) == ([], [])
+        bench.bus.end(0, [told])
+        await turns()
+        ((to, frame),) = bench.core.sent
+        assert (to, frame.closing.code, frame.closing.message) == (1, errors.REPLACED.code, "somebody else is here")
+        assert bench.core.closed == [(1, errors.REPLACED.code, "replaced: somebody else is here")]
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+def test_a_reply_comes_in_the_encoding_of_its_session(tmp_path: Path, encoding: Encoding) -> None:
+    async def story(bench: Bench) -> None:
+        _, _, data = bench.connect(7)
+        assert isinstance(data, bytes)
+        bench.core.happen(message(7, Encoding.BINARY.decode(data), encoding))
+        await turns()
+        ((to, frame),) = bench.core.sent
+        assert (to, frame.id, frame.connected.user) == (7, 1, "alice")
 
     play(tmp_path, story)
 
@@ -378,12 +421,45 @@ def test_a_session_hears_what_it_missed_and_a_connection_without_one_hears_nothi
     play(tmp_path, story)
 
 
+def test_after_a_loss_every_session_that_stays_is_told_a_few_at_a_time(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        for number in range(1, 6):
+            await bench.enter(number, device=f"device-{number}")
+        bench.bus.end(0, [Ending(next(bench.gateway.sessions(1))[0].id, 1, errors.REPLACED.code, "gone")])
+        told: list[int] = []
+        bench.gateway.missed()
+        bench.gateway.missed()
+        while len(told) < 4:
+            await asyncio.sleep(0)
+            parcels, bench.core.parcels = bench.core.parcels, []
+            assert sum(len(parcel[0]) for parcel in parcels) <= MISSED_PER_S * MISSED_STEP_S
+            told += [connection for parcel in parcels for connection in parcel[0]]
+            assert all(body_name(Encoding.BINARY.decode(data)) == "missed" for _, data, _, text in parcels if not text)
+        assert told == [2, 3, 4, 5]
+
+    play(tmp_path, story)
+
+
+def test_a_broadcast_goes_to_every_session_in_its_encoding_and_to_nobody_else(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        await bench.enter(2, "bob")
+        _, _, data = bench.connect(3, "carol")
+        assert isinstance(data, bytes)
+        bench.core.happen(message(3, Encoding.BINARY.decode(data), Encoding.TEXT), message(4, Frame(id=1)))
+        await turns()
+        assert bench.bus.broadcast(b"frame", b"{}") == 1
+        assert bench.core.parcels == [((1, 2), b"frame", _core.TRANSIENT, False), ((3,), b"{}", _core.TRANSIENT, True)]
+
+    play(tmp_path, story)
+
+
 def test_parcels_go_to_the_core_as_they_are_with_one_flush_a_turn(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         flushes = bench.core.flushes
         parcels = [Parcel((1, 2), b"binary", 1, text=False), Parcel((3,), b"text", 2, text=True)]
-        bench.bus.publish("g", parcels)
-        bench.bus.publish("g", parcels)
+        bench.bus.publish(0, parcels)
+        bench.bus.publish(0, parcels)
         await turns()
         assert bench.core.parcels == [tuple(parcel) for parcel in [*parcels, *parcels]]
         assert bench.core.flushes == flushes + 1

@@ -142,7 +142,10 @@ def test_who_cannot_be_had_or_does_not_start_is_named_and_the_others_go_on(
     ]
     missing: dict[str, str] = {}
     assert bench_peers.prepare(peers, missing) == {FLOOR: Sizes(joined=1, alone=1, echo=100, publisher=1, delivery=100)}
-    assert missing == {"the absent": "no such tool here", "the mute": "it did not say its port, but ''"}
+    assert missing == {
+        "the absent": "no such tool here",
+        "the mute": "expected the server to say a line that ends with its port, got ''",
+    }
 
 
 def test_who_breaks_in_a_round_is_left_out_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,7 @@ def test_the_largest_message_fits_a_record_also_in_the_json_twin() -> None:
 
 def test_the_largest_message_fits_the_queues_that_it_must_pass() -> None:
     assert "connection.queue_bytes" in refusal(CONNECTION_QUEUE_BYTES="262143").message
+    assert "connection.total_queue_bytes" in refusal(CONNECTION_TOTAL_QUEUE_BYTES="262143").message
     assert "connection.ring_bytes" in refusal(CONNECTION_RING_BYTES="65535").message
     assert "storage.queue: expected at least storage.batch (1024), got 1023" in refusal(STORAGE_QUEUE="1023").message
 
@@ -84,3 +85,13 @@ def test_a_text_that_no_file_name_can_hold_is_refused_with_its_name() -> None:
     with pytest.raises(LonglinkError, match=r"data\.dir .*without NUL") as caught:
         load(None, {}, {"--data": "a\0b"})
     assert caught.value.row is errors.CONFIG_INVALID
+
+
+def test_workers_fit_into_eight_bits() -> None:
+    accept(SERVER_WORKERS="255")
+    assert "server.workers: expected at most 255, got 256" in refusal(SERVER_WORKERS="256").message
+
+
+def test_a_number_of_this_machine_fits_into_ten_bits() -> None:
+    accept(SERVER_NUMBER="1023")
+    assert "server.number: expected at most 1023, got 1024" in refusal(SERVER_NUMBER="1024").message

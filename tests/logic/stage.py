@@ -15,14 +15,16 @@ from longlink.logic.services import Services
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Connect, Content, Frame, OpenDirect, Send
-from longlink.routing.bus.base import Parcel
+from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.calls import Call
 from longlink.routing.delivery import Delivery
+from longlink.routing.ids import SessionIds
 from longlink.routing.sessions import MemorySessions, Session
 from longlink.storage.sqlite import SqliteStore, open_store
 
 NOON_MS = 1_790_000_000_000
 PAGE_BYTES = 4_096
+GATEWAY = 5
 
 
 class Notebook:
@@ -31,15 +33,15 @@ class Notebook:
     def __init__(self) -> None:
         self.parcels: list[Parcel] = []
 
-    def publish(self, gateway: str, parcels: Sequence[Parcel]) -> None:
-        assert gateway == "gateway"
+    def publish(self, gateway: int, parcels: Sequence[Parcel]) -> None:
+        assert gateway == GATEWAY
         self.parcels += parcels
 
-    def attach(self, gateway: str, receive: Callable[[Sequence[Parcel]], None]) -> None:
-        raise AssertionError("logic attaches no gateway")
+    def end(self, gateway: int, endings: Sequence[Ending]) -> None:
+        raise AssertionError("commands end no session")
 
-    def detach(self, gateway: str) -> None:
-        raise AssertionError("logic detaches no gateway")
+    def broadcast(self, binary: bytes, text: bytes) -> int:
+        raise AssertionError("nothing is broadcast here")
 
 
 class Stage:
@@ -62,26 +64,30 @@ class Stage:
         )
         self._handle = commands.handler(self.services)
         self._connections = 0
+        self._ids = SessionIds(0, GATEWAY, lambda: NOON_MS / 1000)
 
     async def enter(self, user: str, device: str = "phone", encoding: Encoding = Encoding.BINARY) -> Session:
         """A connected session."""
         self._connections += 1
-        session = Session(user, device, "gateway", self._connections, encoding)
+        session = Session(user, device, self._ids.next(), self._connections, encoding)
         await self.ask(session, Frame(connect=Connect(version=1, device=device)))
-        await self.sessions.add(session)
+        self.sessions.add(session)
         return session
 
     async def ask(self, session: Session, *frames: Frame) -> list[Frame]:
         """The answers to requests with the same body, which come as one batch under the ids 1, 2, 3, ..."""
         for number, frame in enumerate(frames, 1):
             frame.id = number
-        answers = await self._handle([Call(session, frame) for frame in frames])
+        answers = await self.ask_together(*[Call(session, frame) for frame in frames])
         assert [answer.id for answer in answers] == [frame.id for frame in frames]
         return answers
 
     async def ask_together(self, *calls: Call) -> list[Frame]:
         """The answers to one batch of calls of several sessions."""
-        return await self._handle(calls)
+        replies = await self._handle(calls)
+        answers = [Encoding.BINARY.decode(reply.payload) for reply in replies]
+        assert [reply.code for reply in replies] == [answer.error.code for answer in answers]
+        return answers
 
     async def direct(self, session: Session, peer: str) -> str:
         (answer,) = await self.ask(session, Frame(open_direct=OpenDirect(user=peer)))

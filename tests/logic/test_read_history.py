@@ -46,7 +46,7 @@ def test_a_limit_is_kept_and_without_one_the_default_is_asked_of_the_store(tmp_p
         await stage.ask(alice, *(text(conversation, f"{n}") for n in range(PAGE_DEFAULT + 5)))
         roomy = dataclasses.replace(stage.services, page_bytes=1_000_000)
         calls = [Call(alice, Frame(read_history=ReadHistory(conversation=conversation, limit=n))) for n in (0, 3, 200)]
-        pages = [answer.history for answer in await commands.handler(roomy)(calls)]
+        pages = [Frame.FromString(reply.payload).history for reply in await commands.handler(roomy)(calls)]
         assert [len(page.messages) for page in pages] == [PAGE_DEFAULT, 3, PAGE_DEFAULT + 5]
         assert [page.more for page in pages] == [True, True, False]
 

@@ -6,14 +6,14 @@ import asyncio
 import time
 from pathlib import Path
 
-from longlink import app
 from longlink.config import Config, Storage
 from longlink.ops import catalogue
+from longlink.parts import build_core
 from longlink.storage.sqlite import open_store
 
 
 def test_every_number_of_the_core_has_its_words_and_kind() -> None:
-    core = app.build_core(Config())
+    core = build_core(Config())
     try:
         core.listen("127.0.0.1", 0)
         counters, histograms = set(core.counters()), set(core.histograms())

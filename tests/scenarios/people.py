@@ -51,10 +51,13 @@ class Guest(Link):
 
     user: str = ""
     device: str = ""
+    session: str = ""
 
     def connect(self, user: str, device: str, token: str) -> Connected:
         self.user, self.device = user, device
-        return _body(self.ask(connect_frame(token, device)), "connected").connected
+        connected = _body(self.ask(connect_frame(token, device)), "connected").connected
+        self.session = connected.session
+        return connected
 
     def direct(self, peer: str) -> str:
         """The id of the direct conversation with this user."""

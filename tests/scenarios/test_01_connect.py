@@ -29,7 +29,7 @@ def test_a_good_token_opens_a_session_on_every_kind_of_link(door: Door, kind: Ki
     connected = link.connect(user, "laptop-1", door.server.token(user))
     after_ms = time.time_ns() // 1_000_000
     assert (connected.user, connected.device) == (user, "laptop-1")
-    assert connected.session
+    assert 0 < int(connected.session) < 2**52, "a JavaScript number holds it"
     assert before_ms <= connected.server_time <= after_ms
     assert connected.heartbeat_ms == 240_000
     assert connected.max_frame_bytes == 65_536

@@ -26,6 +26,7 @@ from longlink.protocol.frames import (
 from .people import Door, error_of, send_frame
 from .raw import Kind
 
+BOTH: Final = True
 PAIRS: Final = [(sender, receiver) for sender in Kind for receiver in Kind]
 
 

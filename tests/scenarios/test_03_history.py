@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import pytest
 
 from longlink import errors
 from longlink.protocol.frames import Content, Custom, Frame, History, ListConversations, ReadHistory, Send
-from longlink.testing import RunningServer, run_server
 
 from .people import Door, Guest, error_of
 from .raw import Kind
 
+BOTH: Final = True
+SETTINGS: Final = {"LONGLINK_CONNECTION_MESSAGE_RATE": "0"}
+"""So that filling a conversation takes no time."""
 COUNT: Final = 230
 PAGE_BYTES: Final = 262_144 // 4
 """A page of history fills at most a quarter of connection.queue_bytes."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    # Without a rate, so that filling a conversation takes no time.
-    with run_server(settings={"LONGLINK_CONNECTION_MESSAGE_RATE": "0"}) as running:
-        yield running
 
 
 def filled(alice: Guest, peer: str, count: int) -> str:

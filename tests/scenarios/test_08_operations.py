@@ -27,10 +27,12 @@ from longlink.protocol.frames import body_name
 from longlink.testing import RunningServer, run_server
 
 from .certificates import make_certificate, trusting
+from .conftest import ONE, PROCESSES, WORKERS
 from .people import Couple, Door, Guest, ends_with, eventually, failures, metric
 from .programs import one_clear_line, serve
 from .raw import ANSWER_S, ClosedError, Kind, RefusedError
 
+BOTH: Final = True
 BOUNDARY: Final = Path(__file__).parents[2] / "core" / "BOUNDARY.md"
 
 
@@ -56,8 +58,8 @@ def _stopping(server: RunningServer) -> Iterator[list[int]]:
 # Going down -----------------------------------------------------------------------------------------------------------
 
 
-def test_sigterm_tells_every_client_closes_it_and_ends_with_success() -> None:
-    settings = {"LONGLINK_DRAIN_DURATION_MS": "600", "LONGLINK_DRAIN_RECONNECT_AFTER_MS": "1234"}
+def test_sigterm_tells_every_client_closes_it_and_ends_with_success(processes: dict[str, str]) -> None:
+    settings = processes | {"LONGLINK_DRAIN_DURATION_MS": "600", "LONGLINK_DRAIN_RECONNECT_AFTER_MS": "1234"}
     with run_server(settings=settings) as server, Door(server) as door:
         links = [door.enter("alice", f"d-{kind}", kind) for kind in Kind]
         unknown = door.open()
@@ -73,15 +75,15 @@ def test_sigterm_tells_every_client_closes_it_and_ends_with_success() -> None:
         assert failures(server) == []
 
 
-def test_a_server_without_clients_stops_at_once() -> None:
-    with run_server(settings={"LONGLINK_DRAIN_DURATION_MS": "10000"}) as server:
+def test_a_server_without_clients_stops_at_once(processes: dict[str, str]) -> None:
+    with run_server(settings=processes | {"LONGLINK_DRAIN_DURATION_MS": "10000"}) as server:
         begun = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - begun < 3
 
 
-def test_what_was_answered_before_the_end_is_there_after_the_next_start() -> None:
-    settings = {"LONGLINK_DRAIN_DURATION_MS": "300", "LONGLINK_CONNECTION_MESSAGE_RATE": "0"}
+def test_what_was_answered_before_the_end_is_there_after_the_next_start(processes: dict[str, str]) -> None:
+    settings = processes | {"LONGLINK_DRAIN_DURATION_MS": "300", "LONGLINK_CONNECTION_MESSAGE_RATE": "0"}
     with run_server(settings=settings) as server, Door(server) as door:
         alice = door.enter("alice")
         conversation = alice.direct(alice.user)
@@ -105,8 +107,8 @@ def test_what_was_answered_before_the_end_is_there_after_the_next_start() -> Non
             assert sent.seq == n + 1
 
 
-def test_while_it_drains_it_is_alive_but_not_ready_and_takes_nobody() -> None:
-    settings = {"LONGLINK_DRAIN_DURATION_MS": "4000"}
+def test_while_it_drains_it_is_alive_but_not_ready_and_takes_nobody(processes: dict[str, str]) -> None:
+    settings = processes | {"LONGLINK_DRAIN_DURATION_MS": "3000"}
     with run_server(settings=settings) as server, Door(server) as door:
         links = [door.enter("alice", f"d{n}") for n in range(8)]
         with _stopping(server) as codes:
@@ -120,8 +122,8 @@ def test_while_it_drains_it_is_alive_but_not_ready_and_takes_nobody() -> None:
         assert codes == [0]
 
 
-def test_a_second_signal_ends_the_drain_at_once() -> None:
-    with run_server(settings={"LONGLINK_DRAIN_DURATION_MS": "15000"}) as server, Door(server) as door:
+def test_a_second_signal_ends_the_drain_at_once(processes: dict[str, str]) -> None:
+    with run_server(settings=processes | {"LONGLINK_DRAIN_DURATION_MS": "15000"}) as server, Door(server) as door:
         links = [door.enter("alice", f"d{n}") for n in range(8)]
         begun = time.monotonic()
         with _stopping(server) as codes:
@@ -134,11 +136,11 @@ def test_a_second_signal_ends_the_drain_at_once() -> None:
 # Not coming up --------------------------------------------------------------------------------------------------------
 
 
-def test_a_port_that_is_taken_is_named_in_one_line(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_named_in_one_line(tmp_path: Path, processes: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         for setting in ("LONGLINK_LISTEN_ADDRESS", "LONGLINK_LISTEN_HTTP"):
-            ended = serve(tmp_path / "data", {setting: address})
+            ended = serve(tmp_path / "data", processes | {setting: address})
             assert ended.returncode == 1
             assert address in one_clear_line(ended, errors.PORT_TAKEN)
 
@@ -167,6 +169,14 @@ BAD_SETTINGS: Final[dict[str, tuple[Row, dict[str, str], str]]] = {
 def test_a_setting_that_cannot_be_is_named_in_one_line(tmp_path: Path, name: str) -> None:
     row, settings, named = BAD_SETTINGS[name]
     ended = serve(tmp_path / "data", settings)
+    assert ended.returncode == 2
+    assert named in one_clear_line(ended, row)
+
+
+@pytest.mark.parametrize("name", ["a key file that is not there", "a certificate that is not there"])
+def test_what_the_supervisor_or_a_gateway_cannot_read_is_named_in_one_line(tmp_path: Path, name: str) -> None:
+    row, settings, named = BAD_SETTINGS[name]
+    ended = serve(tmp_path / "data", settings | WORKERS)
     assert ended.returncode == 2
     assert named in one_clear_line(ended, row)
 
@@ -235,9 +245,10 @@ class Tls:
 
 
 @pytest.fixture
-def tls(tmp_path: Path) -> Iterator[Tls]:
+def tls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tls]:
     certificate, key = make_certificate(tmp_path)
-    settings = {"LONGLINK_LISTEN_TLS_CERTIFICATE": str(certificate), "LONGLINK_LISTEN_TLS_KEY": str(key)}
+    files = {"LONGLINK_LISTEN_TLS_CERTIFICATE": str(certificate), "LONGLINK_LISTEN_TLS_KEY": str(key)}
+    settings = getattr(request, "param", ONE) | files
     with run_server(settings=settings) as server:
         assert server.url.startswith("wss://")
         assert server.http.startswith("https://")
@@ -266,18 +277,24 @@ def test_plain_text_on_a_tls_port_is_refused(tls: Tls, kind: Kind) -> None:
         assert "TLS" in refused.value.text, "whoever reads it must see what to do"
 
 
+def _reloads(server: RunningServer) -> int:
+    return sum(entry.get("what") == "the long link's certificate" for entry in list(server.log))
+
+
 def _shown(link: Guest) -> bytes | None:
     assert isinstance(link.sock, ssl.SSLSocket)
     return link.sock.getpeercert(binary_form=True)
 
 
+@pytest.mark.parametrize("tls", PROCESSES.values(), ids=PROCESSES, indirect=True)
 def test_sighup_shows_the_new_certificate_to_new_links_and_keeps_the_old_ones(tls: Tls) -> None:
     with Door(tls.server) as door:
         old = door.enter("alice", "old", tls=tls.context)
         first = _shown(old)
         certificate, _ = make_certificate(tls.folder)
         os.kill(tls.server.pid, signal.SIGHUP)
-        eventually(lambda: any(entry["event"] == "reloaded" for entry in tls.server.log), "the log says so")
+        listeners = max(1, len(tls.server.workers) - 1)
+        eventually(lambda: _reloads(tls.server) == listeners, "all that listen say so")
         new = door.enter("alice", "new", tls=trusting(certificate))
         assert _shown(new) != first
         conversation = old.direct(old.user)

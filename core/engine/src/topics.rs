@@ -1,16 +1,20 @@
 //! Who is subscribed to what on one I/O thread: dense member lists that a round can walk while members come and go.
 //!
 //! Knows slots and numbers only. A connection holds the head of a chain of its subscriptions, so one without any pays four
-//! bytes; leaving a topic moves at most two members. Read next: `rounds.rs` (what topics have to say), `fanout.rs`.
+//! bytes; leaving a topic moves at most two members. Read next: `topics/rounds.rs` (what topics say), `topics/fanout.rs`.
+
+pub(crate) mod blocks;
+mod fanout;
+mod rounds;
 
 use std::collections::HashMap;
 use std::mem;
 
-use crate::rounds::{Active, Rounds};
+use rounds::{Active, Rounds};
 
 /// The end of a chain.
 pub(crate) const NONE: u32 = u32::MAX;
-/// A list that has become a quarter of its room gives half of it back, but none this short.
+/// Lists longer than this do not double, and give half of their room back when they fill a quarter of it.
 const SHORT_LIST: usize = 64;
 
 /// One connection's subscription to one topic.
@@ -90,6 +94,8 @@ pub(crate) struct Topic {
     pub(crate) active: Option<Box<Active>>,
     /// When its last round began, in milliseconds; 0 for never.
     pub(crate) spoke: u64,
+    /// The first alarm that is set for it; 0 for none.
+    pub(crate) alarm: u64,
 }
 
 pub(crate) struct Topics {
@@ -145,31 +151,36 @@ impl Topics {
         (&mut self.list[topic as usize], &mut self.rounds)
     }
 
-    /// `head` is the chain of the connection in that slot. A second subscription changes nothing.
-    pub(crate) fn subscribe(&mut self, head: &mut u32, slot: u32, number: u64) {
+    /// `head` is the chain of the connection in that slot. A second subscription changes nothing. Gives how many others of
+    /// the same connection were looked at.
+    pub(crate) fn subscribe(&mut self, head: &mut u32, slot: u32, number: u64) -> usize {
         let topic = self.find(number).unwrap_or_else(|| self.open(number));
-        if self.search(*head, topic).is_some() {
-            return;
+        let (found, looked_at) = self.search(*head, topic);
+        if found.is_some() {
+            return looked_at;
         }
         let place = index(self.list[topic as usize].members.len());
         let link = self.new_link(Link { topic, place, next: *head });
         *head = link;
         let list = &mut self.list[topic as usize].members.list;
         let room = list.capacity();
-        list.push(Member { slot, link });
+        push(list, Member { slot, link });
         self.room += list.capacity() - room;
         self.subscriptions += 1;
+        looked_at
     }
 
-    pub(crate) fn unsubscribe(&mut self, head: &mut u32, number: u64) {
-        let Some(topic) = self.find(number) else { return };
-        let Some((before, link)) = self.search(*head, topic) else { return };
+    pub(crate) fn unsubscribe(&mut self, head: &mut u32, number: u64) -> usize {
+        let Some(topic) = self.find(number) else { return 0 };
+        let (found, looked_at) = self.search(*head, topic);
+        let Some((before, link)) = found else { return looked_at };
         let next = self.links[link as usize].next;
         match self.links.get_mut(before as usize) {
             Some(before) => before.next = next,
             None => *head = next,
         }
         self.leave(link);
+        looked_at
     }
 
     /// The connection goes.
@@ -179,16 +190,17 @@ impl Topics {
         }
     }
 
-    /// The subscription to a topic, and the one before it in the chain.
-    fn search(&self, head: u32, topic: u32) -> Option<(u32, u32)> {
-        let (mut before, mut link) = (NONE, head);
+    /// The subscription to a topic with the one before it in the chain, and how many were looked at.
+    fn search(&self, head: u32, topic: u32) -> (Option<(u32, u32)>, usize) {
+        let (mut before, mut link, mut looked_at) = (NONE, head, 0);
         while let Some(found) = self.links.get(link as usize) {
+            looked_at += 1;
             if found.topic == topic {
-                return Some((before, link));
+                return (Some((before, link)), looked_at);
             }
             (before, link) = (link, found.next);
         }
-        None
+        (None, looked_at)
     }
 
     fn new_link(&mut self, fresh: Link) -> u32 {
@@ -197,7 +209,7 @@ impl Topics {
             self.free_link = mem::replace(free, fresh).next;
             return link;
         }
-        self.links.push(fresh);
+        push(&mut self.links, fresh);
         index(self.links.len() - 1)
     }
 
@@ -238,6 +250,14 @@ impl Topics {
             self.rounds.retire(active);
         }
     }
+}
+
+/// A long list grows by a quarter, because doubling it would cost each subscription as much again.
+fn push<T>(list: &mut Vec<T>, value: T) {
+    if list.len() == list.capacity() && list.len() >= SHORT_LIST {
+        list.reserve_exact(list.len() / 4);
+    }
+    list.push(value);
 }
 
 fn index(length: usize) -> u32 {

@@ -8,7 +8,7 @@ means. Read next: handshake.py, ../routing/calls.py.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Final
 
 from longlink import _core, errors
@@ -17,12 +17,13 @@ from longlink.errors import LonglinkError
 from longlink.ops import logs
 from longlink.ops.metrics import Counts
 from longlink.protocol import limits, session
-from longlink.protocol.codec import Encoding
-from longlink.protocol.frames import Closing, Frame, Missed, body_name, error_frame
+from longlink.protocol.codec import Encoding, decode
+from longlink.protocol.frames import Closing, Frame, Missed, error_frame
 from longlink.protocol.session import State
-from longlink.routing.bus.base import Bus, Parcel
-from longlink.routing.calls import Call, Handler
-from longlink.routing.sessions import Session, Sessions
+from longlink.routing.bus.base import Ending, Parcel
+from longlink.routing.calls import Call, Handler, Reply
+from longlink.routing.ids import SessionIds
+from longlink.routing.sessions import Registry, Session
 
 log = logs.get("gateway")
 
@@ -33,6 +34,11 @@ REASON_BYTES: Final = 123
 GOODBYE_S: Final = 1.0
 """How long the last connections of a drain have for their half of the close handshake."""
 DRAIN_STEP_S: Final = 0.02
+MISSED_PER_S: Final = 5_000
+"""Sessions of one machine that are told in a second that they may have missed something."""
+MISSED_STEP_S: Final = 0.05
+EVERYBODY: Final = {Encoding.BINARY: 1, Encoding.TEXT: 2}
+"""The topics of the core that every session is in, by its encoding."""
 
 Groups = dict[str, list[Call]]
 
@@ -42,31 +48,31 @@ class Gateway:
 
     def __init__(
         self,
-        name: str,
+        ids: SessionIds,
         core: _core.Core,
         handshake: Handshake,
         handler: Handler,
-        sessions: Sessions,
-        bus: Bus,
+        registry: Registry,
         counts: Counts,
+        missed_per_s: int = MISSED_PER_S,
     ) -> None:
-        self._name = name
+        self._ids = ids
         self._core = core
         self._handshake = handshake
         self._handler = handler
-        self._registry = sessions
-        self._bus = bus
+        self._registry = registry
         self._counts = counts
+        self._missed_per_s = missed_per_s
         self._sessions: dict[int, Session] = {}
         self._connecting: dict[int, int] = {}
         self._leaving: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._flush_waits = False
+        self._telling: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to serve what the core brings."""
         asyncio.get_running_loop().add_reader(self._core.fileno(), self._poll)
-        self._bus.attach(self._name, self._receive)
 
     async def drain(self, duration_ms: int, closing: Closing, wait_ms: int) -> None:
         """Tell every session, close all connections spread over duration_ms, and finish the calls under way.
@@ -84,11 +90,12 @@ class Gateway:
 
     def stop(self) -> None:
         """Stop serving. Connections that are still there are dropped."""
-        self._bus.detach(self._name)
         asyncio.get_running_loop().remove_reader(self._core.fileno())
         self._core.stop()
         for task in self._tasks:
             task.cancel()
+        if self._telling is not None:
+            self._telling.cancel()
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -134,7 +141,7 @@ class Gateway:
     def _begin(self, connection: int, encoding: Encoding, frame: Frame) -> Session:
         admitted = self._handshake.verify(frame.connect)
         self._connecting[connection] = admitted.lifetime_ms
-        return Session(admitted.user, frame.connect.device, self._name, connection, encoding)
+        return Session(admitted.user, frame.connect.device, self._ids.next(), connection, encoding)
 
     def _closed(self, connection: int) -> None:
         self._connecting.pop(connection, None)
@@ -152,31 +159,34 @@ class Gateway:
 
     async def _answer(self, calls: Sequence[Call]) -> None:
         for call, reply in zip(calls, await self._handler(calls), strict=True):
-            self._send(call.session, reply)
+            self._pass_on(call.session, reply)
 
     async def _connect(self, calls: Sequence[Call]) -> None:
         for call, reply in zip(calls, await self._handler(calls), strict=True):
             if call.session.connection not in self._connecting:
                 continue
-            if body_name(reply) == "connected":
-                await self._admit(call.session, reply)
+            if reply.code:
+                self._pass_on(call.session, reply)
+                self._hang_up(call.session.connection, reply.code, errors.TABLE[reply.code].name)
             else:
-                self._send(call.session, reply)
-                self._hang_up(call.session.connection, reply.error.code, reply.error.name)
+                await self._admit(call.session, reply)
 
-    async def _admit(self, here: Session, connected: Frame) -> None:
-        giving_way = await self._registry.add(here)
-        lifetime_ms = self._connecting.pop(here.connection, None)
-        if lifetime_ms is None:
+    async def _admit(self, here: Session, connected: Reply) -> None:
+        lifetime_ms = self._connecting.pop(here.connection)
+        self._sessions[here.connection] = here
+        await self._registry.add(here)
+        if self._sessions.get(here.connection) is not here:
             await self._registry.remove(here)
-        else:
-            self._sessions[here.connection] = here
+        elif here.connection not in self._leaving:
             self._core.admit(here.connection, lifetime_ms)
-            self._send(here, connected)
-        # Also when the newer one has gone meanwhile: the registry does not know the older ones any more.
-        for old in giving_way:
-            if old.connection in self._sessions:
-                self._close(old, LonglinkError(errors.REPLACED, _why_replaced(old, here)))
+            self._pass_on(here, connected)
+            self._core.subscribe(here.connection, EVERYBODY[here.encoding])
+
+    def _pass_on(self, to: Session, reply: Reply) -> None:
+        if to.encoding is Encoding.BINARY:
+            self._write(to, reply.payload)
+        else:
+            self._send(to, decode(reply.payload))
 
     def _refuse(
         self, connection: int, here: Session | None, encoding: Encoding, request: int, error: LonglinkError
@@ -191,13 +201,54 @@ class Gateway:
 
     # Commands to the core ---------------------------------------------------------------------------------------------
 
-    def _receive(self, parcels: Sequence[Parcel]) -> None:
+    def receive(self, parcels: Sequence[Parcel]) -> None:
+        """As routing.bus.base.Receiver."""
         for parcel in parcels:
             self._core.send_many(parcel.connections, parcel.payload, parcel.delivery, parcel.text)
         self._flush_soon()
 
+    def end(self, endings: Sequence[Ending]) -> None:
+        """As routing.bus.base.Receiver."""
+        for ending in endings:
+            here = self._sessions.get(ending.connection)
+            if here is not None and here.id == ending.session:
+                self._close(here, LonglinkError(errors.TABLE[ending.code], ending.message))
+
+    def broadcast(self, binary: bytes, text: bytes) -> None:
+        """As routing.bus.base.Receiver."""
+        self._core.publish(EVERYBODY[Encoding.BINARY], binary, _core.TRANSIENT)
+        self._core.publish(EVERYBODY[Encoding.TEXT], text, _core.TRANSIENT, text=True)
+        self._flush_soon()
+
+    def sessions(self, most: int) -> Iterator[list[Session]]:
+        """As routing.bus.base.Receiver."""
+        connections = list(self._sessions)
+        for begin in range(0, len(connections), most):
+            part = connections[begin : begin + most]
+            yield [self._sessions[each] for each in part if each in self._sessions and each not in self._leaving]
+
+    def missed(self) -> None:
+        """As routing.bus.base.Receiver."""
+        if self._telling is not None:
+            self._telling.cancel()
+        self._telling = asyncio.get_running_loop().create_task(self._tell_missed())
+        self._telling.add_done_callback(self._done)
+
+    async def _tell_missed(self) -> None:
+        """Spread over time: each of them answers with at least one request."""
+        frame = Frame(missed=Missed())
+        for part in self.sessions(max(1, int(self._missed_per_s * MISSED_STEP_S))):
+            for encoding in Encoding:
+                connections = [here.connection for here in part if here.encoding is encoding]
+                self._core.send_many(connections, encoding.encode(frame), _core.EVENT, encoding is Encoding.TEXT)
+            self._flush_soon()
+            await asyncio.sleep(MISSED_STEP_S)
+
     def _send(self, to: Session, frame: Frame) -> None:
-        self._core.send(to.connection, to.encoding.encode(frame), _core.REPLY, to.encoding is Encoding.TEXT)
+        self._write(to, to.encoding.encode(frame))
+
+    def _write(self, to: Session, payload: bytes) -> None:
+        self._core.send(to.connection, payload, _core.REPLY, to.encoding is Encoding.TEXT)
         self._flush_soon()
 
     def _close(self, here: Session, error: LonglinkError) -> None:
@@ -238,12 +289,6 @@ class Gateway:
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             log.error("task_failed", exc_info=failure)
-
-
-def _why_replaced(old: Session, new: Session) -> str:
-    if old.device == new.device:
-        return f"device {new.device!r} connected again"
-    return f"device {new.device!r} connected, and {old.device!r} was the oldest of as many as a user may have"
 
 
 def _reason(error: LonglinkError) -> str:

@@ -7,11 +7,12 @@ remainder between this census and the growth of the process. Read next: figures/
 
 from __future__ import annotations
 
-import asyncio
 import sys
+import time
 from typing import Final
 
 from longlink.protocol.codec import Encoding
+from longlink.routing.ids import SessionIds
 from longlink.routing.sessions import MemorySessions, Session
 from longlink.storage.sqlite.known import Known
 
@@ -23,24 +24,22 @@ BLOCK: Final = 16
 
 def census(connections: int) -> dict[str, float]:
     """Bytes per connection by kind of object, with so many distinct users on one device each."""
-    return asyncio.run(_census(connections))
-
-
-async def _census(connections: int) -> dict[str, float]:
     gateway: dict[int, Session] = {}
     registry = MemorySessions(32)
     store = Known()
+    ids = SessionIds(0, 0, time.time)
     for number in range(connections):
         user, device = "".join(("swarm", f"{number:06}")), "".join(("be", "nch"))
-        session = Session(user, device, "gateway", FIRST + number, Encoding.BINARY)
+        session = Session(user, device, ids.next(), FIRST + number, Encoding.BINARY)
         gateway[session.connection] = session
-        await registry.add(session)
+        registry.add(session)
         store.users[user] = FIRST + number
     sample = next(iter(gateway.values()))
     objects = {
         "Session": sample,
         "user name": sample.user,
         "device name": sample.device,
+        "session id": sample.id,
         "connection number": sample.connection,
         "row id of the user": store.users[sample.user],
     }

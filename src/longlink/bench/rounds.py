@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(figures: Sequence[ModuleType], options: argparse.Namespace) -> int:
     """Measure, show, and say whether everything was right."""
-    signal.signal(signal.SIGTERM, _terminated)
+    end_blocks_on_sigterm()
     notes: list[str] = [QUICK] if options.quick else []
     progress = Progress()
     busy = os.getloadavg()[0]
@@ -49,8 +49,7 @@ def run(figures: Sequence[ModuleType], options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(dir=options.data, prefix=".longlink-bench-") as home:
         measured, broken = _measure(figures, options, Path(home).resolve(), progress, notes)
     progress.end()
-    facts = _facts() | {"load average": f"{busy:.1f} before, {os.getloadavg()[0]:.1f} after"}
-    result = Result(facts, measured, notes)
+    result = Result(facts("longlink", busy), measured, notes)
     if options.html:
         options.html.parent.mkdir(parents=True, exist_ok=True)
         options.html.write_text(page.html(result), "utf-8")
@@ -58,8 +57,12 @@ def run(figures: Sequence[ModuleType], options: argparse.Namespace) -> int:
     return 1 if broken or result.wrong() else 0
 
 
+def end_blocks_on_sigterm() -> None:
+    """SIGTERM becomes an exception, so that every block ends its processes."""
+    signal.signal(signal.SIGTERM, _terminated)
+
+
 def _terminated(_: int, __: FrameType | None) -> NoReturn:
-    """As an exception, so that every block ends its processes."""
     sys.exit(TERMINATED)
 
 
@@ -86,6 +89,8 @@ def _measure(
     return measured, broken
 
 
-def _facts() -> dict[str, str]:
+def facts(program: str, busy: float) -> dict[str, str]:
+    """When, where and how this run was made. busy: the load average before it."""
     when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return {"date": when, **machine.describe(), "command": " ".join(["longlink", *sys.argv[1:]])}
+    load = f"{busy:.1f} before, {os.getloadavg()[0]:.1f} after"
+    return {"date": when, **machine.describe(), "command": " ".join([program, *sys.argv[1:]]), "load average": load}

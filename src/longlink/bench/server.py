@@ -29,6 +29,7 @@ LIFTED: Final = {
     "LONGLINK_CONNECTION_MESSAGE_RATE": "0",
 }
 ANSWER_S: Final = 10.0
+START_S: Final = 30.0
 STOP_S: Final = 10.0
 
 
@@ -107,16 +108,21 @@ def program(command: Sequence[str]) -> Iterator[Serving]:
     )
     try:
         assert process.stdout is not None
-        line = process.stdout.readline().decode()
-        words = line.replace(":", " ").split()
-        if not words or not words[-1].isdigit():
-            raise RuntimeError(f"{' '.join(command)}: expected a line that ends with a port, got {line!r}")
-        serving = Serving(process.pid, int(words[-1]), process.stdout)
-        yield serving
+        yield Serving(process.pid, told_port(process.stdout), process.stdout)
     finally:
         end(machine.family(process.pid)[1:])
         process.kill()
         process.communicate(timeout=STOP_S)
+
+
+def told_port(said: IO[bytes]) -> int:
+    """The port at the end of the first line. Raises RuntimeError when none comes within START_S."""
+    ready, _, _ = select.select([said], [], [], START_S)
+    line = said.readline().decode() if ready else ""
+    words = line.replace(":", " ").split()
+    if not words or not words[-1].isdecimal():
+        raise RuntimeError(f"expected the server to say a line that ends with its port, got {line!r}")
+    return int(words[-1])
 
 
 def core(*more: str) -> contextlib.AbstractContextManager[Serving]:

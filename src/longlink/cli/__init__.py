@@ -24,6 +24,7 @@ COMMANDS: Final = (
     "chat",
     "send",
     "tail",
+    "broadcast",
     "config",
     "doctor",
     "decode",
@@ -111,7 +112,7 @@ def _module(name: str) -> ModuleType:
 
 
 def _summary(name: str) -> str:
-    return f"  {name:<8} {_module(name).SUMMARY}"
+    return f"  {name:<9} {_module(name).SUMMARY}"
 
 
 def _version() -> int:

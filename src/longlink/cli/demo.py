@@ -19,11 +19,11 @@ from typing import Final, NamedTuple
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from longlink import app
 from longlink.access.tokens import Signer
 from longlink.cli import plain
-from longlink.cli.serve import add_settings, settings
+from longlink.cli.serve import add_settings, serve, settings
 from longlink.config import Config, Data
+from longlink.parts import Place
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Ack, Connect, Content, Frame, OpenDirect, ReadHistory, Send, body_name
 
@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    return app.serve(settings(options), beside=_show)
+    return serve(settings(options), beside=_show)
 
 
 class Packet(NamedTuple):
@@ -76,7 +76,7 @@ class Person:
                     return Packet(frame, time.perf_counter())
 
 
-async def _show(server: app.Server) -> None:
+async def _show(server: Place) -> None:
     """A demonstration that fails is told and leaves the server as it is."""
     try:
         if why_not := _why_not(server.config):
@@ -99,7 +99,7 @@ def _why_not(config: Config) -> str:
     return ""
 
 
-async def _demonstrate(server: app.Server) -> None:
+async def _demonstrate(server: Place) -> None:
     protocols = [Subprotocol(Encoding.BINARY.subprotocol)]
     async with (
         connect(server.url, subprotocols=protocols, compression=None, proxy=None) as first,
@@ -115,7 +115,7 @@ async def _demonstrate(server: app.Server) -> None:
         await _show_packets(ada, ben, opened.id)
 
 
-def _token(server: app.Server, user: str) -> str:
+def _token(server: Place, user: str) -> str:
     auth = server.config.auth
     signer = Signer.from_data(server.folder)
     return signer.sign(user, days=TOKEN_DAYS, audience=auth.audience, issuer=auth.issuer)
@@ -153,7 +153,7 @@ def _packet(number: int, name: str, way: str, what: str, at: float, begun: float
     _say(f"    {number}  {name}  {way}  {(at - begun) * 1000:7.2f} ms  {what}")
 
 
-def _show_next_steps(server: app.Server) -> None:
+def _show_next_steps(server: Place) -> None:
     program = _program()
     where = _where(server)
     _say(f"""
@@ -174,11 +174,11 @@ def _program() -> str:
     return "longlink" if shutil.which("longlink") else here
 
 
-def _where(server: app.Server) -> str:
+def _where(server: Place) -> str:
     return _data(server) + ("" if server.port == DEFAULT_PORT else f" --url {server.url}")
 
 
-def _data(server: app.Server) -> str:
+def _data(server: Place) -> str:
     folder = server.config.data.dir
     return "" if folder == Data().dir else f" --data {shlex.quote(folder)}"
 

@@ -1,12 +1,16 @@
-"""`longlink serve`: the server in the foreground, until SIGINT or SIGTERM. Read next: ../app.py."""
+"""`longlink serve`: the server in the foreground, until SIGINT or SIGTERM. Read next: ../app.py, ../workers/."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from longlink.config import DEFAULT_FILE, FLAGS, Config, Loaded, find, load
+
+if TYPE_CHECKING:
+    from longlink.app import Beside
 
 SUMMARY = "run the server"
 
@@ -14,6 +18,7 @@ _HELP = {
     "--data": ("DIR", "folder for everything durable"),
     "--listen": ("HOST:PORT", "the long link: WebSocket and TCP"),
     "--http": ("HOST:PORT", "health and metrics"),
+    "--workers": ("N", "gateway processes; 0: everything in one process"),
 }
 
 
@@ -22,9 +27,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from longlink import app
+    return serve(settings(options))
 
-    return app.serve(settings(options))
+
+def serve(config: Config, *, beside: Beside | None = None) -> int:
+    """Serve in one process or in several, as the settings say. Raises LonglinkError when the start fails."""
+    if config.server.workers:
+        from longlink.workers.supervisor import serve as serve_processes
+
+        return serve_processes(config, beside=beside)
+    from longlink.app import serve as serve_here
+
+    return serve_here(config, beside=beside)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from longlink.cli.account import add_account, client
 
 if TYPE_CHECKING:
     from longlink.client.client import Client
-    from longlink.client.events import Event, Message
+    from longlink.client.events import Event, Message, Notice
 
 SUMMARY = "print what arrives for a user"
 
@@ -37,13 +37,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _tail(options: argparse.Namespace) -> None:
-    from longlink.client.events import Message
+    from longlink.client.events import Message, Notice
 
     async with client(options, connect_timeout=5.0) as receiver:
         shown = await _history(receiver, options)
         left = options.count
         async for event in receiver:
-            if not isinstance(event, Message):
+            if isinstance(event, Notice):
+                _notice(event, options)
+            elif not isinstance(event, Message):
                 _state(event)
             elif event.seq > shown.get(event.conversation, 0):
                 _show(event, options)
@@ -62,14 +64,27 @@ async def _history(receiver: Client, options: argparse.Namespace) -> dict[str, i
     return {page[-1].conversation: page[-1].seq for page in pages if page}
 
 
+def _notice(notice: Notice, options: argparse.Namespace) -> None:
+    """No message: it counts for nothing and has no place in history."""
+    at = f"{notice.sent_at.astimezone():%Y-%m-%d %H:%M:%S}"
+    values = {"notice": True, "sent_at": notice.sent_at.isoformat(timespec="milliseconds")} | _said(notice)
+    line = json.dumps(values, ensure_ascii=False) if options.json else f"{at}  notice: {plain.line(_text(notice))}"
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def _show(message: Message, options: argparse.Namespace) -> None:
     sys.stdout.write((json.dumps(_values(message), ensure_ascii=False) if options.json else _line(message)) + "\n")
     sys.stdout.flush()
 
 
 def _line(message: Message) -> str:
-    said = f"[{message.custom.type}, {len(message.custom.data)} bytes]" if message.custom else message.text
-    return f"{message.sent_at.astimezone():%Y-%m-%d %H:%M:%S}  {plain.line(message.sender)}: {plain.line(said)}"
+    at = f"{message.sent_at.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{at}  {plain.line(message.sender)}: {plain.line(_text(message))}"
+
+
+def _text(event: Message | Notice) -> str:
+    return f"[{event.custom.type}, {len(event.custom.data)} bytes]" if event.custom else event.text
 
 
 def _values(message: Message) -> dict[str, Any]:
@@ -80,10 +95,14 @@ def _values(message: Message) -> dict[str, Any]:
         "sender": message.sender,
         "sent_at": message.sent_at.isoformat(timespec="milliseconds"),
     }
-    if message.custom:
-        data = base64.b64encode(message.custom.data).decode()
-        return values | {"custom": {"type": message.custom.type, "data": data}}
-    return values | {"text": message.text}
+    return values | _said(message)
+
+
+def _said(event: Message | Notice) -> dict[str, Any]:
+    if event.custom:
+        data = base64.b64encode(event.custom.data).decode()
+        return {"custom": {"type": event.custom.type, "data": data}}
+    return {"text": event.text}
 
 
 def _state(event: Event) -> None:

@@ -222,6 +222,8 @@ class Client:
             self._inbox.pushed(frame.message, self._now())
         elif name == "delivered":
             self._inbox.delivered(frame.delivered)
+        elif name == "notice":
+            self._inbox.state(events.notice(frame.notice))
         elif name == "missed":
             self._inbox.sync_wanted = True
         elif name == "sent":

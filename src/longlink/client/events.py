@@ -68,6 +68,18 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """The operator of the server says something to everybody who is connected; it is in no history.
+
+    text is "" when custom is set.
+    """
+
+    text: str
+    custom: Custom | None
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """The first link is up. device is the one in use, also when it was chosen at random."""
 
@@ -96,7 +108,7 @@ class Disconnected:
 
 
 State = Connected | Reconnected | Disconnected
-Event = Message | Delivered | Connected | Reconnected | Disconnected
+Event = Message | Delivered | Notice | Connected | Reconnected | Disconnected
 
 
 def moment(ms: int) -> datetime:
@@ -104,8 +116,11 @@ def moment(ms: int) -> datetime:
     return EPOCH + timedelta(milliseconds=ms)
 
 
+def _custom(content: frames.Content) -> Custom | None:
+    return Custom(content.custom.type, content.custom.data) if content.HasField("custom") else None
+
+
 def message(frame: frames.Message) -> Message:
-    custom = Custom(frame.content.custom.type, frame.content.custom.data) if frame.content.HasField("custom") else None
     return Message(
         conversation=frame.conversation,
         seq=frame.seq,
@@ -113,8 +128,12 @@ def message(frame: frames.Message) -> Message:
         client_id=frame.client_id,
         sent_at=moment(frame.sent_at),
         text=frame.content.text,
-        custom=custom,
+        custom=_custom(frame.content),
     )
+
+
+def notice(frame: frames.Notice) -> Notice:
+    return Notice(frame.content.text, _custom(frame.content), moment(frame.sent_at))
 
 
 def sent(frame: frames.Sent) -> Sent:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from longlink.client import events
-from longlink.client.events import Delivered, Event, Message, State
+from longlink.client.events import Delivered, Event, Message, Notice, State
 from longlink.protocol import frames
 
 GRACE_S: Final = 0.03
@@ -23,7 +23,7 @@ GRACE_S: Final = 0.03
 RETRY_S: Final = 1.0
 RETRY_CAP_S: Final = 30.0
 STATES: Final = 64
-"""State events that wait at most; the oldest are dropped, since only the newest says how things are."""
+"""State events and notices that wait at most; the oldest are dropped, since the newest say how things are."""
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Inbox:
     _tracks: dict[str, Track] = field(default_factory=dict)
     _ready: deque[Message] = field(default_factory=deque)
     _marks: dict[tuple[str, str], int] = field(default_factory=dict)
-    _states: deque[State] = field(default_factory=lambda: deque(maxlen=STATES))
+    _states: deque[State | Notice] = field(default_factory=lambda: deque(maxlen=STATES))
     _held: int = 0
     _behind: set[str] = field(default_factory=set)
     _unplaced: set[str] = field(default_factory=set)
@@ -90,7 +90,7 @@ class Inbox:
         if frame.user != self.user:
             self._mark(frame.conversation, self._track(frame.conversation), frame.user, frame.seq)
 
-    def state(self, event: State) -> None:
+    def state(self, event: State | Notice) -> None:
         self._states.append(event)
 
     # Finding and closing gaps -----------------------------------------------------------------------------------------

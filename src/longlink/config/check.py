@@ -17,6 +17,10 @@ from longlink.errors import LonglinkError
 
 IN_CODE: Final = "given in code"
 """The origin of a setting that no file, variable or flag gave."""
+LARGEST_SERVER: Final = 1023
+"""Ten bits of a session id (routing/ids.py)."""
+MOST_WORKERS: Final = 255
+"""Eight bits of it, of which 0 is the gateway of a server in one process."""
 LARGEST_MESSAGE: Final = 2 * 2**20
 """Bytes. In the JSON twin a message may be six times as long, and what carries it, a TCP record, ends at 16 MiB."""
 
@@ -88,10 +92,13 @@ def _check_tls(config: Config) -> None:
 def _check_sizes(config: Config) -> None:
     """What the layers need of one another: a message must fit a page, a page the queue, a batch its queue."""
     connection, storage = config.connection, config.storage
-    if connection.max_message_bytes > LARGEST_MESSAGE:
-        raise _invalid(
-            f"connection.max_message_bytes: expected at most {LARGEST_MESSAGE}, got {connection.max_message_bytes}"
-        )
+    for name, value, most in (
+        ("server.number", config.server.number, LARGEST_SERVER),
+        ("server.workers", config.server.workers, MOST_WORKERS),
+        ("connection.max_message_bytes", connection.max_message_bytes, LARGEST_MESSAGE),
+    ):
+        if value > most:
+            raise _invalid(f"{name}: expected at most {most}, got {value}")
     pairs = (
         (
             "connection.queue_bytes",

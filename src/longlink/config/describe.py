@@ -24,9 +24,9 @@ _REFERENCE_HEAD = f"""\
 Generated from `src/longlink/config/sections.py`; do not edit.
 
 One TOML file, `longlink.toml` of the working directory or the one that `--config` names. Each key is also a variable
-of the environment, which wins over the file; the flags `--data`, `--listen` and `--http` win over both. An unknown key,
-a value of the wrong type and settings that contradict one another stop the start with `config_invalid`, which names
-the place. `longlink config` shows what is in force and where each value comes from.
+of the environment, which wins over the file; the flags `--data`, `--listen`, `--http` and `--workers` win over both. An
+unknown key, a value of the wrong type and settings that contradict one another stop the start with `config_invalid`,
+which names the place. `longlink config` shows what is in force and where each value comes from.
 
 In the environment a list is written with commas and a truth value as `true` or `false`. Whole numbers go up to
 {LARGEST:,}. Paths are relative to the working directory.

@@ -23,7 +23,12 @@ from longlink.config.settings import LARGEST, PREFIX, Setting, Value, all_settin
 from longlink.errors import LonglinkError
 
 DEFAULT_FILE: Final = Path("longlink.toml")
-FLAGS: Final = {"--data": "data.dir", "--listen": "listen.address", "--http": "listen.http"}
+FLAGS: Final = {
+    "--data": "data.dir",
+    "--listen": "listen.address",
+    "--http": "listen.http",
+    "--workers": "server.workers",
+}
 """Flags of the command line that are settings."""
 LARGEST_FILE: Final = 1_048_576
 """Bytes of a settings file; anything above is some other file."""

@@ -18,6 +18,29 @@ Milliseconds = Annotated[int, Meta(ge=1)]
 MillisecondsOrOff = Annotated[int, Meta(ge=0)]
 
 
+class Server(Struct, frozen=True, forbid_unknown_fields=True):
+    """[server] This machine and its processes."""
+
+    number: Annotated[
+        CountOrOff, Meta(description="This machine's number in session ids, 0 to 1023; each machine has its own.")
+    ] = 0
+    workers: Annotated[
+        CountOrOff,
+        Meta(description="Gateway processes beside one logic process, up to 255; 0: everything in one process."),
+    ] = 0
+    calls: Annotated[
+        Count, Meta(description="With workers: calls of one gateway that wait for logic; above it `overloaded`.")
+    ] = 20_000
+    call_bytes: Annotated[Count, Meta(description="The same in bytes of their frames.")] = 67_108_864
+    answer_timeout_ms: Annotated[
+        Milliseconds,
+        Meta(
+            description="With workers: a call that logic has not answered for so long gets `logic_unavailable`. Keep "
+            "it below connection.hello_timeout_ms, so that a client that connects hears it too."
+        ),
+    ] = 8_000
+
+
 class Listen(Struct, frozen=True, forbid_unknown_fields=True):
     """[listen] Where the server can be reached."""
 
@@ -53,8 +76,12 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
 class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     """[connection] The limits of the connection core (core/BOUNDARY.md says what happens at each)."""
 
-    threads: Annotated[CountOrOff, Meta(description="I/O threads; 0: half the cores, 1 to 8.")] = 0
-    max_connections: Annotated[Count, Meta(description="Open connections of this process.")] = 1_000_000
+    threads: Annotated[
+        CountOrOff, Meta(description="I/O threads of one process; 0: half the cores shared by the workers, 1 to 8.")
+    ] = 0
+    max_connections: Annotated[Count, Meta(description="Open connections of one process; so of each gateway.")] = (
+        1_000_000
+    )
     max_message_bytes: Annotated[
         Count, Meta(description="Largest message taken from a client, in bytes; up to 2 MiB.")
     ] = 65_536
@@ -132,6 +159,7 @@ class Drain(Struct, frozen=True, forbid_unknown_fields=True):
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of one server."""
 
+    server: Server = Server()
     listen: Listen = Listen()
     data: Data = Data()
     auth: Auth = Auth()

@@ -1,7 +1,7 @@
 """The table of commands: which function answers which request body.
 
 A command takes a batch of calls with the same body and returns one reply body or one error per call. Adding a
-capability is adding a file and a row. This module turns results into reply frames and an unexpected exception into
+capability is adding a file and a row. This module turns results into replies and an unexpected exception into
 `internal`; it decides nothing else. Read next: send.py, the hot one.
 """
 
@@ -15,8 +15,9 @@ from longlink.errors import LonglinkError
 from longlink.logic import ack, connect, list_conversations, open_direct, read_history, send
 from longlink.logic.services import Services
 from longlink.ops import logs
-from longlink.protocol.frames import Frame, body_name, error_frame
-from longlink.routing.calls import Call, Handler
+from longlink.protocol.codec import encode
+from longlink.protocol.frames import Frame, body_name
+from longlink.routing.calls import Call, Handler, Reply, refusal
 
 Result = Frame | LonglinkError
 Command = Callable[[Services, Sequence[Call]], Awaitable[Sequence[Result]]]
@@ -36,7 +37,7 @@ log = logs.get("logic")
 def handler(services: Services) -> Handler:
     """The callable that access is given."""
 
-    async def handle(calls: Sequence[Call]) -> list[Frame]:
+    async def handle(calls: Sequence[Call]) -> list[Reply]:
         results = await _run(services, calls)
         return [_reply(services, call, result) for call, result in zip(calls, results, strict=True)]
 
@@ -54,9 +55,9 @@ async def _run(services: Services, calls: Sequence[Call]) -> Sequence[Result]:
         return [LonglinkError(errors.INTERNAL, f"{name} failed; the server's log says why")] * len(calls)
 
 
-def _reply(services: Services, call: Call, result: Result) -> Frame:
+def _reply(services: Services, call: Call, result: Result) -> Reply:
     if isinstance(result, LonglinkError):
         services.counts.errors[result.name] += 1
-        return error_frame(result, call.frame.id)
+        return refusal(result, call.frame.id)
     result.id = call.frame.id
-    return result
+    return Reply(encode(result), 0)

@@ -19,7 +19,7 @@ def _connected(services: Services, call: Call) -> Connected:
     return Connected(
         user=call.session.user,
         device=call.session.device,
-        session=call.session.id,
+        session=str(call.session.id),
         heartbeat_ms=services.heartbeat_ms,
         server_time=services.now_ms(),
         max_frame_bytes=services.max_frame_bytes,

@@ -21,9 +21,10 @@ COUNTS: Final[dict[str, Metric]] = {
     "duplicates": Metric("counter", "Resent messages that were stored already and got their first answer again."),
     "deliveries": Metric("counter", "Frames handed to gateways for receivers, one for each connection."),
     "marks": Metric("counter", "Delivered marks that moved."),
-    "errors": Metric("counter", "Requests and connections refused, by the name of the error."),
     "loop_lag_seconds": Metric("histogram", "How late the event loop ran a timer; grows when Python is busy."),
 }
+
+ERRORS: Final = Metric("counter", "Requests and connections refused, by the name of the error.")
 
 CORE: Final[dict[str, Metric]] = {
     "connections": Metric("gauge", "Open connections, admitted or not."),
@@ -99,7 +100,51 @@ PROCESS: Final[dict[str, Metric]] = {
     "start_time_seconds": Metric("gauge", "When the process started, seconds since the Unix epoch."),
 }
 
+TRUNK: Final[dict[str, Metric]] = {
+    "attached": Metric("counter", "Times that a gateway and logic opened their trunk."),
+    "unanswered_calls": Metric("gauge", "Calls that wait for logic, in all gateways."),
+    "unanswered_bytes": Metric("gauge", "Bytes of these calls."),
+    "resent_calls": Metric("counter", "Calls sent again because the trunk had broken."),
+    "refused_calls": Metric("counter", "Calls answered `overloaded`: server.calls or server.call_bytes were waiting."),
+    "expired_calls": Metric("counter", "Calls answered `logic_unavailable` after server.answer_timeout_ms."),
+    "late_replies": Metric("counter", "Answers of logic to calls that had been given up; dropped."),
+    "dropped_parcels": Metric(
+        "counter", "Frames dropped for a gateway that was behind; its sessions are told to sync."
+    ),
+    "waiting_bytes": Metric("gauge", "Bytes that logic has for gateways and they have not taken."),
+}
+
+WORKER_UP: Final = Metric("gauge", "Whether the process is there: logic, or a gateway that is attached to logic.")
+WORKER_RESTARTS: Final = Metric("counter", "Times that the process was started again, as of its last start.")
+WORKER_CONNECTIONS: Final = Metric("gauge", "Open connections of one gateway.")
+
 OTHER: Final[dict[str, Metric]] = {
     "longlink_info": Metric("gauge", "Always 1; the labels say which version runs."),
     "python_gc_*": Metric("counter", "Garbage collection of Python."),
 }
+
+SECTIONS: Final[dict[str, tuple[str, dict[str, Metric]]]] = {
+    "messages": ("longlink_", COUNTS),
+    "core": ("longlink_core_", CORE),
+    "store": ("longlink_store_", STORE),
+    "trunk": ("longlink_trunk_", TRUNK),
+    "process": ("process_", PROCESS),
+}
+"""Tables by the section of numbers that they describe, each with the beginning of its names."""
+
+LABELLED: Final[dict[str, tuple[str, str, Metric]]] = {
+    "errors": ("longlink_errors", "name", ERRORS),
+    "worker_up": ("longlink_worker_up", "worker", WORKER_UP),
+    "worker_restarts": ("longlink_worker_restarts", "worker", WORKER_RESTARTS),
+    "worker_connections": ("longlink_worker_connections", "worker", WORKER_CONNECTIONS),
+}
+"""Sections that are one metric with a label: its name, the label, its words."""
+
+UNKNOWN: Final = Metric("gauge", "Not described.")
+
+
+def kind(section: str, name: str) -> Kind:
+    """What a number is. name: within its section, or the label."""
+    if section in LABELLED:
+        return LABELLED[section][2].kind
+    return SECTIONS[section][1].get(name, UNKNOWN).kind

@@ -15,7 +15,8 @@ _HEAD = """\
 Generated from `src/longlink/ops/catalogue.py`; do not edit.
 
 `GET /metrics` on the HTTP port gives them in the Prometheus text format. All are monotonic since the start, apart from
-gauges. Times are seconds, sizes bytes.
+gauges. Times are seconds, sizes bytes. With `server.workers` each number is the sum of all processes, monotonic since
+the start of the logic process, which `process_start_time_seconds` tells.
 """
 
 
@@ -23,14 +24,21 @@ def reference() -> str:
     """The page."""
     parts = [_HEAD]
     for title, prefix, metrics in (
-        ("Messages", "longlink_", catalogue.COUNTS),
+        ("Messages", "longlink_", catalogue.COUNTS | {"errors": catalogue.ERRORS}),
         ("The connection core", "longlink_core_", catalogue.CORE),
         ("The store", "longlink_store_", catalogue.STORE),
         ("The process", "process_", catalogue.PROCESS),
+        ("With workers: the trunks between gateways and logic", "longlink_trunk_", catalogue.TRUNK),
+        ("With workers: each process, by the label `worker`", "longlink_", _workers()),
         ("Beside these", "", catalogue.OTHER),
     ):
         parts.append(f"\n## {title}\n\n| metric | kind | meaning |\n| --- | --- | --- |\n" + _rows(prefix, metrics))
     return "".join(parts)
+
+
+def _workers() -> dict[str, catalogue.Metric]:
+    labelled = catalogue.LABELLED.values()
+    return {name.removeprefix("longlink_"): metric for name, label, metric in labelled if label == "worker"}
 
 
 def _rows(prefix: str, metrics: Mapping[str, catalogue.Metric]) -> str:

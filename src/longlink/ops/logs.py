@@ -72,13 +72,17 @@ def get(name: str) -> Logger:
     return Logger(logging.getLogger(f"longlink.{name}"))
 
 
-def setup(settings: Log, stream: TextIO | None = None) -> None:
-    """Send the logs of this process to the stream (stderr when None) as [log] says. Calling it again replaces it."""
+def setup(settings: Log, stream: TextIO | None = None, *, worker: str = "") -> None:
+    """Send the logs of this process to the stream (stderr when None) as [log] says. Calling it again replaces it.
+
+    worker: which process of a server of several says it; a field of every line.
+    """
     out = stream or sys.stderr
     terminal = out.isatty()
     as_text = settings.format == "text" or (settings.format == "auto" and terminal)
     handler = logging.StreamHandler(out)
-    handler.setFormatter(Readable(colour=terminal and "NO_COLOR" not in os.environ) if as_text else JsonLines())
+    colour = terminal and "NO_COLOR" not in os.environ
+    handler.setFormatter(Readable(worker, colour=colour) if as_text else JsonLines(worker))
     handler.addFilter(Limit())
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old.formatter, (Readable, JsonLines))]:
@@ -119,25 +123,31 @@ class Limit(logging.Filter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time (UTC, ms), level, logger, event, then the fields."""
+    """One JSON object a line: time (UTC, ms), level, logger, worker if there is one, event, then the fields."""
+
+    def __init__(self, worker: str = "") -> None:
+        super().__init__()
+        self._origin = {"worker": worker} if worker else {}
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
             "time": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name.removeprefix("longlink."),
+            **self._origin,
             "event": _text(record.getMessage().strip()),
         }
         for name, value in _fields(record).items():
-            line[name + "_" if name in RESERVED else name] = value
+            line[name + "_" if name in RESERVED or name in self._origin else name] = value
         return json.dumps(line | _extras(record), default=_text)
 
 
 class Readable(logging.Formatter):
     """Time, level, logger and event in columns, then name=value; a traceback follows on lines of its own."""
 
-    def __init__(self, *, colour: bool) -> None:
+    def __init__(self, worker: str = "", *, colour: bool) -> None:
         super().__init__()
+        self._worker = f"{worker:<10} " if worker else ""
         self._colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
@@ -149,7 +159,7 @@ class Readable(logging.Formatter):
         failure = extras.pop("exception", None)
         fields = " ".join(f"{name}={_quoted(value)}" for name, value in (_fields(record) | extras).items())
         event = _text(record.getMessage().strip())
-        line = f"{clock} {shown} {name:<8} {event if event.isprintable() else json.dumps(event)}"
+        line = f"{clock} {shown} {self._worker}{name:<8} {event if event.isprintable() else json.dumps(event)}"
         line = f"{line:<40} {fields}".rstrip()
         return f"{line}\n{failure}" if failure else line
 

@@ -27,6 +27,7 @@ from longlink.protocol._pb.longlink_pb2 import (
     Member,
     Message,
     Missed,
+    Notice,
     OpenDirect,
     ReadHistory,
     Send,
@@ -57,6 +58,7 @@ __all__ = [
     "Member",
     "Message",
     "Missed",
+    "Notice",
     "OpenDirect",
     "ReadHistory",
     "ReplyName",
@@ -72,7 +74,7 @@ VERSION: Final = 1
 
 RequestName: TypeAlias = Literal["connect", "open_direct", "send", "ack", "read_history", "list_conversations"]
 ReplyName: TypeAlias = Literal["error", "connected", "conversation", "sent", "acked", "history", "conversations"]
-EventName: TypeAlias = Literal["message", "delivered", "missed", "closing"]
+EventName: TypeAlias = Literal["message", "delivered", "missed", "closing", "notice"]
 FrameName: TypeAlias = RequestName | ReplyName | EventName
 
 REQUESTS: Final[tuple[RequestName, ...]] = get_args(RequestName)

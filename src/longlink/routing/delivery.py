@@ -34,7 +34,7 @@ class Delivery:
 
     async def deliver(self, batch: Sequence[Outgoing]) -> None:
         """Hand over in order. Returns when the bus has the parcels, which says nothing of arrival."""
-        by_gateway: dict[str, list[Parcel]] = {}
+        by_gateway: dict[int, list[Parcel]] = {}
         for outgoing in batch:
             targets = await self._sessions.of(outgoing.users)
             _pack(outgoing, targets, by_gateway)
@@ -43,8 +43,8 @@ class Delivery:
             self._bus.publish(gateway, parcels)
 
 
-def _pack(outgoing: Outgoing, targets: Sequence[Session], by_gateway: dict[str, list[Parcel]]) -> None:
-    groups: dict[tuple[str, Encoding], list[int]] = {}
+def _pack(outgoing: Outgoing, targets: Sequence[Session], by_gateway: dict[int, list[Parcel]]) -> None:
+    groups: dict[tuple[int, Encoding], list[int]] = {}
     for session in targets:
         if session != outgoing.besides:
             groups.setdefault((session.gateway, session.encoding), []).append(session.connection)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,11 +64,30 @@ class RunningServer:
         self._settings["LONGLINK_LISTEN_ADDRESS"] = self.url.partition("://")[2]
         self._settings["LONGLINK_LISTEN_HTTP"] = self.http.partition("://")[2]
 
+    @property
+    def workers(self) -> dict[str, int]:
+        """The processes of a server with workers: the pid of the newest life of each, by name, as the log has it."""
+        started = (entry for entry in list(self.log) if entry.get("event") == "worker_started")
+        return {entry["worker"]: entry["pid"] for entry in started}
+
     def kill(self) -> None:
-        """kill -9."""
+        """kill -9, all processes."""
         process = self._running()
+        children = _children(process.pid)
         process.kill()
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         process.wait(STOP_S)
+        for child in children:
+            await_end(child)
+
+    def kill_worker(self, name: str) -> int:
+        """kill -9 of one process of a server with workers; returns its pid once it has ended."""
+        pid = self.workers[name]
+        os.kill(pid, signal.SIGKILL)
+        await_end(pid)
+        return pid
 
     def stop(self) -> int:
         """SIGTERM: drain and exit; returns the exit code."""
@@ -94,6 +115,25 @@ class RunningServer:
                     self.url, self.http = entry["url"], entry["http"]
                     ready.set()
         ready.set()
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(FileNotFoundError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def await_end(pid: int) -> None:
+    """Returns when no process with this pid runs any more. Raises TimeoutError."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if not select.select([descriptor], [], [], STOP_S)[0]:
+            raise TimeoutError(f"process {pid} still runs after {STOP_S:g} s")
+    finally:
+        os.close(descriptor)
 
 
 def _entry(line: str) -> dict[str, Any]:

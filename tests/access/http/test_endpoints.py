@@ -10,17 +10,22 @@ import pytest
 
 from longlink import errors
 from longlink.access.http import build_http, endpoints
+from longlink.errors import LonglinkError
 
 
 async def is_ready() -> list[str]:
     return []
 
 
+async def one_number() -> bytes:
+    return b"x 1\n"
+
+
 def ask(
     path: str,
     method: str = "GET",
     ready: Callable[[], Awaitable[list[str]]] = is_ready,
-    metrics: Callable[[], bytes] = lambda: b"x 1\n",
+    metrics: Callable[[], Awaitable[bytes]] = one_number,
 ) -> httpx.Response:
     async def one() -> httpx.Response:
         transport = httpx.ASGITransport(build_http(ready=ready, metrics=metrics), raise_app_exceptions=False)
@@ -60,6 +65,15 @@ def test_a_check_that_hangs_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None
     assert (answer.status_code, answer.json()["reasons"]) == (503, ["the check took longer than 0.01 s"])
 
 
+def test_numbers_that_cannot_be_had_are_an_error_and_not_a_part_of_the_truth() -> None:
+    async def away() -> bytes:
+        raise LonglinkError(errors.LOGIC_UNAVAILABLE, "gateway-2 has not answered")
+
+    answer = ask("/metrics", metrics=away)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["message"] == "gateway-2 has not answered"
+
+
 def test_metrics_are_the_text_of_prometheus() -> None:
     answer = ask("/metrics")
     assert answer.content == b"x 1\n"
@@ -82,7 +96,7 @@ def test_a_method_that_is_not_there_is_an_error_that_names_those_there_are() -> 
 
 
 def test_a_defect_is_told_without_its_details() -> None:
-    def fail() -> bytes:
+    async def fail() -> bytes:
         raise RuntimeError("at the secret place")
 
     answer = ask("/metrics", metrics=fail)

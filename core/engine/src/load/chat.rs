@@ -205,7 +205,7 @@ impl Plan for Chat {
                     self.write(slot, now_ns(), desk);
                 }
             }
-            Task::Halt => self.looping = false,
+            Task::Halt => (self.looping, self.schedule.left) = (false, 0),
             Task::Open(names) => self.open_conversations(names, desk),
             Task::Verify => {
                 for slot in self.everybody() {

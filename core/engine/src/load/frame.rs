@@ -1,10 +1,10 @@
 //! WebSocket frames as a client sees them (RFC 6455 section 5): writes masked ones, reads unmasked ones.
 //!
 //! Takes whole frames only: what is incomplete is asked for again, and a fragmented message is a violation, because no
-//! server that is measured here cuts messages. Read next: ../websocket/frame.rs, the server's side.
+//! server that is measured here cuts messages. Read next: ../wire/websocket/frame.rs, the server's side.
 
-use crate::websocket::{encode_header, unmask};
 use crate::wire::NO_CODE;
+use crate::wire::websocket::{encode_header, unmask};
 
 /// Not secret, as RFC 6455 section 5.3 wants it: there is no intermediary here that could be fooled.
 const MASK: [u8; 4] = [0x5a, 0x1c, 0xe7, 0x39];
@@ -101,7 +101,7 @@ fn finish(payload: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::websocket::{Decoder, encode_close, encode_ping};
+    use crate::wire::websocket::{Decoder, encode_close, encode_ping};
     use crate::wire::{Flow, Item as Taken, Kind};
 
     fn by_the_server(bytes: &mut [u8]) -> Vec<Vec<u8>> {

@@ -9,7 +9,7 @@ use super::counts::Count;
 use super::link::{Link, Opening, Stage};
 use super::thread::LoadThread;
 use super::upgrade;
-use crate::clock::ticks;
+use crate::time::clock::ticks;
 
 /// From the first packet to the first answer.
 const JOIN_MS: u64 = 30_000;

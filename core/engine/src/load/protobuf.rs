@@ -21,7 +21,7 @@ pub(super) enum Body<'a> {
         message: &'a [u8],
     },
     Connected,
-    /// members: encoded, for `delivered_to`.
+    /// whole: encoded, for `delivered_to`.
     Conversation {
         id: &'a [u8],
         head: u64,

@@ -18,8 +18,8 @@ use super::plan::{Kind, Plan, Task};
 use super::timer::Timer;
 use super::tls::Connector;
 use super::{Outline, upgrade};
-use crate::clock::{self, Clock, Tick};
-use crate::wheel::Wheel;
+use crate::time::clock::{self, Clock, Tick};
+use crate::time::wheel::Wheel;
 
 const WAKER: Token = Token(usize::MAX);
 const TIMER: Token = Token(usize::MAX - 1);

@@ -25,8 +25,11 @@ METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
-def build_http(*, ready: Callable[[], Awaitable[list[str]]], metrics: Callable[[], bytes]) -> Starlette:
-    """ready: why this server should get no traffic now, empty when it should. metrics: Prometheus text."""
+def build_http(*, ready: Callable[[], Awaitable[list[str]]], metrics: Callable[[], Awaitable[bytes]]) -> Starlette:
+    """ready: why this server should get no traffic now, empty when it should.
+
+    metrics: Prometheus text; raises the LonglinkError that is to be answered when the numbers cannot be had.
+    """
 
     async def answer_alive(_: Request) -> Response:
         return JSONResponse({"status": "ok"}, headers=NO_STORE)
@@ -37,7 +40,11 @@ def build_http(*, ready: Callable[[], Awaitable[list[str]]], metrics: Callable[[
         return JSONResponse(body, 503 if reasons else 200, headers=NO_STORE)
 
     async def answer_metrics(_: Request) -> Response:
-        return Response(metrics(), media_type=METRICS_TYPE, headers=NO_STORE)
+        try:
+            text = await metrics()
+        except LonglinkError as error:
+            return _error(error)
+        return Response(text, media_type=METRICS_TYPE, headers=NO_STORE)
 
     routes = [
         Route("/healthz", answer_alive),

@@ -65,9 +65,17 @@ class HttpServer:
 
 
 async def serve_http(
-    app: ASGIApp, host: str, port: int, *, tls: tuple[str, str] | None = None, most: int = files.MOST_HTTP
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    tls: tuple[str, str] | None = None,
+    most: int = files.MOST_HTTP,
+    shared: bool = False,
 ) -> HttpServer:
     """Listen and serve; returns once connections are accepted. tls: certificate chain and key, PEM; most: connections.
+
+    shared: other processes may listen on the same port, and the system shares the connections out.
 
     Raises PORT_TAKEN; CONFIG_INVALID for an address that this machine does not have and for certificates.
     """
@@ -91,7 +99,7 @@ async def serve_http(
         config.load()
     except OSError as error:
         raise _bad_certificate(*(tls or ("", "")), error) from None
-    listener = _listen(host, port)
+    listener = _listen(host, port, shared)
     server = _Server(config, most)
     serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
     serving.add_done_callback(_ended)
@@ -103,7 +111,7 @@ async def serve_http(
     return HttpServer(server, serving, listener.getsockname()[1])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, shared: bool) -> socket.socket:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
             0
@@ -113,6 +121,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise _cannot_listen(host, port, error) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
         listener.setblocking(False)
         listener.bind(address)
         listener.listen(BACKLOG)

@@ -54,13 +54,15 @@ async def _open(client: Client, peer: str) -> Chat:
 
 
 async def _print(client: Client, chat: Chat) -> int:
-    from longlink.client.events import Disconnected, Message
+    from longlink.client.events import Disconnected, Message, Notice
 
     async for event in client:
         if isinstance(event, Message) and event.conversation == chat.id and event.sender != client.user:
             said = f"[{event.custom.type}]" if event.custom else event.text
             sys.stdout.write(f"{plain.line(event.sender)}: {plain.line(said)}\n")
             sys.stdout.flush()
+        elif isinstance(event, Notice):
+            sys.stderr.write(f"notice: {plain.line(f'[{event.custom.type}]' if event.custom else event.text)}\n")
         elif isinstance(event, Disconnected):
             sys.stderr.write(f"disconnected: {plain.line(event.error.message)}; again in {event.retry_in_s:.1f} s\n")
     return 0

@@ -24,7 +24,7 @@ from prompt_toolkit.widgets import TextArea
 from longlink import errors
 from longlink.cli import plain
 from longlink.cli.chat.transcript import Row, Transcript
-from longlink.client.events import Connected, Delivered, Disconnected, Event, Message, Reconnected, State
+from longlink.client.events import Connected, Delivered, Disconnected, Event, Message, Notice, Reconnected, State
 from longlink.errors import LonglinkError
 
 if TYPE_CHECKING:
@@ -178,6 +178,8 @@ class Screen:
             self._transcript.add(event)
         elif isinstance(event, Message):
             self._notice = f"{plain.line(event.sender)} wrote to you"
+        elif isinstance(event, Notice):
+            self._notice = f"notice: {plain.line(f'[{event.custom.type}]' if event.custom else event.text)}"
         elif isinstance(event, Delivered) and event.conversation == chat.id:
             self._transcript.delivered(event.seq)
         self._app.invalidate()

@@ -48,6 +48,7 @@ class Frame(_message.Message):
     DELIVERED_FIELD_NUMBER: _builtins.int
     MISSED_FIELD_NUMBER: _builtins.int
     CLOSING_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Requests: chosen by the client, 1..2^32-1, unique among its unanswered requests. Replies: the id of the request.
     Events: 0. A request with id 0 is refused, because its answer could not be told apart from an event.
@@ -92,6 +93,8 @@ class Frame(_message.Message):
     def missed(self) -> Global___Missed: ...
     @_builtins.property
     def closing(self) -> Global___Closing: ...
+    @_builtins.property
+    def notice(self) -> Global___Notice: ...
     def __init__(
         self,
         *,
@@ -113,12 +116,13 @@ class Frame(_message.Message):
         delivered: Global___Delivered | None = ...,
         missed: Global___Missed | None = ...,
         closing: Global___Closing | None = ...,
+        notice: Global___Notice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "acked", b"acked", "body", b"body", "closing", b"closing", "connect", b"connect", "connected", b"connected", "conversation", b"conversation", "conversations", b"conversations", "delivered", b"delivered", "error", b"error", "history", b"history", "list_conversations", b"list_conversations", "message", b"message", "missed", b"missed", "open_direct", b"open_direct", "read_history", b"read_history", "send", b"send", "sent", b"sent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "acked", b"acked", "body", b"body", "closing", b"closing", "connect", b"connect", "connected", b"connected", "conversation", b"conversation", "conversations", b"conversations", "delivered", b"delivered", "error", b"error", "history", b"history", "list_conversations", b"list_conversations", "message", b"message", "missed", b"missed", "notice", b"notice", "open_direct", b"open_direct", "read_history", b"read_history", "send", b"send", "sent", b"sent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "acked", b"acked", "body", b"body", "closing", b"closing", "connect", b"connect", "connected", b"connected", "conversation", b"conversation", "conversations", b"conversations", "delivered", b"delivered", "error", b"error", "history", b"history", "id", b"id", "list_conversations", b"list_conversations", "message", b"message", "missed", b"missed", "open_direct", b"open_direct", "read_history", b"read_history", "send", b"send", "sent", b"sent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "acked", b"acked", "body", b"body", "closing", b"closing", "connect", b"connect", "connected", b"connected", "conversation", b"conversation", "conversations", b"conversations", "delivered", b"delivered", "error", b"error", "history", b"history", "id", b"id", "list_conversations", b"list_conversations", "message", b"message", "missed", b"missed", "notice", b"notice", "open_direct", b"open_direct", "read_history", b"read_history", "send", b"send", "sent", b"sent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["connect", "open_direct", "send", "ack", "read_history", "list_conversations", "error", "connected", "conversation", "sent", "acked", "history", "conversations", "message", "delivered", "missed", "closing"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["connect", "open_direct", "send", "ack", "read_history", "list_conversations", "error", "connected", "conversation", "sent", "acked", "history", "conversations", "message", "delivered", "missed", "closing", "notice"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -359,6 +363,7 @@ class Connected(_message.Message):
     user: _builtins.str
     device: _builtins.str
     session: _builtins.str
+    """Names this session: decimal digits of a number of at most 52 bits."""
     heartbeat_ms: _builtins.int
     """The client sends something at least this often, an empty message if nothing else; in ms."""
     server_time: _builtins.int
@@ -642,15 +647,15 @@ Global___Delivered: _TypeAlias = Delivered  # noqa: Y015
 
 @_typing.final
 class Missed(_message.Message):
-    """This connection was too slow and events were dropped. Nothing is lost: the client asks for the conversations that
-    changed and reads what it lacks.
+    """Events for this connection were dropped: it was too slow, or a part of the server ended. Nothing is lost: the client
+    asks for the conversations that changed and reads what it lacks.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENTS_FIELD_NUMBER: _builtins.int
     events: _builtins.int
-    """How many events were dropped."""
+    """How many events were dropped; 0 when the server does not know."""
     def __init__(
         self,
         *,
@@ -694,6 +699,34 @@ class Closing(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Closing: _TypeAlias = Closing  # noqa: Y015
+
+@_typing.final
+class Notice(_message.Message):
+    """From the operator of the server to everybody who is connected. It is stored nowhere and belongs to no conversation: who
+    is not there, or reads too slowly, does not get it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: _builtins.int
+    SENT_AT_FIELD_NUMBER: _builtins.int
+    sent_at: _builtins.int
+    """ms since the Unix epoch, by the server's clock."""
+    @_builtins.property
+    def content(self) -> Global___Content: ...
+    def __init__(
+        self,
+        *,
+        content: Global___Content | None = ...,
+        sent_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "sent_at", b"sent_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Notice: _TypeAlias = Notice  # noqa: Y015
 
 @_typing.final
 class Content(_message.Message):

@@ -117,15 +117,19 @@ class SqliteStore:
 
 
 async def open_store(
-    directory: Path, settings: config.Storage, *, now_ms: Callable[[], int] = wall_clock_ms
+    directory: Path,
+    settings: config.Storage,
+    *,
+    now_ms: Callable[[], int] = wall_clock_ms,
+    lock: FolderLock | None = None,
 ) -> SqliteStore:
-    """Lock the folder, bring the database to the newest schema, start the threads.
+    """Lock the folder, bring the database to the newest schema, start the threads. lock: if it is held already.
 
     The folder is made when only its last part is missing. now_ms: ms since the Unix epoch. Raises DATA_LOCKED,
     DATA_NEWER, DATA_UNUSABLE; the message names the path and the reason.
     """
     engine.require_sound_sqlite(apsw.sqlite_lib_version())
-    lock = await asyncio.to_thread(lock_folder, directory)
+    held = await asyncio.to_thread(lock_folder, directory) if lock is None else lock
     stats = Stats()
     file = directory / engine.DATABASE
     checkpointer: Checkpointer | None = None
@@ -140,13 +144,13 @@ async def open_store(
             committer.close()
         if checkpointer is not None:
             checkpointer.close()
-        lock.release()
+        held.release()
         if isinstance(error, apsw.Error | OSError):
             message = f"the database {file} cannot be used: {engine.reason(error)}"
             raise LonglinkError(errors.DATA_UNUSABLE, message) from error
         raise
     readers = Readers(file, connections, settings, stats, lambda: committer.committed)
-    return SqliteStore(lock, checkpointer, committer, readers, Writer(committer, settings), stats)
+    return SqliteStore(held, checkpointer, committer, readers, Writer(committer, settings), stats)
 
 
 def _prepare(file: Path) -> None:

@@ -1,0 +1,33 @@
+"""`longlink broadcast TEXT`: a notice from the operator to everybody who is connected to the server of a data folder.
+
+Whoever may open the folder's control socket may do this. Read next: ../access/control.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from longlink.cli.serve import add_settings, settings
+
+SUMMARY = "say something to everybody who is connected"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", metavar="TEXT", help="what to say; - reads all of stdin")
+    add_settings(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from longlink.access import control
+
+    text = sys.stdin.read().rstrip("\n") if options.text == "-" else options.text
+    handed = control.ask(Path(settings(options).data.dir), "broadcast", {"text": text})
+    sessions, gateways = _count(handed["sessions"], "session"), _count(handed["gateways"], "gateway")
+    sys.stdout.write(f"handed to {sessions} on {gateways}\n")
+    return 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,35 @@
+"""broadcast: the operator says something to everybody who is connected. Stored nowhere; no request of a client does it.
+
+Read next: ../access/control.py, through which operators ask for it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from longlink import errors
+from longlink.errors import LonglinkError
+from longlink.protocol.codec import encode, encode_text
+from longlink.protocol.frames import Content, Frame, Notice
+from longlink.protocol.limits import check_content
+from longlink.routing.bus.base import Bus
+from longlink.routing.sessions import MemorySessions
+
+
+class Handed(NamedTuple):
+    """To how many sessions on how many gateways a notice was handed; who reads too slowly still misses it."""
+
+    sessions: int
+    gateways: int
+
+
+def broadcast(text: str, sessions: MemorySessions, bus: Bus, now_ms: int, most_bytes: int) -> Handed:
+    """Raises FIELD_INVALID for no text, FRAME_TOO_LARGE for one beyond most_bytes."""
+    content = Content(text=text)
+    check_content(content, "notice")
+    size = len(text.encode())
+    if size > most_bytes:
+        message = f"expected a notice of at most {most_bytes} bytes (connection.max_message_bytes), got {size}"
+        raise LonglinkError(errors.FRAME_TOO_LARGE, message)
+    frame = Frame(notice=Notice(content=content, sent_at=now_ms))
+    return Handed(sessions.count, bus.broadcast(encode(frame), encode_text(frame)))

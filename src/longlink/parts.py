@@ -1,0 +1,294 @@
+"""The two parts of a server, built from its settings: Access, which holds the clients, and Logic, which owns the store.
+
+In one process they are joined directly (app.py), with workers by trunks (workers/). Neither part knows how. Read next:
+access/gateway.py, logic/commands.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import json
+import os
+import resource
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from longlink import _core, errors
+from longlink.access.control import Control
+from longlink.access.gateway import MISSED_PER_S, Gateway
+from longlink.access.handshake import Handshake
+from longlink.access.http import HttpServer, build_http, serve_http
+from longlink.access.tokens import Verifier
+from longlink.config import Config, split_address
+from longlink.errors import LonglinkError
+from longlink.logic import commands
+from longlink.logic.broadcast import broadcast
+from longlink.logic.services import Services
+from longlink.ops import files, logs
+from longlink.ops.metrics import Counts
+from longlink.protocol.codec import Encoding
+from longlink.protocol.frames import Closing
+from longlink.routing.bus.base import Bus
+from longlink.routing.calls import Handler
+from longlink.routing.delivery import Delivery
+from longlink.routing.ids import SessionIds
+from longlink.routing.registrar import Registrar
+from longlink.routing.sessions import MemorySessions, Registry
+from longlink.storage.base import Store
+
+log = logs.get("app")
+
+FINISH_MS: Final = 5_000
+"""How long calls under way may take after the last connection was closed."""
+LARGEST_PAGE: Final = 2**20
+"""Bytes of content in one page of history, however long the queues are: it must fit one record, also in JSON."""
+COLLECT_AFTER: Final = 50_000
+"""Objects that may be made before the collector looks; measured, a tenth of the CPU per message against the default."""
+PROBE_EVERY_S: Final = 0.1
+"""How often /readyz makes the store write, however many ask."""
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a busy event loop may hold the GIL while the storage thread waits for it."""
+
+Reasons = Callable[[], Awaitable[list[str]]]
+"""Why there should be no traffic now; empty when there should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a server is. port, http_port: the real ones, also when 0 was asked for."""
+
+    config: Config
+    port: int
+    http_port: int
+
+    @property
+    def url(self) -> str:
+        """Address of the long link, for clients."""
+        listen = self.config.listen
+        return f"{'wss' if listen.tls_certificate else 'ws'}://{host_in_url(listen.address)}:{self.port}"
+
+    @property
+    def http_url(self) -> str:
+        listen = self.config.listen
+        return f"{'https' if listen.tls_certificate else 'http'}://{host_in_url(listen.http)}:{self.http_port}"
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config.data.dir)
+
+    @property
+    def note(self) -> Path:
+        return self.folder / "server.json"
+
+    def write_note(self) -> None:
+        """Leave a note in the data folder for tools on this machine: where we are, and for whom tokens must be."""
+        auth = self.config.auth
+        said = {"pid": os.getpid(), "url": self.url, "http": self.http_url}
+        said |= {"audience": auth.audience, "issuer": auth.issuer}
+        try:
+            self.note.write_text(json.dumps(said) + "\n")
+        except OSError as error:
+            raise LonglinkError(errors.DATA_UNUSABLE, f"cannot write {self.note}: {error.strerror}") from None
+
+
+class Logic:
+    """What each request means, over a store. bus: to the gateways.
+
+    handler: for calls; registrar: for sessions; control: what operators may ask for, once it is started.
+    """
+
+    def __init__(self, config: Config, store: Store, bus: Bus, counts: Counts, now_ms: Callable[[], int]) -> None:
+        connection = config.connection
+        self._sessions = sessions = MemorySessions(connection.sessions_per_user)
+        self._bus = bus
+        self._now_ms = now_ms
+        self._most_bytes = connection.max_message_bytes
+        self._store = store
+        self._probe: asyncio.Future[None] | None = None
+        self._probe_again = 0.0
+        self.registrar = Registrar(sessions, bus)
+        services = Services(
+            store=store,
+            delivery=Delivery(sessions, bus, counts),
+            counts=counts,
+            now_ms=now_ms,
+            server=f"longlink/{_core.__version__}",
+            heartbeat_ms=connection.heartbeat_ms,
+            max_frame_bytes=connection.max_message_bytes,
+            page_bytes=min(connection.queue_bytes // 4, LARGEST_PAGE),
+        )
+        self.handler = commands.handler(services)
+        self.control = Control(Path(config.data.dir), {"broadcast": self._broadcast})
+
+    async def problems(self) -> list[str]:
+        """Why the store cannot be written to; empty when it can."""
+        now = asyncio.get_running_loop().time()
+        if self._probe is None or (self._probe.done() and now >= self._probe_again):
+            self._probe = asyncio.ensure_future(self._store.check())
+            self._probe_again = now + PROBE_EVERY_S
+        try:
+            await asyncio.shield(self._probe)
+        except LonglinkError as error:
+            return [str(error)]
+        return []
+
+    async def _broadcast(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        text = str(arguments["text"])
+        return broadcast(text, self._sessions, self._bus, self._now_ms(), self._most_bytes)._asdict()
+
+
+class Access:
+    """Core, gateway and HTTP of one process. worker: its number among the gateways of this machine, 0 when alone.
+
+    ticket_secret: 32 bytes that gateways of one server share, so that a TLS session goes on at any of them; empty: one
+    of this process. Raises CONFIG_INVALID, DATA_UNUSABLE for keys and limits.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        worker: int,
+        counts: Counts,
+        now_ms: Callable[[], int],
+        handler: Handler,
+        registry: Registry,
+        ticket_secret: bytes = b"",
+    ) -> None:
+        self._config = config
+        self._shared = worker > 0
+        self._draining = False
+        self._listening = False
+        self._http: HttpServer | None = None
+        self._verifier = Verifier.from_config(config.auth, Path(config.data.dir))
+        self.core = build_core(config, ticket_secret)
+        handshake = Handshake(self._verifier, lambda: now_ms() / 1000)
+        self.ids = SessionIds(config.server.number, worker, lambda: now_ms() / 1000)
+        missed_per_s = max(1, MISSED_PER_S // max(1, config.server.workers))
+        self.gateway = Gateway(self.ids, self.core, handshake, handler, registry, counts, missed_per_s)
+
+    async def start(self, ready: Reasons, metrics: Callable[[], Awaitable[bytes]]) -> Place:
+        """Listen for clients, then for HTTP. Raises PORT_TAKEN, CONFIG_INVALID; stop() is due then too."""
+        port = listen_on(self.core, self._config, shared=self._shared)
+        self.gateway.start()
+        self._listening = True
+        app = build_http(ready=lambda: self._problems(ready), metrics=metrics)
+        host, http_port = split_address(self._config.listen.http)
+        most = files.http_files(file_limit())
+        self._http = await serve_http(app, host, http_port, tls=tls_files(self._config), most=most, shared=self._shared)
+        return Place(self._config, port, self._http.port)
+
+    async def drain(self) -> None:
+        """Refuse new connections, close the others with `draining`, spread over drain.duration_ms; finish calls."""
+        self._draining = True
+        closing = Closing(
+            code=errors.DRAINING.code,
+            name=errors.DRAINING.name,
+            message="the server is shutting down; messages that were acknowledged are safe",
+            reconnect_after_ms=self._config.drain.reconnect_after_ms,
+        )
+        await self.gateway.drain(self._config.drain.duration_ms, closing, FINISH_MS)
+
+    async def stop(self) -> None:
+        """Close HTTP, then drop the connections that are left. Idempotent."""
+        if self._http is not None:
+            await self._http.close()
+        if self._listening:
+            self._listening = False
+            self.gateway.stop()
+
+    def reload(self) -> None:
+        """Read token keys and certificates again, each by itself: on an error the old one stays in use."""
+        _reload("auth.keys", self._verifier.reload)
+        files = tls_files(self._config)
+        if files is not None:
+            _reload("the long link's certificate", lambda: self.core.reload_tls(*files))
+            if self._http is not None:
+                http = self._http
+                _reload("the certificate of HTTP", lambda: http.reload_tls(*files))
+
+    async def _problems(self, ready: Reasons) -> list[str]:
+        return ["draining"] if self._draining else await ready()
+
+
+def _reload(what: str, read: Callable[[], None]) -> None:
+    try:
+        read()
+    except (LonglinkError, ValueError) as error:
+        log.error("reload_failed", what=what, error=str(error))
+    else:
+        log.info("reloaded", what=what)
+
+
+def host_in_url(address: str) -> str:
+    """The host of "host:port" as a URL has it: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
+    return address.rpartition(":")[0]
+
+
+def tls_files(config: Config) -> tuple[str, str] | None:
+    listen = config.listen
+    return (listen.tls_certificate, listen.tls_key) if listen.tls_certificate else None
+
+
+def build_core(config: Config, ticket_secret: bytes = b"") -> _core.Core:
+    """The connection core with the limits of [connection]. Raises CONFIG_INVALID naming the one out of range."""
+    limits = config.connection
+    processes = 2 * max(1, config.server.workers)
+    try:
+        return _core.Core(
+            threads=limits.threads or max(1, min(8, (os.cpu_count() or 2) // processes)),
+            max_connections=min(limits.max_connections, files.link_files(file_limit())),
+            max_message_bytes=limits.max_message_bytes,
+            header_timeout_ms=limits.header_timeout_ms,
+            hello_timeout_ms=limits.hello_timeout_ms,
+            idle_timeout_ms=limits.idle_timeout_ms,
+            stall_timeout_ms=limits.stall_timeout_ms,
+            queue_bytes=limits.queue_bytes,
+            total_queue_bytes=limits.total_queue_bytes,
+            coalesce_ms=limits.coalesce_ms,
+            message_rate=limits.message_rate,
+            message_burst=limits.message_burst,
+            accept_rate=limits.accept_rate,
+            accept_burst=limits.accept_burst,
+            half_open_per_address=limits.half_open_per_address,
+            ring_events=limits.ring_events,
+            ring_bytes=limits.ring_bytes,
+            subprotocols=[(encoding.subprotocol, encoding is Encoding.TEXT) for encoding in Encoding],
+            ticket_secret=ticket_secret,
+        )
+    except (ValueError, OverflowError) as error:
+        raise LonglinkError(errors.CONFIG_INVALID, f"connection.{error}") from None
+
+
+def file_limit() -> int:
+    """How many files the operating system lets this process hold; raises the soft limit to the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return soft
+
+
+def listen_on(core: _core.Core, config: Config, *, shared: bool = False) -> int:
+    """Raises PORT_TAKEN; CONFIG_INVALID for an address that this machine does not have and for certificates."""
+    host, port = split_address(config.listen.address)
+    try:
+        return core.listen(host, port, tls=tls_files(config), shared=shared)
+    except OSError as error:
+        row = errors.PORT_TAKEN if error.errno == errno.EADDRINUSE else errors.CONFIG_INVALID
+        message = f"cannot listen on {config.listen.address} (listen.address): {error.strerror or error}"
+        raise LonglinkError(row, message) from None
+    except ValueError as error:
+        raise LonglinkError(errors.CONFIG_INVALID, str(error)) from None
+
+
+def calm_collector() -> None:
+    """Keep the cyclic collector off what lives for ever, and let it run less often: messages leave no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)

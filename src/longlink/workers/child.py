@@ -1,0 +1,127 @@
+"""The life of one child: forked from the supervisor, which it tells when it is ready or why it cannot be.
+
+It ends when it is asked to, by SIGTERM or because the supervisor has gone, and takes its time to do so in order. Never
+returns into the code of the supervisor. Read next: supervisor.py; gateway.py and logic.py, what children do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from longlink import errors
+from longlink.config import Log
+from longlink.errors import LonglinkError
+from longlink.ops import logs
+from longlink.parts import SWITCH_INTERVAL_S, calm_collector
+
+log = logs.get("worker")
+
+PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+"""Signals that mean something else in a child than in the supervisor."""
+
+
+class Line(NamedTuple):
+    """One end of a pipe from a child to the supervisor. What it says is one JSON object."""
+
+    descriptor: int
+
+    def ready(self) -> None:
+        self._say({"ready": True})
+
+    def failed(self, error: LonglinkError) -> None:
+        self._say({"code": error.code, "message": error.message})
+
+    def _say(self, said: dict[str, object]) -> None:
+        os.write(self.descriptor, json.dumps(said).encode() + b"\n")
+
+
+def heard(said: bytes) -> LonglinkError | None:
+    """What a child has said: None for ready."""
+    told = json.loads(said)
+    return None if told.get("ready") else LonglinkError(errors.TABLE[told["code"]], told["message"])
+
+
+Work = Callable[[Line, asyncio.Event], Coroutine[Any, Any, None]]
+"""What a child does: says on the line that it is ready, and ends once the event is set."""
+
+
+def fork(name: str, work: Work, line: Line, life: int, settings: Log, leave: Callable[[], None]) -> int:
+    """Start a child; returns its pid. life: a pipe that ends with the supervisor. leave: closes what is not its own.
+
+    Raises OSError when the system has no room for another process.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _live(name, work, line, life, settings, leave)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+    return pid
+
+
+def _live(name: str, work: Work, line: Line, life: int, settings: Log, leave: Callable[[], None]) -> None:
+    """Never returns."""
+    code = 1
+    try:
+        leave()
+        _take_signals()
+        _call_myself(name)
+        logs.setup(settings, worker=name)
+        code = _run(work, line, life)
+    except BaseException:
+        log.exception("worker_failed")
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _take_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        # Ctrl-C goes to everybody on the terminal; only the supervisor decides what it means.
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+
+
+def _call_myself(name: str) -> None:
+    """What ps and top show."""
+    Path("/proc/self/comm").write_text(f"longlink-{name.replace('gateway', 'gw')}")
+
+
+def _ended(loop: asyncio.AbstractEventLoop, life: int, asked: asyncio.Event) -> None:
+    loop.remove_reader(life)
+    log.warning("supervisor_gone")
+    asked.set()
+
+
+def _run(work: Work, line: Line, life: int) -> int:
+    import uvloop
+
+    async def whole() -> None:
+        asked = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, asked.set)
+        loop.add_reader(life, _ended, loop, life, asked)
+        calm_collector()
+        await work(line, asked)
+
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.enable()
+    try:
+        uvloop.run(whole())
+    except LonglinkError as error:
+        line.failed(error)
+        return 2
+    return 0

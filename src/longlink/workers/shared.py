@@ -1,0 +1,72 @@
+"""What the processes of one server have in common: made by the supervisor before it forks, and inherited.
+
+Read next: child.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from msgspec import structs
+
+from longlink import errors
+from longlink.access.tokens import Verifier
+from longlink.config import Config
+from longlink.errors import LonglinkError
+from longlink.ops import sockets
+from longlink.parts import Place
+from longlink.storage.sqlite.lock import FolderLock, lock_folder
+from longlink.workers.ports import HeldPort
+
+TRUNK: Final = "trunk.sock"
+SECRET_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """config: with the real ports. lock: of the data folder, held by whichever of supervisor and logic lives longer.
+
+    listener: for trunks; it outlives every logic, and connections wait in it while there is none. path: the way to it.
+    secret: of trunks. ticket_secret: of TLS sessions that go on at another gateway (core/BOUNDARY.md).
+    """
+
+    config: Config
+    place: Place
+    lock: FolderLock
+    listener: socket.socket
+    path: str
+    secret: bytes
+    ticket_secret: bytes
+    ports: tuple[HeldPort, HeldPort]
+
+    def release(self) -> None:
+        """What the supervisor takes back at its end."""
+        self.place.note.unlink(missing_ok=True)
+        (self.place.folder / TRUNK).unlink(missing_ok=True)
+        self.listener.close()
+        for port in self.ports:
+            port.release()
+        self.lock.release()
+
+
+def share(config: Config) -> Shared:
+    """Take the folder, the keys and the ports. Raises DATA_LOCKED, DATA_UNUSABLE, CONFIG_INVALID, PORT_TAKEN."""
+    folder = Path(config.data.dir)
+    lock = lock_folder(folder)
+    # Made here if there is none, so that gateways do not make one each.
+    Verifier.from_config(config.auth, folder)
+    link, http = HeldPort(config.listen.address, "listen.address"), HeldPort(config.listen.http, "listen.http")
+    listen = structs.replace(config.listen, address=link.address, http=http.address)
+    real = structs.replace(config, listen=listen)
+    try:
+        listener = sockets.listen_in(folder, TRUNK)
+        path = sockets.path_in(sockets.open_folder(folder), TRUNK)
+    except OSError as error:
+        raise LonglinkError(errors.DATA_UNUSABLE, f"cannot make {folder / TRUNK}: {error.strerror}") from None
+    place = Place(real, link.port, http.port)
+    secret, ticket_secret = secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(SECRET_BYTES)
+    return Shared(real, place, lock, listener, path, secret, ticket_secret, (link, http))

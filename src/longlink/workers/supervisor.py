@@ -1,0 +1,304 @@
+"""The supervisor: starts logic, then the gateways, all forked from itself, and starts again what dies.
+
+It has one thread and no event loop, because it forks: children share its pages, and a new one is there at once. It
+touches no message and listens for nobody. What it cannot mend, it says and ends with. Read next: child.py, shared.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from longlink import errors
+from longlink.access.gateway import GOODBYE_S
+from longlink.config import Config
+from longlink.errors import LonglinkError
+from longlink.ops import logs
+from longlink.parts import FINISH_MS, file_limit
+from longlink.workers import child, gateway, logic
+from longlink.workers.child import Line, Work
+from longlink.workers.shared import Shared, share
+from longlink.workers.tally import LOGIC, gateway_name
+
+if TYPE_CHECKING:
+    from longlink.app import Beside
+
+log = logs.get("supervisor")
+
+STEADY_S: Final = 30.0
+"""A child that lived so long is started again at once."""
+PAUSES_S: Final = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
+"""Before the first, second, ... start of one that does not live so long; the last one from then on."""
+MOST_DEATHS: Final = 20
+"""Deaths in a row without a steady life in between; then the whole server ends, for somebody to look at it."""
+END_S: Final = 10.0
+"""How long a child may take to end after all that it has to wait for; then it is killed."""
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+
+
+@dataclass(slots=True)
+class Worker:
+    """One child, through any number of lives. pid: 0 while there is none; again_s: when there is to be one again."""
+
+    name: str
+    work: Callable[[int], Work]
+    pid: int = 0
+    line: int = -1
+    said: bytes = b""
+    ready: bool = False
+    begun_s: float = 0.0
+    again_s: float | None = None
+    restarts: int = 0
+    deaths: int = 0
+
+    @property
+    def pause_s(self) -> float:
+        return PAUSES_S[min(self.deaths, len(PAUSES_S)) - 1]
+
+
+def serve(config: Config, *, beside: Beside | None = None) -> int:
+    """What `longlink serve` does with workers. Returns the exit code; raises LonglinkError when the start fails."""
+    logs.setup(config.log)
+    file_limit()
+    shared = share(config)
+    try:
+        return Supervisor(shared, beside).run()
+    finally:
+        shared.release()
+
+
+class Supervisor:
+    def __init__(self, shared: Shared, beside: Beside | None) -> None:
+        self._shared = shared
+        self._beside = beside
+        self._logic = Worker(LOGIC, lambda restarts: partial(logic.run, shared, restarts))
+        self._gateways = [
+            Worker(gateway_name(number), partial(_gateway_work, shared, number))
+            for number in range(1, shared.config.server.workers + 1)
+        ]
+        self._guest = Worker("guest", lambda _: self._visit)
+        self._asked = 0
+        self._given_up = False
+        self._life, self._alive = os.pipe()
+        self._wake, self._waker = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+
+    @property
+    def _workers(self) -> list[Worker]:
+        return [self._logic, *self._gateways, self._guest]
+
+    def run(self) -> int:
+        """Until it is asked to end, or must. Raises the LonglinkError of a child that cannot start."""
+        begun = time.perf_counter()
+        self._take_signals()
+        # What lives now lives for ever, and shares its pages as long as the collector does not touch them.
+        gc.collect()
+        gc.freeze()
+        try:
+            for group in ([self._logic], self._gateways):
+                self._start_together(group)
+            if not self._asked:
+                self._announce(round((time.perf_counter() - begun) * 1000))
+            while not self._asked and not self._given_up:
+                self._turn()
+            return self._end()
+        finally:
+            self._kill(self._workers)
+            self._give_signals_back()
+
+    # Starting ---------------------------------------------------------------------------------------------------------
+
+    def _start_together(self, group: list[Worker]) -> None:
+        for worker in group:
+            self._start(worker)
+        while not self._asked and not all(worker.ready for worker in group):
+            self._turn(starting=True)
+
+    def _announce(self, took_ms: int) -> None:
+        place = self._shared.place
+        place.write_note()
+        count = len(self._gateways)
+        log.info("ready", url=place.url, http=place.http_url, data=place.config.data.dir, workers=count, ms=took_ms)
+        if self._beside is not None:
+            self._start(self._guest)
+
+    def _start(self, worker: Worker) -> None:
+        read, write = os.pipe()
+        work = worker.work(worker.restarts)
+        settings = self._shared.config.log
+        try:
+            worker.pid = child.fork(worker.name, work, Line(write), self._life, settings, partial(self._leave, worker))
+        except OSError:
+            os.close(read)
+            raise
+        finally:
+            os.close(write)
+        worker.line, worker.said, worker.ready = read, b"", False
+        worker.begun_s, worker.again_s = time.monotonic(), None
+        self._selector.register(read, selectors.EVENT_READ, worker)
+        log.info("worker_started", worker=worker.name, pid=worker.pid)
+
+    def _start_again(self, worker: Worker) -> None:
+        worker.restarts += 1
+        try:
+            self._start(worker)
+        except OSError as error:
+            self._died(worker, error.strerror or str(error))
+
+    def _leave(self, worker: Worker) -> None:
+        """In a child: close what is the supervisor's, or another child's."""
+        for other in self._workers:
+            if other.line >= 0:
+                os.close(other.line)
+        os.close(self._alive)
+        self._selector.close()
+        self._wake.close()
+        self._waker.close()
+        if worker is not self._logic:
+            self._shared.listener.close()
+            self._shared.lock.release()
+
+    async def _visit(self, line: Line, asked: asyncio.Event) -> None:
+        line.ready()
+        if self._beside is not None:
+            guest = asyncio.ensure_future(self._beside(self._shared.place))
+            ended = asyncio.ensure_future(asked.wait())
+            await asyncio.wait([guest, ended], return_when=asyncio.FIRST_COMPLETED)
+            if guest.done():
+                guest.result()
+            guest.cancel()
+
+    # Watching ---------------------------------------------------------------------------------------------------------
+
+    def _turn(self, *, starting: bool = False, until_s: float | None = None) -> None:
+        """Wait for the next thing that happens, and see to it. Raises what a child says that is starting first."""
+        due = [moment for worker in self._workers if (moment := worker.again_s) is not None]
+        due += [] if until_s is None else [until_s]
+        wait_s = max(0.0, min(due) - time.monotonic()) if due else None
+        for key, _ in self._selector.select(wait_s):
+            if key.data is None:
+                self._hear_signals()
+            else:
+                self._hear(key.data, starting=starting)
+        for worker in self._workers:
+            if worker.again_s is not None and worker.again_s <= time.monotonic():
+                self._start_again(worker)
+
+    def _hear_signals(self) -> None:
+        for number in self._wake.recv(4096):
+            if number == signal.SIGHUP:
+                self._signal(self._gateways, signal.SIGHUP)
+            elif number != signal.SIGCHLD:
+                self._asked += 1
+
+    def _hear(self, worker: Worker, *, starting: bool) -> None:
+        """A child says something, or its line ends because it has ended."""
+        said = os.read(worker.line, 65_536)
+        worker.said += said
+        if said and b"\n" in worker.said:
+            error = child.heard(worker.said)
+            worker.ready = error is None
+            if error is not None and starting:
+                raise error
+            if error is not None:
+                log.error("worker_cannot_start", worker=worker.name, error=str(error))
+        elif not said:
+            self._ended(worker, starting=starting)
+
+    def _ended(self, worker: Worker, *, starting: bool) -> None:
+        code = self._bury(worker)
+        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+        if self._asked or (worker is self._guest and code == 0):
+            return
+        if starting or worker is self._guest:
+            raise LonglinkError(errors.INTERNAL, f"{worker.name} has ended ({reason}); the log says why")
+        self._died(worker, reason)
+
+    def _bury(self, worker: Worker) -> int:
+        """Wait for the end of one that ends now; returns its exit code, below 0 for a signal."""
+        self._selector.unregister(worker.line)
+        os.close(worker.line)
+        _, status = os.waitpid(worker.pid, 0)
+        worker.pid, worker.line = 0, -1
+        return os.waitstatus_to_exitcode(status)
+
+    def _died(self, worker: Worker, reason: str) -> None:
+        """It is to live again, unless it has died too often."""
+        lived_s = time.monotonic() - worker.begun_s
+        worker.deaths = 1 if lived_s >= STEADY_S else worker.deaths + 1
+        worker.again_s = time.monotonic() + worker.pause_s
+        log.error("worker_ended", worker=worker.name, reason=reason, lived_s=round(lived_s, 1), again_s=worker.pause_s)
+        if worker.deaths >= MOST_DEATHS:
+            log.error("worker_given_up", worker=worker.name, deaths=worker.deaths)
+            self._given_up = True
+
+    # Ending -----------------------------------------------------------------------------------------------------------
+
+    def _end(self) -> int:
+        """Gateways first, because logic answers what they still wait for. A second signal ends everything at once."""
+        drain = self._shared.config.drain
+        log.info("draining", ms=drain.duration_ms)
+        drain_s = (drain.duration_ms + FINISH_MS) / 1000 + GOODBYE_S
+        self._asked = max(1, self._asked)
+        for worker in self._workers:
+            worker.again_s = None
+        in_time = True
+        for group, patience_s in (([self._guest], 0.0), (self._gateways, drain_s), ([self._logic], drain_s)):
+            self._signal(group, signal.SIGTERM)
+            until_s = time.monotonic() + patience_s + END_S
+            while any(worker.pid for worker in group) and time.monotonic() < until_s:
+                self._turn(until_s=until_s)
+                if self._asked > 1:
+                    return 1
+            late = [worker.name for worker in group if worker.pid]
+            if late:
+                log.error("worker_does_not_end", workers=late)
+                self._kill(group)
+                in_time = False
+        log.info("stopped")
+        return 0 if in_time and not self._given_up else 1
+
+    @staticmethod
+    def _signal(group: list[Worker], number: signal.Signals) -> None:
+        for worker in group:
+            if worker.pid:
+                os.kill(worker.pid, number)
+
+    def _kill(self, group: list[Worker]) -> None:
+        self._signal(group, signal.SIGKILL)
+        for worker in group:
+            if worker.pid:
+                self._bury(worker)
+
+    # Signals ----------------------------------------------------------------------------------------------------------
+
+    def _take_signals(self) -> None:
+        """A signal becomes a byte in a socket that the selector watches; see signal.set_wakeup_fd."""
+        self._wake.setblocking(False)
+        self._waker.setblocking(False)
+        self._selector.register(self._wake, selectors.EVENT_READ, None)
+        signal.set_wakeup_fd(self._waker.fileno())
+        self._before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+
+    def _give_signals_back(self) -> None:
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        for descriptor in (self._life, self._alive):
+            os.close(descriptor)
+        self._selector.close()
+        self._wake.close()
+        self._waker.close()
+
+
+def _gateway_work(shared: Shared, number: int, restarts: int) -> Work:
+    return partial(gateway.run, shared, number, restarts)
