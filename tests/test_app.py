@@ -16,6 +16,7 @@ import pytest
 from longlink import errors
 from longlink.app import Server
 from longlink.config import Config, Connection, Data, Listen
+from longlink.config import Server as ServerSettings
 from longlink.errors import LonglinkError
 from longlink.parts import Place, build_core
 
@@ -68,3 +69,9 @@ def test_idle_http_connections_cannot_take_the_last_files_of_a_low_limit(
         await server.stop()
 
     asyncio.run(run())
+
+
+def test_a_server_inside_a_program_is_one_process() -> None:
+    with pytest.raises(LonglinkError, match=r"server\.workers: expected 0") as caught:
+        Server(Config(server=ServerSettings(workers=2)))
+    assert caught.value.row is errors.CONFIG_INVALID

@@ -145,8 +145,8 @@ class Logic:
 class Access:
     """Core, gateway and HTTP of one process. worker: its number among the gateways of this machine, 0 when alone.
 
-    ticket_secret: 32 bytes that gateways of one server share, so that a TLS session goes on at any of them; empty: one
-    of this process. Raises CONFIG_INVALID, DATA_UNUSABLE for keys and limits.
+    Beside others it shares its ports with them, and ticket_secret (core/BOUNDARY.md), so that a client may come back to
+    any of them. Raises CONFIG_INVALID, DATA_UNUSABLE for keys and limits.
     """
 
     def __init__(
@@ -257,8 +257,8 @@ def build_core(config: Config, ticket_secret: bytes = b"") -> _core.Core:
             half_open_per_address=limits.half_open_per_address,
             ring_events=limits.ring_events,
             ring_bytes=limits.ring_bytes,
-            subprotocols=[(encoding.subprotocol, encoding is Encoding.TEXT) for encoding in Encoding],
             ticket_secret=ticket_secret,
+            subprotocols=[(encoding.subprotocol, encoding is Encoding.TEXT) for encoding in Encoding],
         )
     except (ValueError, OverflowError) as error:
         raise LonglinkError(errors.CONFIG_INVALID, f"connection.{error}") from None

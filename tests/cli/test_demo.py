@@ -103,3 +103,9 @@ def test_with_keys_of_the_host_it_says_why_there_is_nothing_to_show_and_serves(t
         assert "No demonstration: only the keys of auth.keys sign tokens here" in demo.text
         assert demo.packets == []
         assert demo.end() == 0
+
+
+def test_a_server_with_workers_shows_the_same_and_ends_as_one(tmp_path: Path) -> None:
+    with Demo(tmp_path / "data", LONGLINK_SERVER_WORKERS="2", LONGLINK_DRAIN_DURATION_MS="100") as demo:
+        assert demo.packets == PACKETS
+        assert demo.end() == 0

@@ -178,3 +178,13 @@ class TestLimit:
         for number in range(3 * logs.EVENTS_KNOWN):
             self.passes(f"event {number}")
         assert len(self.limit._events) == logs.EVENTS_KNOWN + 1
+
+
+def test_with_several_processes_every_line_says_which_one_wrote_it() -> None:
+    as_json, as_text = io.StringIO(), io.StringIO()
+    for kind, stream in (("json", as_json), ("text", as_text)):
+        logs.setup(Log(format=kind, level="info"), stream, worker="gateway-1")
+        logs.get("trunk").info("attached", worker="of the field")
+    (line,) = lines(as_json)
+    assert (line["worker"], line["worker_"]) == ("gateway-1", "of the field")
+    assert re.search(r" gateway-1  trunk +attached +worker=", as_text.getvalue())

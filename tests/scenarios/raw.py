@@ -220,8 +220,17 @@ def _closed(payload: bytes) -> ClosedError:
     return ClosedError(code, payload[2:].decode())
 
 
-def dial(port: int, *, receive_buffer: int = 0, tls: ssl.SSLContext | None = None) -> socket.socket:
-    """A connected socket, with deadlines. receive_buffer: bytes that the kernel keeps for the reader."""
+def dial(
+    port: int,
+    *,
+    receive_buffer: int = 0,
+    tls: ssl.SSLContext | None = None,
+    session: ssl.SSLSession | None = None,
+) -> socket.socket:
+    """A connected socket, with deadlines. receive_buffer: bytes that the kernel keeps for the reader.
+
+    session: of an earlier TLS connection, to be resumed.
+    """
     sock = socket.socket()
     try:
         sock.settimeout(ANSWER_S)
@@ -229,7 +238,7 @@ def dial(port: int, *, receive_buffer: int = 0, tls: ssl.SSLContext | None = Non
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.connect(("127.0.0.1", port))
-        return tls.wrap_socket(sock, server_hostname="localhost") if tls else sock
+        return tls.wrap_socket(sock, server_hostname="localhost", session=session) if tls else sock
     except BaseException:
         sock.close()
         raise

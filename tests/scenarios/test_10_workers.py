@@ -27,7 +27,7 @@ from .bookkeeping import Answer, Enter, Receiver, Sender
 from .certificates import make_certificate, trusting
 from .conftest import WORKERS
 from .people import Couple, Door, Guest, ends_with, error_of, eventually, metric, ready, send_frame
-from .raw import ClosedError, Kind, upgrade_request
+from .raw import ClosedError, Kind, dial, upgrade_request
 
 QUICK: Final = WORKERS | {"LONGLINK_SERVER_ANSWER_TIMEOUT_MS": "400"}
 UNLIMITED: Final = WORKERS | {"LONGLINK_CONNECTION_MESSAGE_RATE": "0", "LONGLINK_CONNECTION_ACCEPT_RATE": "0"}
@@ -35,8 +35,6 @@ KILLS: Final = 6
 ANSWERS_A_LIFE: Final = 150
 BACK_S: Final = 10.0
 RESTARTS: Final = 'longlink_worker_restarts_total{worker="gateway-1"}'
-TLS_VISITS: Final = 16
-"""Enough that they do not all meet the gateway of the first, but once in 30,000 runs."""
 THE_END: Final = "the end"
 
 
@@ -103,27 +101,6 @@ def test_a_device_that_connects_again_on_another_gateway_ends_its_first_session(
     assert second.pending() == []
 
 
-def test_a_tls_session_goes_on_at_whichever_gateway_the_client_meets(tmp_path: Path) -> None:
-    chain, key = make_certificate(tmp_path)
-    tls = {"LONGLINK_LISTEN_TLS_CERTIFICATE": str(chain), "LONGLINK_LISTEN_TLS_KEY": str(key)}
-    context = trusting(chain)
-    with run_server(settings=WORKERS | tls) as server:
-        first = _upgraded(server.port, context, None)
-        resumed = [_upgraded(server.port, context, first.session) for _ in range(TLS_VISITS)]
-        assert all(link.session_reused for link in resumed)
-        for link in (first, *resumed):
-            link.close()
-
-
-def _upgraded(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSocket:
-    """A WebSocket over TLS; the ticket for the next one comes with the answer to the upgrade."""
-    plain = socket.create_connection(("127.0.0.1", port), timeout=BACK_S)
-    link = context.wrap_socket(plain, server_hostname="localhost", session=session)
-    link.sendall(upgrade_request("localhost", "longlink.v1"))
-    assert link.recv(4096).startswith(b"HTTP/1.1 101 ")
-    return link
-
-
 def test_the_devices_of_a_user_are_bounded_over_all_gateways() -> None:
     with run_server(settings=WORKERS | {"LONGLINK_CONNECTION_SESSIONS_PER_USER": "2"}) as server, Door(server) as door:
         oldest, newer = enter_on(door, 1, "alice", "a"), enter_on(door, 2, "alice", "b")
@@ -151,6 +128,22 @@ def test_the_numbers_are_those_of_all_processes_together(server: RunningServer, 
         assert metric(server, f'longlink_worker_restarts_total{{worker="{name}"}}') == 0
     assert metric(server, "longlink_trunk_attached_total") == 2
     assert ready(server)[0] == 200
+
+
+def test_a_tls_session_is_resumed_by_any_gateway(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    files = {"LONGLINK_LISTEN_TLS_CERTIFICATE": str(certificate), "LONGLINK_LISTEN_TLS_KEY": str(key)}
+    context = trusting(certificate)
+    with run_server(settings=WORKERS | files) as server, Door(server) as door:
+        first = door.enter("alice", tls=context)
+        assert isinstance(first.sock, ssl.SSLSocket)
+        for number in range(16):
+            again = dial(server.port, tls=context, session=first.sock.session)
+            assert isinstance(again, ssl.SSLSocket)
+            with again:
+                again.sendall(upgrade_request("localhost", "longlink.v1"))
+                assert again.recv(100).startswith(b"HTTP/1.1 101")
+                assert again.session_reused, f"connection {number}"
 
 
 # A gateway dies -------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def examine(config: Config) -> list[Finding]:
     listen, folder = config.listen, Path(config.data.dir)
     return [
         _versions(),
-        checks.check_files(config.connection.max_connections),
+        checks.check_files(config.connection.max_connections, config.server.workers),
         checks.check_port("listen.address", listen.address, listen.http),
         checks.check_port("listen.http", listen.http, listen.http),
         *checks.check_folder(folder),

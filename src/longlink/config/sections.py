@@ -3,7 +3,7 @@
 Values come from defaults, then one TOML file, then LONGLINK_SECTION_KEY in the environment, then the command line; the
 last one wins, and its origin is remembered for `longlink config`. An unknown key or a value of the wrong type is
 CONFIG_INVALID. docs/reference/config.md and longlink.toml.example are generated from this file. Never reads a setting
-at import time. Read next: load.py; app.py hands each layer its section.
+at import time. Read next: load.py; parts.py hands each layer its section.
 """
 
 from __future__ import annotations

@@ -51,16 +51,17 @@ class Finding(Struct, frozen=True):
     mend: str = ""
 
 
-def check_files(most_connections: int) -> Finding:
-    """Whether the file limit allows as many connections as the settings do."""
+def check_files(most_connections: int, workers: int = 0) -> Finding:
+    """Whether the file limit allows as many connections as the settings do. workers: processes that each have it."""
+    each = f" in each of {workers} gateways" if workers else ""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     allowed = files.link_files(hard)
     if allowed >= most_connections:
-        return Finding("file limit", "ok", f"{hard} files, enough for {most_connections} connections")
+        return Finding("file limit", "ok", f"{hard} files, enough for {most_connections} connections{each}")
     return Finding(
         "file limit",
         "bad" if hard < FEW_FILES else "warn",
-        f"{hard} files allow {allowed} connections; the settings allow {most_connections}",
+        f"{hard} files allow {allowed} connections{each}; the settings allow {most_connections}",
         f"raise the hard limit (ulimit -Hn, LimitNOFILE=) to {most_connections + files.SPARE_FILES}, "
         "or lower connection.max_connections",
     )

@@ -1,7 +1,7 @@
 """How the file limit of the process is shared out: long links, HTTP connections, and what the rest needs.
 
 Together they are never more than the limit, so that no client can take the descriptor that the database or a listener
-needs next. Never reads or sets the limit. Read next: ../app.py, checks.py.
+needs next. Never reads or sets the limit. Read next: ../parts.py, checks.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where access and logic meet: one callable type. Neither imports the other; app.py puts them together.
+"""Where access and logic meet: one callable type. Neither imports the other; the wiring puts them together.
 
 A gateway hands over a batch of requests with the same body; logic answers each, in order, with bytes that most gateways
 can pass on as they are. In one process this is a plain await, between processes the same values travel on a trunk. Read

@@ -23,7 +23,8 @@ from longlink.storage.sqlite.lock import FolderLock, lock_folder
 from longlink.workers.ports import HeldPort
 
 TRUNK: Final = "trunk.sock"
-SECRET_BYTES: Final = 32
+SECRET_BYTES: Final = 16
+TICKET_SECRET_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Shared:
     """config: with the real ports. lock: of the data folder, held by whichever of supervisor and logic lives longer.
 
     listener: for trunks; it outlives every logic, and connections wait in it while there is none. path: the way to it.
-    secret: of trunks. ticket_secret: of TLS sessions that go on at another gateway (core/BOUNDARY.md).
+    secret: what a gateway must know to be let in; ticket_secret: of the TLS tickets that all gateways take.
     """
 
     config: Config
@@ -68,5 +69,5 @@ def share(config: Config) -> Shared:
     except OSError as error:
         raise LonglinkError(errors.DATA_UNUSABLE, f"cannot make {folder / TRUNK}: {error.strerror}") from None
     place = Place(real, link.port, http.port)
-    secret, ticket_secret = secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(SECRET_BYTES)
+    secret, ticket_secret = secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(TICKET_SECRET_BYTES)
     return Shared(real, place, lock, listener, path, secret, ticket_secret, (link, http))
