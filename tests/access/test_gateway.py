@@ -399,6 +399,24 @@ def test_a_reply_comes_in_the_encoding_of_its_session(tmp_path: Path, encoding: 
     play(tmp_path, story)
 
 
+def test_a_session_that_gives_way_while_it_is_registered_is_closed_and_never_admitted(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        add = bench.registrar.add
+
+        async def add_and_end(session: Session) -> None:
+            await add(session)
+            bench.bus.end(0, [Ending(session.id, session.connection, errors.REPLACED.code, "a newer one is here")])
+
+        bench.registrar.add = add_and_end  # type: ignore[method-assign]
+        bench.core.happen(bench.connect(1))
+        await turns()
+        assert [body_name(frame) for _, frame in bench.core.sent] == ["closing"]
+        assert bench.core.admitted == {}
+        assert [(to, code) for to, code, _ in bench.core.closed] == [(1, errors.REPLACED.code)]
+
+    play(tmp_path, story)
+
+
 def test_a_connect_that_the_store_cannot_take_is_answered_and_closed_with_its_code(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         bench.refusal = LonglinkError(errors.STORAGE_UNAVAILABLE, "the disk is full")

@@ -21,6 +21,7 @@ from longlink.protocol.frames import Message
 from longlink.testing import RunningServer, run_server
 
 from .bookkeeping import Answer, Enter, Receiver, Sender, survive
+from .conftest import WORKERS
 from .people import Guest, eventually, failures
 from .raw import Kind
 
@@ -139,6 +140,7 @@ def _check_mark(link: Guest, receiver: Receiver) -> None:
 # The same through the Python client -----------------------------------------------------------------------------------
 
 CLIENT_LIVES: Final = 10
+LOGIC_LIVES: Final = 5
 SENDS_A_LIFE: Final = 60
 BURST: Final = 5
 
@@ -182,7 +184,7 @@ async def _until(holds: Callable[[], bool], what: str) -> None:
     assert holds(), what
 
 
-async def _use(server: RunningServer) -> None:
+async def _use(server: RunningServer, lives: int, end_a_life: Callable[[], object], *, reconnects: bool) -> None:
     async with AsyncExitStack() as stack:
         applications: dict[str, Application] = {}
         for user, device in (("alice", "alice"), ("bob", "bob"), ("bob", "bob-2"), ("carol", "carol")):
@@ -196,12 +198,11 @@ async def _use(server: RunningServer) -> None:
                 for device, peer in (("alice", "bob"), ("bob", "alice"), ("alice", "carol"), ("carol", "alice"))
             ]
             everybody = applications.values()
-            for _ in range(CLIENT_LIVES):
+            for _ in range(lives):
                 target = sum(one.answered for one in everybody) + SENDS_A_LIFE
                 await _until(lambda: all(one.client.connected for one in everybody), "everybody is back")
                 await _until(lambda target=target: sum(one.answered for one in everybody) >= target, "answers come")  # type: ignore[misc]
-                await asyncio.to_thread(server.kill)
-                await asyncio.to_thread(server.start)
+                await asyncio.to_thread(end_a_life)
             stop.set()
             await asyncio.gather(*talking)
             await _until(lambda: all(_is_complete(one, applications) for one in everybody), "all is shown")
@@ -209,7 +210,7 @@ async def _use(server: RunningServer) -> None:
                 task.cancel()
         for application in applications.values():
             _check_shown(application, applications)
-            assert application.reconnected == CLIENT_LIVES
+            assert application.reconnected == (lives if reconnects else 0)
 
 
 def _expected(application: Application, applications: dict[str, Application]) -> dict[str, list[tuple[int, str]]]:
@@ -250,5 +251,18 @@ def test_applications_see_each_message_once_and_in_order_through_kills(
     # A client waits longer and longer when its links do not hold; ten deaths in a row would become minutes of waiting.
     monkeypatch.setattr(supervisor, "STEADY_S", 0.0)
     with run_server(settings=SETTINGS) as server:
-        asyncio.run(_use(server))
+
+        def end_a_life() -> None:
+            server.kill()
+            server.start()
+
+        asyncio.run(_use(server, CLIENT_LIVES, end_a_life, reconnects=True))
         assert failures(server) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_applications_see_each_message_once_and_in_order_through_deaths_of_logic_and_are_never_disconnected() -> None:
+    with run_server(settings=SETTINGS | WORKERS) as server:
+        asyncio.run(_use(server, LOGIC_LIVES, lambda: server.kill_worker("logic"), reconnects=False))
+        assert [entry["event"] for entry in failures(server)] == ["worker_ended"] * LOGIC_LIVES

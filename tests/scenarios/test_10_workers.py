@@ -398,3 +398,13 @@ def test_the_supervisor_writes_where_the_server_is_and_every_line_says_who_wrote
         "gateway-2",
     }
     assert list(server.workers) == ["logic", "gateway-1", "gateway-2"]
+
+
+def test_a_gateway_holds_neither_the_lock_of_the_folder_nor_a_file_of_the_store(server: RunningServer) -> None:
+    def files(pid: int) -> set[str]:
+        links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        return {Path(link).name for link in links if link.startswith(f"{server.data}/")}
+
+    assert {"lock", "longlink.db"} <= files(server.workers["logic"])
+    assert "lock" in files(server.pid)
+    assert files(server.workers["gateway-1"]) == set()

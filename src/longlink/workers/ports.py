@@ -42,7 +42,6 @@ class HeldPort:
         """Ask without SO_REUSEPORT first: then the system names every other owner of the port."""
         target = (found[0], self._port, *found[2:])
         with _bound(family, target, shared=False) as asked:
-            asked.listen(1)
             self._port = asked.getsockname()[1]
         self._sockets.append(_bound(family, (found[0], self._port, *found[2:]), shared=True))
 

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from longlink import errors
 from longlink.errors import LonglinkError
+from longlink.routing import sessions as registry
 from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.trunk import logic as logics
 from longlink.routing.trunk.frames import Came, Hello, encode
@@ -225,6 +226,28 @@ def test_a_new_process_takes_the_place_of_one_whose_end_logic_has_not_seen(tmp_p
             assert await loop.sock_recv(frozen, 100) == b""
         assert await logic.sessions.of(["old", "new"]) == [gateway]
         assert logic.hub.gateways == [EAST]
+
+    play(tmp_path, story)
+
+
+def test_a_new_process_is_welcomed_only_when_all_sessions_of_the_one_before_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that forgetting takes many turns of the loop.
+    monkeypatch.setattr(registry, "FORGOTTEN", 1)
+
+    async def story(stage: Stage) -> None:
+        logic = await stage.start_logic()
+        count = 400
+        old, before, _ = await stage.gateway(EAST)
+        before.here = [session(f"user-{n}", EAST, n) for n in range(count)]
+        await old.handle(send(before.here[0], "a"))
+        assert logic.sessions.count == count
+        await old.stop()
+        new, after, _ = await stage.gateway(EAST)
+        after.here = [session(f"user-{n}", EAST, count + n) for n in range(count)]
+        await new.handle(send(after.here[0], "b"))
+        assert await logic.sessions.of([f"user-{n}" for n in range(count)]) == after.here
 
     play(tmp_path, story)
 
