@@ -83,8 +83,9 @@ ROWS: Final = (
     Row("idle.total_mib", "MiB", "server, kernel and load at the end", digits=0),
     Row("idle.heartbeats", "", "heartbeats answered", at_least=1, digits=0, wrong=True),
     Row("idle.lost", "", "connections lost", at_most=0, digits=0, wrong=True),
-    Row("idle.broadcast_ms", "ms", "a notice to all (--broadcast), until the last one has it", digits=0),
+    Row("idle.broadcast_ms", "ms", "a notice of 100 bytes to all (--broadcast), until the last one has it", digits=0),
     Row("idle.broadcast_cpu_us_per_connection", "us", "... server CPU per connection", digits=2),
+    Row("idle.broadcast_left_bytes_per_connection", "B", "... growth of the server's own memory after it", digits=0),
     Row("idle.broadcast_missing", "", "... connections that did not get it", at_most=0, digits=0, wrong=True),
     Row("idle.tls_core_bytes_per_connection", "B", "over TLS: the connection core", digits=0),
     Row(

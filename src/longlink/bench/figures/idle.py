@@ -48,6 +48,8 @@ CONNECTS_PER_S: Final = 800
 LOOK_S: Final = 5.0
 """Between two looks at how the crowd is while it is held."""
 BROADCAST_S: Final = 300.0
+NOTICE: Final = "hello to all of you " * 5
+"""100 bytes."""
 COUNTED: Final = 100_000
 """Connections whose Python objects are built to count them, at most."""
 SPARE_FILES: Final = 500
@@ -170,8 +172,9 @@ def _split(connections: int) -> Numbers:
 def _broadcast(run: Run, serving: Product, crowd: Swarm, connections: int) -> Numbers:
     """One notice to all; until the last of them has it."""
     run.progress.phase(f"idle: a notice to {connections:,}")
-    before, begun, spent = total(crowd.all("count"), "received"), time.perf_counter(), serving.cpu()
-    command = [sys.executable, "-m", "longlink", "broadcast", "--data", str(serving.data), "hello to all"]
+    held, before = serving.own_bytes(), total(crowd.all("count"), "received")
+    begun, spent = time.perf_counter(), serving.cpu()
+    command = [sys.executable, "-m", "longlink", "broadcast", "--data", str(serving.data), NOTICE]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
     got = 0.0
     with contextlib.suppress(TimeoutError):
@@ -181,8 +184,10 @@ def _broadcast(run: Run, serving: Product, crowd: Swarm, connections: int) -> Nu
             time.sleep(0.05)
             got = total(crowd.all("count"), "received") - before
             run.progress.counts({"received": got})
+    took_s = time.perf_counter() - begun
     return {
-        "broadcast_ms": (time.perf_counter() - begun) * 1e3,
+        "broadcast_ms": took_s * 1e3,
         "broadcast_cpu_us_per_connection": serving.cpu().since(spent).total_s / connections * 1e6,
+        "broadcast_left_bytes_per_connection": (serving.own_bytes() - held) / connections,
         "broadcast_missing": connections - got,
     }
