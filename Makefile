@@ -2,7 +2,7 @@
 # Needs: python3 >= 3.11 with venv, cargo, a C compiler. All else is installed into .venv, and nothing outside it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-rust test-python check bench fuzz docs clean
+.PHONY: help setup run test test-rust test-python check bench bench-peers fuzz docs clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -21,7 +21,7 @@ GENERATORS := $(wildcard proto/generate.py docs/generate*.py)
 TYPED := $(foreach folder,tests bench examples docs proto,$(if $(wildcard $(folder)/*.py $(folder)/*/*.py),$(folder)))
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Setting up: three stamps, so that nothing runs and nothing is fetched when nothing changed ---------------------------
 
@@ -67,8 +67,11 @@ check: .venv/.core ## format, lint, types, import rules, generated files
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 	@for script in $(GENERATORS); do echo "$(PYTHON) $$script --check"; $(PYTHON) $$script --check || exit 1; done
 
-bench: .venv/.core ## measure this machine, in six minutes at most; make bench ARGS=--quick
-	@exec $(PYTHON) -m bench $(ARGS)
+bench: .venv/.core ## measure this machine, in eight minutes at most; make bench ARGS=--quick
+	@exec $(PYTHON) -m longlink bench all --data bench/out --html bench/out/report.html $(ARGS)
+
+bench-peers: .venv/.core ## measure other servers beside this one, in 17 minutes; make bench-peers ARGS="--quick --only ws"
+	@exec $(PYTHON) -m bench.peers $(ARGS)
 
 fuzz: ## fuzz the parsers of the core for a minute each (needs cargo-fuzz and a nightly Rust)
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs cargo-fuzz: cargo install cargo-fuzz"; exit 1; }

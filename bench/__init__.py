@@ -1,1 +1,4 @@
-"""The benchmark of Longlink: its figures against their targets, peers in the same run. Read next: README.md, run.py."""
+"""Measurements that are not part of the package: the message log by itself, and servers of other makes.
+
+Read next: README.md; src/longlink/bench, which is `longlink bench`.
+"""

@@ -15,7 +15,10 @@ ROOT: Final = Path(__file__).parents[1]
 PACKAGE: Final = ROOT / "src/longlink"
 MODULES: Final = [path for path in sorted(PACKAGE.rglob("*.py")) if "_pb" not in path.parts]
 SCRIPTS: Final = [
-    path for part in ("bench", "docs", "examples", "proto") for path in sorted((ROOT / part).rglob("*.py"))
+    path
+    for part in ("bench", "docs", "examples", "proto")
+    for path in sorted((ROOT / part).rglob("*.py"))
+    if ROOT / "bench/out" not in path.parents
 ]
 TESTS: Final = sorted((ROOT / "tests").rglob("*.py"))
 RUST: Final = [path for path in sorted((ROOT / "core").rglob("*.rs")) if "target" not in path.parts]

@@ -1,1 +1,1 @@
-"""Echo servers of other makes, measured in the same run. Each prints its port and serves until it is killed."""
+"""Other servers beside ours, measured with the same work in the same run: `make bench-peers`. Read next: README.md."""

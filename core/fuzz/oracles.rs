@@ -4,9 +4,8 @@
 //! does not depend on how the bytes were split, nor on pauses; memory follows what came; what was accepted can be
 //! written again and reads the same; every answer is well-formed.
 use base64::prelude::{BASE64_STANDARD, Engine};
-use longlink_core::http::{self, Parsed, Subprotocol};
-use longlink_core::wire::{Flow, Item, Kind, Violation};
-use longlink_core::{tcp, websocket};
+use longlink_core::wire::http::{self, Parsed, Subprotocol};
+use longlink_core::wire::{Flow, Item, Kind, Violation, tcp, websocket};
 use sha1::{Digest, Sha1};
 
 /// An item that owns its bytes, or the violation that ended the stream.

@@ -13,6 +13,7 @@ __all__ = [
     "TEXT",
     "TRANSIENT",
     "Core",
+    "Load",
     "__version__",
 ]
 
@@ -129,3 +130,95 @@ class Core:
 
     def histograms(self) -> dict[str, tuple[list[float], list[int], float]]:
         """Upper bounds, cumulative counts (one more than bounds: +Inf) and sum, by name; seconds or bytes."""
+
+@final
+class Load:
+    """Thousands of WebSocket clients in one thread, for `longlink bench`; Python takes no part in any message.
+
+    Plans: "hold" connects and keeps quiet but for heartbeats. "echo": each link has one message under way. "fanout":
+    the first link publishes, the others receive (the room protocol of longlink.bench.serve). "slow": the same, with
+    receivers that stop reading. "chat": durable direct messages along a ring of users. Methods raise RuntimeError when
+    the plan does not do what they ask for; they return at once, and `counts` says how far it is.
+    """
+
+    def __new__(
+        cls,
+        plan: str,
+        *,
+        host: str,
+        port: int,
+        source: str = "",
+        subprotocol: str = "",
+        tls: str | None = None,
+        resume: bool = False,
+        heartbeat_ms: int = 0,
+        at_once: int = 64,
+        size: int = 100,
+        stall_one_in: int = 0,
+        stall_after: int = 0,
+        receive_buffer: int = 0,
+    ) -> Load:
+        """source: the IPv4 address of the first 8,192 links; the next ones come from the next address, and so on.
+
+        tls: a PEM file with the certificates to trust, for "localhost".
+        resume: use the tickets of earlier links. heartbeat_ms 0: no heartbeats. at_once: links that may be under way.
+        size: bytes of a message, 40 to 60,000. stall_one_in: one receiver in so many stops reading after stall_after
+        messages. receive_buffer: of each socket, in bytes; 0 is the kernel's choice.
+        Raises ValueError with what is wrong.
+        """
+
+    def connect(self, openings: Sequence[bytes]) -> None:
+        """So many more links. Each sends its opening first and has joined with the answer; b"": it sends nothing.
+
+        A link that fails is tried ten times, 200 ms apart; a try may take 30 s.
+        """
+
+    def close(self) -> None:
+        """Cut all links that have joined; they are not lost."""
+
+    def talk(self) -> None:
+        """Begin the closed loop of echo or chat."""
+
+    def halt(self) -> None:
+        """End what was begun; what is under way still arrives."""
+
+    def publish(self, bursts: int, messages: int = 1, gather: bool = False) -> None:
+        """Publish bursts of messages, the next when all have the one before.
+
+        gather: the server shall put a burst into one write; then the next leaves when the first receiver has this one.
+        """
+
+    def resume(self) -> None:
+        """Read again from the links that stalled."""
+
+    def open(self, names: Sequence[tuple[str, str]]) -> None:
+        """Per link, in the order of connect: the user that it writes to, and the user that it reads."""
+
+    def follow(self, begin_ns: int, every_ns: int, count: int) -> None:
+        """Send message k at begin_ns + k * every_ns of time.monotonic_ns(), the links in turn, whatever comes back."""
+
+    def verify(self) -> None:
+        """Compare the server's log and marks with what was written; `verified` counts the users."""
+
+    def counts(self) -> dict[str, int]:
+        """Gauges under_way, open; all others only rise.
+
+        asked, joined, retries, failed (given up), lost (after it had joined), handshakes_tls, resumed_tls;
+        heartbeats_sent, heartbeats_answered, messages_sent, messages_received, bytes_received, reads, writes;
+        echo: echoes; fanout: published, bursts (that all have), deliveries; slow: stalled, and of those received,
+        missed and told; chat: opened, written, acked, received, acks, acks_answered, marked (messages under
+        marks that the server confirmed), verified.
+        Faults: skipped (never came), repeated (came again, or too late), altered, unexpected.
+        """
+
+    def closes(self) -> dict[int, int]:
+        """Links that were lost, by close code; 1006 when there was none."""
+
+    def delays(self) -> dict[str, list[tuple[int, int]]]:
+        """acked, delivered and late (of the load itself), since the start: ns, to 0.4 %, and how many took so long."""
+
+    def words(self) -> list[str]:
+        """The first 20 complaints."""
+
+    def stop(self) -> None:
+        """Drop all links and end the thread. Idempotent."""

@@ -90,6 +90,13 @@ def test_replies_beyond_the_queue_close_with_4001(start: Start) -> None:
     assert server.core.counters()["slow_closed"] >= 1
 
 
+def test_commands_of_64_mib_do_not_wait_for_a_flush(start: Start) -> None:
+    server = start()
+    for _ in range(5):
+        server.core.send(1, bytes(15 << 20), REPLY)
+    server.until("stale_commands", 5)
+
+
 def test_a_reader_that_never_reads_is_dropped_after_the_stall_timeout(start: Start) -> None:
     server = start(stall_timeout_ms=300)
     _, connection = deaf(server)

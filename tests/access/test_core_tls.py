@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from longlink._core import BINARY, CLOSED, REPLY, Core
+from longlink._core import BINARY, CLOSED, EVENT, REPLY, Core
 
 from .core_server import DEADLINE, LIMITS, Client, Server, Start, admitted, connect, speak
 
@@ -219,3 +219,24 @@ def test_renegotiation_is_refused_and_the_server_goes_on(start: Start, tmp_path:
     assert b"no renegotiation" in outcome.stderr
     server.until("connections", 0)
     Client.connect(server, tls=trust(files[0]))
+
+
+def test_memory_that_a_slow_subscriber_took_in_tls_is_given_back_to_the_books(start: Start, tmp_path: Path) -> None:
+    files = certificate(tmp_path, "one")
+    server = start(tls=files, queue_bytes=4 << 20, stall_timeout_ms=60_000)
+    client = Client.connect(server, tls=trust(files[0]))
+    server.core.subscribe(admitted(server, client), 1)
+    server.core.flush()
+    sent, memory = 0, []
+    for _ in range(3):
+        behind = sent
+        while server.core.counters()["queued_bytes"] == 0:
+            server.core.publish(1, bytes(8192), EVENT)
+            server.core.flush()
+            sent += 1
+            server.until("deliveries", sent)
+        for _ in range(sent - behind):
+            assert client.receive() == (2, bytes(8192))
+        server.until("queued_bytes", 0)
+        memory.append(server.core.counters()["core_bytes"])
+    assert memory == memory[:1] * 3

@@ -311,6 +311,41 @@ def test_a_close_takes_along_what_is_held_back(start: Start) -> None:
     assert server.closed(connection) == 4000
 
 
+@pytest.mark.parametrize("websocket", [True, False])
+def test_a_close_leaves_behind_a_reply_that_had_no_room_beside_what_is_held_back(start: Start, websocket: bool) -> None:
+    server = start(coalesce_ms=1000)
+    client = Client.connect(server) if websocket else Client(connect(server))
+    client.stream.sendall(frame(b"hello") if websocket else b"\0LLP\0\0\0\x05hello")
+    connection = server.count(1)[0][1]
+    server.core.admit(connection)
+    server.core.send(connection, b"reply", REPLY)
+    server.core.flush()
+    server.until("messages_out", 1)
+    held = bytes(16 * 1024 - 4)
+    server.core.send(connection, held, EVENT)
+    server.core.flush()
+    server.above("queued_bytes", len(held) - 1)
+    server.core.send(connection, b"last words", REPLY)
+    server.core.close(connection, 4000)
+    server.core.flush()
+    head = [b"\x82\x0a", b"\x88\x02"] if websocket else [b"\0\0\0\x0a", b"\x01\0\0\x02"]
+    client.take_until(head[0] + b"last words" + head[1] + (4000).to_bytes(2, "big"))
+    assert server.closed(connection) == 4000
+
+
+def test_what_is_held_back_counts_in_what_all_may_hold(start: Start) -> None:
+    server = start(coalesce_ms=1000, queue_bytes=64 * 1024, total_queue_bytes=64 * 1024)
+    clients = [Client.connect(server) for _ in range(10)]
+    connections = [admitted(server, client) for client in clients]
+    for delivery in (REPLY, EVENT):
+        server.core.send_many(connections, KIB8, delivery)
+        server.core.flush()
+    server.until("messages_out", 20)
+    assert server.core.counters()["queued_bytes"] <= 16 * 1024
+    for client in clients:
+        assert [client.receive() for _ in range(2)] == [(2, KIB8)] * 2
+
+
 # At the bounds --------------------------------------------------------------------------------------------------------
 
 

@@ -1,18 +1,28 @@
 //! One connection: as little as an idle one needs, everything else in boxes that exist only while they are needed.
 //!
-//! Only state; what happens to it is in reading, writing, timers and closing. Read next: `io.rs`.
+//! Only state; what happens to it is in reading, writing, timers and closing. Read next: `thread/io.rs`.
+
+mod closing;
+mod handshake;
+mod holding;
+mod queue;
+mod reading;
+mod timers;
+pub(crate) mod transport;
+pub(crate) mod writing;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use mio::net::TcpStream;
 
-use crate::bucket::Bucket;
-use crate::clock::Tick;
-use crate::queue::OutQueue;
+use crate::thread::turn;
+use crate::time::bucket::Bucket;
+use crate::time::clock::Tick;
 use crate::tls::{Acceptor, Session};
-use crate::wire::Kind;
-use crate::{tcp, topics, turn, websocket};
+use crate::topics;
+use crate::wire::{Kind, tcp, websocket};
+use queue::OutQueue;
 
 /// How bytes become messages. `New` until the first bytes have said it.
 pub(crate) enum Wire {
@@ -23,7 +33,7 @@ pub(crate) enum Wire {
 
 /// What a connection has until it is admitted.
 pub(crate) struct Young {
-    /// The key of its address, see `addresses.rs`.
+    /// The key of its address, see `engine/addresses.rs`.
     pub(crate) address: u128,
     /// Accepted, and later: upgraded.
     pub(crate) since: Tick,
@@ -100,7 +110,7 @@ pub(crate) struct Conn {
     pub(crate) turn: u32,
     /// The first of its subscriptions.
     pub(crate) topics: u32,
-    /// When it was last written to, see `holding.rs`.
+    /// When it was last written to, see `connection/holding.rs`.
     pub(crate) wrote: u32,
 }
 
@@ -150,9 +160,9 @@ impl Conn {
         }
     }
 
-    /// Memory of its queue, and bytes that wait in it.
+    /// Memory that a write may change, and bytes that wait.
     pub(crate) fn queue_size(&self) -> (usize, usize) {
-        self.out.as_ref().map_or((0, 0), |out| (out.held_bytes(), out.waiting().len()))
+        (self.written_bytes(), self.waiting())
     }
 
     /// Bytes that wait for the socket.
@@ -171,8 +181,12 @@ impl Conn {
         decoder
             + self.young.as_deref().map_or(0, young)
             + self.rest.as_ref().map_or(0, |rest| rest.capacity() + size_of::<Vec<u8>>())
-            + self.out.as_ref().map_or(0, |out| out.held_bytes())
-            + self.tls.as_ref().map_or(0, |tls| tls.held_bytes())
+            + self.written_bytes()
+    }
+
+    /// Memory of what is on its way out: the queue, and the TLS that keeps what was encrypted.
+    fn written_bytes(&self) -> usize {
+        self.out.as_ref().map_or(0, |out| out.held_bytes()) + self.tls.as_ref().map_or(0, |tls| tls.held_bytes())
     }
 }
 

@@ -2,6 +2,16 @@
 //!
 //! Never blocks on an I/O thread, except in `stop`, which joins them. Read next: BOUNDARY.md, `thread.rs`.
 
+pub(crate) mod addresses;
+pub(crate) mod bounds;
+pub(crate) mod commands;
+pub(crate) mod ident;
+mod listening;
+pub(crate) mod peers;
+pub(crate) mod ring;
+pub(crate) mod settings;
+pub(crate) mod stats;
+
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -14,26 +24,25 @@ use std::thread::{Builder, JoinHandle};
 use mio::{Poll, Waker};
 use rustls::time_provider::DefaultTimeProvider;
 
-use crate::addresses::Addresses;
-use crate::alarms::Alarms;
-use crate::bounds::{Bounds, Delivery};
-use crate::bucket::Rate;
-use crate::clock::{self, Clock};
-use crate::commands::{Command, Commands, Control, Mailbox, Span};
-use crate::ident::{self, ConnId};
-use crate::io::{BUFFER_BYTES, Io, Limits};
-use crate::listening;
-use crate::orders::Desk;
-use crate::peers::Peers;
-use crate::ring::{Batch, Ring};
-use crate::settings::Settings;
-use crate::stats::{self, Histogram, Shape, Stats};
-use crate::table::Table;
+use crate::thread::io::{BUFFER_BYTES, Io, Limits};
+use crate::thread::orders::Desk;
+use crate::thread::table::Table;
+use crate::thread::turn::Turn;
 use crate::thread::{Books, IoThread, WAKER};
+use crate::time::alarms::Alarms;
+use crate::time::bucket::Rate;
+use crate::time::clock::{self, Clock};
+use crate::time::wheel::Wheel;
 use crate::tls::{Acceptor, Tickets};
 use crate::topics::Topics;
-use crate::turn::Turn;
-use crate::wheel::Wheel;
+use addresses::Addresses;
+use bounds::{Bounds, Delivery};
+use commands::{Command, Commands, Control, Mailbox, Span};
+use ident::ConnId;
+use peers::Peers;
+use ring::{Batch, Ring};
+use settings::Settings;
+use stats::{Histogram, Shape, Stats};
 
 /// The caller's side of one I/O thread.
 struct Lane {
@@ -41,6 +50,17 @@ struct Lane {
     peers: Arc<Peers>,
     stats: Arc<Stats>,
     pending: Commands,
+}
+
+impl Lane {
+    fn add(&mut self, make: impl FnOnce(&mut Commands) -> Command) {
+        let command = make(&mut self.pending);
+        self.pending.list.push(command);
+        if self.pending.is_heavy() {
+            // Fails only when the thread is gone, and then the commands are for nobody.
+            let _ = self.mailbox.post(&mut self.pending);
+        }
+    }
 }
 
 /// Why a port cannot be listened on.
@@ -238,8 +258,7 @@ impl Engine {
             pending.targets.extend(connections.iter().copied().filter(|id| ident::thread_of(*id) == number));
             let targets = Span::new(start, pending.targets.len());
             if targets.len() > 0 {
-                let payload = pending.keep(payload);
-                pending.list.push(Command::SendMany { targets, payload, delivery, text });
+                lane.add(|pending| Command::SendMany { targets, payload: pending.keep(payload), delivery, text });
             }
         }
     }
@@ -257,8 +276,10 @@ impl Engine {
         let mut state = self.state();
         state.published += 1;
         for lane in &mut state.lanes {
-            let payload = lane.pending.keep(payload);
-            lane.pending.list.push(Command::Publish { topic, payload, delivery, text, window_ms });
+            lane.add(|pending| {
+                let payload = pending.keep(payload);
+                Command::Publish { topic, payload, delivery, text, window_ms }
+            });
         }
     }
 
@@ -277,8 +298,7 @@ impl Engine {
     fn command(&self, connection: ConnId, make: impl FnOnce(&mut Commands) -> Command) {
         let mut state = self.state();
         if let Some(lane) = state.lanes.get_mut(ident::thread_of(connection)) {
-            let command = make(&mut lane.pending);
-            lane.pending.list.push(command);
+            lane.add(make);
         }
     }
 
@@ -325,6 +345,9 @@ impl Engine {
         for thread in threads {
             // A thread that panicked has aborted the process.
             let _ = thread.join();
+        }
+        for lane in &self.state().lanes {
+            lane.mailbox.close();
         }
     }
 

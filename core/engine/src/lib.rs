@@ -1,52 +1,23 @@
 //! The connection core of Longlink: sockets, framing, timers and queues; no Python.
 //!
-//! The contract is core/BOUNDARY.md. Read next: `engine.rs` (the face), `thread.rs` (the loop), `wire.rs` (the parsers).
+//! The contract is core/BOUNDARY.md. Each folder is a layer: `engine` the caller's side and what it shares with the threads,
+//! `thread` the loop, `connection` what happens to one of them, `topics` to many, `tls` and `wire` what bytes mean, `time`
+//! when. `load` is the other end, for `longlink bench`. Read next: `engine.rs`, `thread.rs`.
 
-mod accepting;
-mod addresses;
-mod alarms;
-mod blocks;
-mod bounds;
-mod bucket;
-mod clock;
-mod closing;
-mod commands;
 mod connection;
-mod draining;
 mod engine;
-mod fanout;
-mod handshake;
-mod holding;
-pub mod http;
-mod ident;
-mod io;
-mod listening;
-mod message;
-mod orders;
-mod peers;
-mod queue;
-mod reading;
-mod ring;
-mod rounds;
-mod settings;
-mod stats;
-mod table;
-pub mod tcp;
+mod load;
 mod thread;
-mod timers;
+mod time;
 mod tls;
 mod topics;
-mod transport;
-mod turn;
-pub mod websocket;
-mod wheel;
 pub mod wire;
-mod writing;
 
-pub use bounds::Delivery;
+pub use engine::bounds::Delivery;
+pub use engine::ident::ConnId;
+pub use engine::ring::{Batch, Event, EventKind};
+pub use engine::settings::Settings;
+pub use engine::stats::Shape;
 pub use engine::{Engine, ListenError};
-pub use http::Subprotocol;
-pub use ident::ConnId;
-pub use ring::{Batch, Event, EventKind};
-pub use settings::Settings;
-pub use stats::Shape;
+pub use load::{Load, Outline, Pictures, Stall};
+pub use wire::http::Subprotocol;

@@ -1,8 +1,14 @@
 //! One I/O thread: wait for sockets, read, obey, look at the clock, write, publish; again.
 //!
-//! Owns its connections alone: nothing in here is locked. Read next: `io.rs`, `accepting.rs`, `orders.rs`.
+//! Owns its connections alone: nothing in here is locked. Read next: `thread/io.rs`, `thread/accepting.rs`, `thread/orders.rs`.
 
-use std::io;
+mod accepting;
+mod draining;
+pub(crate) mod io;
+pub(crate) mod orders;
+pub(crate) mod table;
+pub(crate) mod turn;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,24 +17,26 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::accepting::Listener;
-use crate::bounds::Bounds;
-use crate::clock::{self, Clock, Tick};
-use crate::commands::Mailbox;
 use crate::connection::{Conn, Flags};
-use crate::draining::Drain;
-use crate::ident::{self, ConnId};
-use crate::io::{After, Io};
-use crate::orders::Desk;
-use crate::peers::Peers;
-use crate::stats::Count;
-use crate::table::Table;
+use crate::engine::bounds::Bounds;
+use crate::engine::commands::Mailbox;
+use crate::engine::ident::{self, ConnId};
+use crate::engine::peers::Peers;
+use crate::engine::stats::Count;
+use crate::time::clock::{self, Clock, Tick};
 use crate::topics::Topics;
+use accepting::Listener;
+use draining::Drain;
+use io::{After, Io};
+use orders::Desk;
+use table::Table;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 /// Tokens of listeners; connection numbers have 52 bits.
 const LISTENERS: usize = 1 << 60;
 const EVENTS: usize = 1024;
+/// Connections of one turn whose held-back bytes are let go.
+const RELEASES: usize = 512;
 
 /// Bytes in boxes of connections, and bytes that wait for sockets.
 #[derive(Default)]
@@ -66,7 +74,7 @@ pub(crate) struct IoThread {
 
 impl IoThread {
     /// Until `stop`.
-    pub(crate) fn run(&mut self, clock: &Clock) -> io::Result<()> {
+    pub(crate) fn run(&mut self, clock: &Clock) -> std::io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         let mut hurry = false;
         while !self.stopping {
@@ -92,13 +100,13 @@ impl IoThread {
         Ok(())
     }
 
-    fn sleep(&mut self, events: &mut Events, hurry: bool, clock: &Clock) -> io::Result<()> {
+    fn sleep(&mut self, events: &mut Events, hurry: bool, clock: &Clock) -> std::io::Result<()> {
         let idle = self.mailbox.may_sleep();
         let timeout = if hurry || !idle { Some(Duration::ZERO) } else { self.next_deadline(clock) };
         let outcome = self.poll.poll(events, timeout);
         self.mailbox.awake();
         match outcome {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => Err(error),
             _ => Ok(()),
         }
     }
@@ -189,8 +197,10 @@ impl IoThread {
                 self.with(id, |io, conn| io.ring_bell(id, conn));
             }
         }
-        while let Some(id) = self.io.held.take(self.io.now_ms) {
-            self.with(id, |io, conn| io.release(id, conn));
+        // The alarms that are left are due, so the next turn does not sleep.
+        for _ in 0..RELEASES {
+            let Some(id) = self.io.held.take(self.io.now_ms) else { break };
+            self.with(id, |io, conn| io.release_if_due(id, conn));
         }
         self.topics.wake(self.io.now_ms);
         self.drain_portion();

@@ -1,7 +1,7 @@
 //! TLS: certificates that can be replaced while serving, and what every handshake of a port has in common.
 //!
 //! Never touches a certificate's meaning beyond what rustls checks. Read next: tls/session.rs for one connection's bytes,
-//! tls/tickets.rs for resumption, `transport.rs`.
+//! tls/tickets.rs for resumption, `connection/transport.rs`.
 
 mod session;
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! Who is subscribed to what on one I/O thread: dense member lists that a round can walk while members come and go.
 //!
 //! Knows slots and numbers only. A connection holds the head of a chain of its subscriptions, so one without any pays four
-//! bytes; leaving a topic moves at most two members. Read next: `rounds.rs` (what topics have to say), `fanout.rs`.
+//! bytes; leaving a topic moves at most two members. Read next: `topics/rounds.rs` (what topics say), `topics/fanout.rs`.
+
+pub(crate) mod blocks;
+mod fanout;
+mod rounds;
 
 use std::collections::HashMap;
 use std::mem;
 
-use crate::rounds::{Active, Rounds};
+use rounds::{Active, Rounds};
 
 /// The end of a chain.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -90,6 +94,8 @@ pub(crate) struct Topic {
     pub(crate) active: Option<Box<Active>>,
     /// When its last round began, in milliseconds; 0 for never.
     pub(crate) spoke: u64,
+    /// The first alarm that is set for it; 0 for none.
+    pub(crate) alarm: u64,
 }
 
 pub(crate) struct Topics {

@@ -1,6 +1,11 @@
 //! What the two framings, WebSocket and TCP records, have in common: the items they yield and the ways they fail.
 //!
-//! Never does I/O, and never knows what a payload means. Read next: websocket.rs, tcp.rs, message.rs.
+//! Never does I/O, and never knows what a payload means. Read next: wire/websocket.rs, wire/tcp.rs, wire/message.rs.
+
+pub mod http;
+mod message;
+pub mod tcp;
+pub mod websocket;
 
 /// What a sink answers to an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

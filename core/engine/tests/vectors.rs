@@ -1,6 +1,5 @@
 //! The golden vectors of proto/vectors, against both framings: at once, byte by byte, and for every frame unchanged.
-use longlink_core::wire::{Flow, Item, Kind, Violation};
-use longlink_core::{tcp, websocket};
+use longlink_core::wire::{Flow, Item, Kind, Violation, tcp, websocket};
 use serde_json::{Value, json};
 
 const LIMIT: usize = 65_536;

@@ -31,8 +31,9 @@ pub(crate) struct Core {
 impl Core {
     #[new]
     #[pyo3(signature = (*, threads, max_connections, max_message_bytes, header_timeout_ms, hello_timeout_ms,
-        idle_timeout_ms, stall_timeout_ms, queue_bytes, total_queue_bytes, coalesce_ms, message_rate, message_burst, accept_rate, accept_burst,
-        half_open_per_address, ring_events, ring_bytes, subprotocols, ticket_secret=b"".as_slice()))]
+        idle_timeout_ms, stall_timeout_ms, queue_bytes, total_queue_bytes, coalesce_ms, message_rate, message_burst,
+        accept_rate, accept_burst, half_open_per_address, ring_events, ring_bytes, subprotocols,
+        ticket_secret=b"".as_slice()))]
     fn new(
         threads: usize,
         max_connections: usize,

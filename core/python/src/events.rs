@@ -1,7 +1,7 @@
 //! From batches to the list of tuples that `poll` returns.
 //!
 //! A batch that was not taken whole waits in `Started`; no lock is held while Python objects are made, because making
-//! them may run any Python code. Read next: core/engine/src/ring.rs.
+//! them may run any Python code. Read next: core/engine/src/engine/ring.rs.
 
 use std::sync::{Mutex, PoisonError};
 

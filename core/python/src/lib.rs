@@ -8,6 +8,7 @@
 
 mod core;
 mod events;
+mod load;
 
 use pyo3::pymodule;
 
@@ -18,6 +19,8 @@ mod _core {
 
     #[pymodule_export]
     use crate::core::Core;
+    #[pymodule_export]
+    use crate::load::Load;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

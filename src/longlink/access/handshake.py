@@ -12,8 +12,8 @@ from longlink.access.tokens import Verifier
 from longlink.protocol.frames import Connect
 
 LONGEST_LIFETIME_MS: Final = 365 * 86_400_000
-"""A year, a little less than the core's timers can tell apart from the past (core/engine/src/clock.rs). Less would end
-valid tokens: at the end of a lifetime the core says token_expired, and a client with that token does not come back."""
+"""A year, a little less than the core's timers can tell apart from the past (core/engine/src/time/clock.rs). Less would
+end valid tokens: at its end the core says token_expired, and a client with that token does not come back."""
 
 
 class Admitted(NamedTuple):

@@ -1,12 +1,14 @@
 """Tokens: a JWT (RFC 7519, RFC 8725) signed by the host becomes an identity, or an error that says what was wrong.
 
 The order is fixed: size, shape, header, key, signature, and only then what the claims say. No answer and no log shows
-the token. Nothing is cached, so that a key that is taken away stops working at the next reload. Read next: keys.py.
+the token. No judgement is cached, so that a key that is taken away stops working at the next reload; only what a header
+says is, because a host writes the same one into all its tokens. Read next: keys.py.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
 import time
@@ -25,6 +27,8 @@ TOKEN_BYTES: Final = 8_192
 DAY_S: Final = 86_400
 LATEST_S: Final = 2**40
 """Times above this are not seconds (the year 36812); most likely milliseconds."""
+HEADERS_KEPT: Final = 64
+"""One for each key that hosts sign with; a stranger who sends others only makes us read them again."""
 REFUSED_HEADERS: Final = ("crit", "b64", "enc", "zip", "cty")
 """Of JWS with extensions (RFC 7515 section 4.1.11, RFC 7797), of JWE and of nested tokens: not spoken here."""
 
@@ -36,6 +40,13 @@ class Identity(NamedTuple):
 
     user: str
     expires_at_s: float
+
+
+class _Header(NamedTuple):
+    """What a token says of its signature; not believed until the signature is checked."""
+
+    algorithm: str
+    kid: str | None
 
 
 class Verifier:
@@ -79,23 +90,16 @@ class Verifier:
         parts = _COMPACT.fullmatch(token.encode("ascii", "replace"))
         if parts is None:
             raise _invalid(f"expected three base64url parts with dots between (JWS), got {token.count('.') + 1} parts")
-        header = _object(_decode(parts[1]), "header")
+        header = _header(parts[1])
         signature = _decode(parts[3])
         signed = parts[1] + b"." + parts[2]
         if not any(key.verify(signed, signature) for key in self._candidates(header)):
             raise _invalid("the signature does not match: the token was changed, or signed with another key")
         return _decode(parts[2])
 
-    def _candidates(self, header: dict[str, Any]) -> Iterable[Key]:
+    def _candidates(self, header: _Header) -> Iterable[Key]:
         """The keys that may have signed: of the algorithm, and named by kid or without a name."""
-        algorithm, kid = header.get("alg"), header.get("kid")
-        for name in REFUSED_HEADERS:
-            if name in header:
-                raise _invalid(f"the header parameter {name!r} is not supported")
-        if algorithm not in ALGORITHMS:
-            raise _invalid(f"expected alg to be one of {', '.join(ALGORITHMS)}, got {_shown(algorithm)}")
-        if kid is not None and not isinstance(kid, str):
-            raise _invalid(f"expected kid to be a text, got {_shown(kid)}")
+        algorithm, kid = header
         found = [key for key in self._keys if key.algorithm == algorithm and (not kid or key.kid in (kid, None))]
         if not found:
             raise _invalid(f"the server has no key for alg {algorithm} and kid {_shown(kid)}")
@@ -150,6 +154,21 @@ class Signer:
 # The parts of a token -------------------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=HEADERS_KEPT)
+def _header(part: bytes) -> _Header:
+    """The header from its base64url; refused ones are read again each time."""
+    header = _object(_decode(part), "header")
+    algorithm, kid = header.get("alg"), header.get("kid")
+    for name in REFUSED_HEADERS:
+        if name in header:
+            raise _invalid(f"the header parameter {name!r} is not supported")
+    if algorithm not in ALGORITHMS:
+        raise _invalid(f"expected alg to be one of {', '.join(ALGORITHMS)}, got {_shown(algorithm)}")
+    if kid is not None and not isinstance(kid, str):
+        raise _invalid(f"expected kid to be a text, got {_shown(kid)}")
+    return _Header(algorithm, kid)
+
+
 def _decode(part: bytes) -> bytes:
     if len(part) % 4 == 1:
         raise _invalid("expected base64url, got a part of impossible length")
@@ -167,7 +186,7 @@ def _claims(payload: bytes) -> dict[str, Any]:
 def _object(data: bytes, what: str) -> dict[str, Any]:
     """A JSON object in which no name occurs twice: two readers could each believe another one (RFC 7519 section 4)."""
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = _JSON.decode(data.decode())
     except (ValueError, RecursionError):
         raise _invalid(f"expected the {what} to be a JSON object with unique names") from None
     if not isinstance(value, dict):
@@ -184,6 +203,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)
+
+
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _time(claims: dict[str, Any], name: str) -> float:

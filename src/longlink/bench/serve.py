@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import signal
 import sys
 from typing import Final
@@ -27,11 +28,11 @@ PUBLISH: Final = b"="
 """In front of a binary message: what follows goes to everybody in the room, also to the sender if it is there."""
 PUBLISH_TOGETHER: Final = b"~"
 """The same, and messages may gather for WINDOW_MS to leave in one write."""
+MISSED: Final = b"!"
+"""In front of how many messages of the room a slow connection did not get, once it reads again."""
 WINDOW_MS: Final = 20
 
 MAX_CONNECTIONS: Final = 1_000_000
-STALL_TIMEOUT_MS: Final = 60_000
-"""How long a client may leave its echoes unread before it is dropped."""
 QUEUED_MESSAGES: Final = 4
 """Echoes of the largest size that may wait for one connection."""
 TOTAL_QUEUE_BYTES: Final = 1 << 30
@@ -55,6 +56,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--idle-timeout-ms", type=int, default=0, help="close a connection silent for so long, 0 never (default: 0)"
     )
     parser.add_argument(
+        "--stall-timeout-ms",
+        type=int,
+        default=60_000,
+        help="drop a connection that takes no bytes for so long (default: %(default)s)",
+    )
+    parser.add_argument(
         "--room", action="store_true", help="+ enters a room, =TEXT tells everybody in it, ~TEXT tells it together"
     )
 
@@ -73,20 +80,28 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    """Answer until SIGINT or SIGTERM. Raises LonglinkError CONFIG_INVALID when the core refuses an option."""
+    """Answer until SIGINT or SIGTERM; SIGUSR1 asks for the core's counters, as a line of JSON.
+
+    Raises LonglinkError CONFIG_INVALID when the core refuses an option.
+    """
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     core, port = _open(options)
     loop.add_reader(core.fileno(), room if options.room else echo, core)
-    sys.stdout.write(f"listening on {options.host}:{port}\n")
-    sys.stdout.flush()
+    loop.add_signal_handler(signal.SIGUSR1, lambda: _say(json.dumps(core.counters())))
+    _say(f"listening on {options.host}:{port}")
     try:
         await ended.wait()
     finally:
         loop.remove_reader(core.fileno())
         core.stop()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _open(options: argparse.Namespace) -> tuple[_core.Core, int]:
@@ -96,13 +111,16 @@ def _open(options: argparse.Namespace) -> tuple[_core.Core, int]:
             max_message_bytes=options.max_message_bytes,
             header_timeout_ms=options.header_timeout_ms,
             idle_timeout_ms=options.idle_timeout_ms,
+            stall_timeout_ms=options.stall_timeout_ms,
         )
         return core, core.listen(options.host, options.port)
     except (OSError, OverflowError, ValueError) as error:
         raise LonglinkError(errors.CONFIG_INVALID, f"bench serve: {error}") from error
 
 
-def build_core(*, threads: int, max_message_bytes: int, header_timeout_ms: int, idle_timeout_ms: int) -> _core.Core:
+def build_core(
+    *, threads: int, max_message_bytes: int, header_timeout_ms: int, idle_timeout_ms: int, stall_timeout_ms: int
+) -> _core.Core:
     """A core that admits everyone. Raises ValueError naming the argument that is out of range."""
     return _core.Core(
         threads=threads,
@@ -111,7 +129,7 @@ def build_core(*, threads: int, max_message_bytes: int, header_timeout_ms: int, 
         header_timeout_ms=header_timeout_ms,
         hello_timeout_ms=0,
         idle_timeout_ms=idle_timeout_ms,
-        stall_timeout_ms=STALL_TIMEOUT_MS,
+        stall_timeout_ms=stall_timeout_ms,
         queue_bytes=QUEUED_MESSAGES * max_message_bytes,
         total_queue_bytes=max(TOTAL_QUEUE_BYTES, QUEUED_MESSAGES * max_message_bytes),
         coalesce_ms=0,
@@ -131,15 +149,18 @@ def echo(core: _core.Core) -> None:
 
     One batch a call, so that a signal is heard under any load: the eventfd stays readable until a poll is empty.
     """
+    send, reply, text = core.send, _core.REPLY, _core.TEXT
     for kind, connection, data in core.poll():
         if isinstance(data, bytes):
-            core.send(connection, data, _core.REPLY, text=kind == _core.TEXT)
+            send(connection, data, reply, kind == text)
     core.flush()
 
 
 def room(core: _core.Core) -> None:
     """Like echo, but for the messages to the room."""
     for kind, connection, data in core.poll():
+        if kind == _core.MISSED:
+            core.send(connection, MISSED + str(data).encode(), _core.REPLY)
         if not isinstance(data, bytes):
             continue
         first = data[:1] if kind == _core.BINARY else b""

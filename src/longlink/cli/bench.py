@@ -1,29 +1,41 @@
-"""`longlink bench ACTION`: measure the connection core alone; an action is a file of ../bench.
+"""`longlink bench ACTION`: measure this machine with Longlink on it; an action is a figure, all of them, or the server.
 
-Read next: ../bench/serve.py.
+Read next: ../bench/rounds.py.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from types import ModuleType
 from typing import Final
 
-from longlink.bench import serve
+from longlink.bench import rounds, serve
+from longlink.bench.figures import chat, connect, echo, fanout, idle, slow, start
 
-SUMMARY = "measure the connection core: `bench serve` echoes every message"
+SUMMARY = "measure this machine: CPU, memory and delays, against what its kernel takes at least"
 
-ACTIONS: Final[dict[str, ModuleType]] = {"serve": serve}
-"""In the order of --help; each offers SUMMARY, arguments(parser) and run(options)."""
+FIGURES: Final[dict[str, ModuleType]] = {
+    figure.NAME: figure for figure in (idle, connect, echo, fanout, chat, slow, start)
+}
+"""In the order of --help and of a round."""
+ALL: Final = "every figure, also over TLS, in rounds that take turns"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, action in ACTIONS.items():
-        action.arguments(actions.add_parser(name, help=action.SUMMARY, allow_abbrev=False))
+    for name, figure in FIGURES.items():
+        action = actions.add_parser(name, help=figure.SUMMARY, description=f"{figure.SUMMARY}.", allow_abbrev=False)
+        for flag in figure.FLAGS:
+            flag.offer(action)
+        rounds.arguments(action)
+    everything = actions.add_parser("all", help=ALL, description=f"{ALL}.", allow_abbrev=False)
+    everything.set_defaults(tls=True)
+    rounds.arguments(everything)
+    serve.arguments(actions.add_parser("serve", help=serve.SUMMARY, allow_abbrev=False))
 
 
 def run(options: argparse.Namespace) -> int:
-    act: Callable[[argparse.Namespace], int] = ACTIONS[options.action].run
-    return act(options)
+    if options.action == "serve":
+        return serve.run(options)
+    chosen = list(FIGURES.values()) if options.action == "all" else [FIGURES[options.action]]
+    return rounds.run(chosen, options)

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 LAG_BOUNDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
-LAG_EVERY_S: Final = 0.5
+LAG_EVERY_S: Final = 1.0
+"""Seldom enough that a server at rest stays at rest."""
 
 Buckets = tuple[Sequence[float], Sequence[int], float]
 """A histogram: upper bounds, cumulative counts (one more than bounds, for +Inf), sum."""

@@ -65,6 +65,19 @@ def test_an_app_is_served_on_the_port_that_the_system_gave() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("request_", [REQUEST, b"no HTTP at all\r\n\r\n"])
+def test_every_answer_tells_when_it_was_made(request_: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(["first", "second"])
+    monkeypatch.setattr(server, "formatdate", lambda usegmt: next(clock))
+
+    async def run() -> None:
+        async with serving() as http:
+            assert b"\r\ndate: first\r\n" in await exchange(http.port, request_)
+            assert b"\r\ndate: second\r\n" in await exchange(http.port, request_)
+
+    asyncio.run(run())
+
+
 def test_a_header_above_the_bound_gets_431() -> None:
     async def run() -> None:
         async with serving() as http:

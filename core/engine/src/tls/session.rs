@@ -1,7 +1,7 @@
 //! One TLS session between a socket and plain bytes. All buffers belong to the caller or to the thread: a session keeps
 //! bytes only while a record has not come whole, or while the socket does not take what was encrypted.
 //!
-//! Read next: ../tls.rs, ../transport.rs.
+//! Read next: ../tls.rs, ../connection/transport.rs.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,7 +13,7 @@ use rustls::unbuffered::{
 };
 use rustls::{HandshakeKind, ProtocolVersion};
 
-use crate::io::BUFFER_BYTES;
+use crate::thread::io::BUFFER_BYTES;
 
 /// What rustls keeps on the heap for a session that is open and quiet: two keys with their tables, the secrets of the next
 /// keys, room for handshake messages. By the growth of Pss, with what the allocator adds; rustls does not tell it.
@@ -108,7 +108,7 @@ impl Session {
             let (free, records) = buffer.split_at_mut(at);
             let UnbufferedStatus { discard, state } = self.conn.process_tls_records(records);
             let more = match state {
-                Ok(ConnectionState::ReadTraffic(traffic)) => take_records(traffic, free, &mut plain),
+                Ok(ConnectionState::ReadTraffic(traffic)) => take_records(traffic, free, &mut plain, &mut at),
                 Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.output),
                 Ok(ConnectionState::TransmitTlsData(data)) => {
                     data.done();
@@ -248,9 +248,16 @@ impl Session {
     }
 }
 
-/// Copy plain text behind the `plain` bytes that are there. False when there is no room, and only `feed` gives none.
-fn take_records(mut traffic: ReadTraffic<'_, '_, ServerConnectionData>, free: &mut [u8], plain: &mut usize) -> bool {
+/// Copy plain text behind the `plain` bytes that are there, and pass over what its records add to what is done with.
+/// False when there is no room, and only `feed` gives none.
+fn take_records(
+    mut traffic: ReadTraffic<'_, '_, ServerConnectionData>,
+    free: &mut [u8],
+    plain: &mut usize,
+    at: &mut usize,
+) -> bool {
     while let Some(Ok(record)) = traffic.next_record() {
+        *at += record.discard;
         let Some(space) = free.get_mut(*plain..*plain + record.payload.len()) else { return false };
         space.copy_from_slice(record.payload);
         *plain += record.payload.len();

@@ -22,7 +22,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::{Acceptor, Session, Tickets};
-use crate::io::BUFFER_BYTES;
+use crate::thread::io::BUFFER_BYTES;
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 const SECRET: [u8; 32] = [7; 32];

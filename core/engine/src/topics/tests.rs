@@ -17,12 +17,12 @@ impl Scene {
         Self { topics: Topics::new(), heads: vec![NONE; SLOTS] }
     }
 
-    fn subscribe(&mut self, slot: usize, number: u64) {
-        self.topics.subscribe(&mut self.heads[slot], index(slot), number);
+    fn subscribe(&mut self, slot: usize, number: u64) -> usize {
+        self.topics.subscribe(&mut self.heads[slot], index(slot), number)
     }
 
-    fn unsubscribe(&mut self, slot: usize, number: u64) {
-        self.topics.unsubscribe(&mut self.heads[slot], number);
+    fn unsubscribe(&mut self, slot: usize, number: u64) -> usize {
+        self.topics.unsubscribe(&mut self.heads[slot], number)
     }
 
     fn members(&self, number: u64) -> Vec<u32> {
@@ -56,6 +56,14 @@ fn a_subscription_counts_once_and_a_topic_exists_while_it_has_members() {
     scene.topics.leave_all(&mut scene.heads[5]);
     scene.topics.leave_all(&mut scene.heads[3]);
     assert_eq!((scene.topics.len(), scene.topics.subscriptions(), scene.topics.room), (0, 0, 0));
+}
+
+#[test]
+fn the_work_of_finding_a_subscription_among_others_is_told() {
+    let mut scene = Scene::new();
+    let looked_at: usize = (1..=100).map(|number| scene.subscribe(3, number)).sum();
+    assert_eq!(looked_at, 99 * 100 / 2);
+    assert_eq!((scene.unsubscribe(3, 1), scene.unsubscribe(3, 1)), (100, 0));
 }
 
 #[test]
@@ -119,7 +127,7 @@ impl Round {
 
 fn act(scene: &mut Scene, rounds: &mut [Round], step: &Step) -> Result<(), TestCaseError> {
     match *step {
-        Step::Subscribe(slot, number) => scene.subscribe(slot, number),
+        Step::Subscribe(slot, number) => _ = scene.subscribe(slot, number),
         Step::Unsubscribe(slot, number) => {
             scene.unsubscribe(slot, number);
             rounds[usize::try_from(number).unwrap_or(0)].left(slot);

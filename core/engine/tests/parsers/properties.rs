@@ -1,7 +1,7 @@
 //! For any messages and any fragmentation, what went in comes out.
 use crate::oracles::{Rules, Said, push_masked, split_independent};
-use longlink_core::websocket::{Decoder, encode_header};
 use longlink_core::wire::Kind;
+use longlink_core::wire::websocket::{Decoder, encode_header};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

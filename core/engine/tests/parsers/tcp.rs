@@ -1,7 +1,7 @@
 //! TCP records; every stream is fed whole, byte by byte and split at random.
 use crate::oracles::{Rules, Said, Split, feed, split_independent};
-use longlink_core::tcp::{Decoder, MAX_PAYLOAD, PREFACE_BINARY, PREFACE_TEXT, encode_close, encode_header};
 use longlink_core::wire::Kind;
+use longlink_core::wire::tcp::{Decoder, MAX_PAYLOAD, PREFACE_BINARY, PREFACE_TEXT, encode_close, encode_header};
 
 const BINARY: Rules = Rules { kind: Kind::Binary, max_message: 100_000 };
 const TEXT: Rules = Rules { kind: Kind::Text, ..BINARY };

@@ -1,7 +1,7 @@
 //! RFC 6455 frame by frame; every stream is fed whole, byte by byte and split at random.
 use crate::oracles::{Rules, Said, feed, push_masked, split_independent};
 use crate::oracles::{Said::Violated, Split};
-use longlink_core::websocket::{Decoder, encode_close, encode_header, encode_ping, encode_pong};
+use longlink_core::wire::websocket::{Decoder, encode_close, encode_header, encode_ping, encode_pong};
 use longlink_core::wire::{Flow, Kind};
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Coroutine, Iterator
+from email.utils import formatdate
 from typing import Any, Final
 
 import uvicorn
@@ -59,7 +60,7 @@ class HttpServer:
 
     async def close(self) -> None:
         """Stop listening, finish what is under way for at most STOP_S. Idempotent."""
-        self._server.should_exit = True
+        self._server.end()
         await asyncio.wait([self._serving])
 
 
@@ -156,6 +157,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, most: int) -> None:
         super().__init__(config)
         self.accepting = asyncio.Event()
+        self._ended = asyncio.Event()
         self._most = most
         self._held: set[_Bounded] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -165,6 +167,13 @@ class _Server(uvicorn.Server):
         for listener in sockets or []:
             self._start(self._accept(listener))
         self.accepting.set()
+
+    async def main_loop(self) -> None:
+        """In place of uvicorn's, which looks ten times a second: a server that nobody asks should use no CPU."""
+        await self._ended.wait()
+
+    def end(self) -> None:
+        self._ended.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         under_way = list(self._tasks)
@@ -245,6 +254,8 @@ class _Bounded(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._reading_header and self._deadline is None:
             self._expect_request()
+        # RFC 9110 section 6.6.1; uvicorn would write it down once a second.
+        self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         self._header_bytes += len(data)
         # Before it is parsed, for a header that is whole at once would have had its answer already.
         if self._reading_header and self._header_bytes > HEADER_BYTES:

@@ -1,0 +1,250 @@
+//! From the socket to the ring: one read a turn and connection, stopped by the ring's bounds and the token bucket.
+//!
+//! Bytes behind a stop stay with the connection; with edge-triggered readiness, a connection that still has something to
+//! read is always marked READABLE or in a list. Read next: `handshake.rs` (before the upgrade), `../wire.rs`.
+
+use std::io::ErrorKind;
+use std::mem;
+
+use crate::connection::transport;
+use crate::connection::{Conn, Flags, Wire};
+use crate::engine::bounds::Delivery;
+use crate::engine::ident::ConnId;
+use crate::engine::ring::EventKind;
+use crate::engine::stats::Count;
+use crate::thread::io::{After, Io};
+use crate::time::bucket::Bucket;
+use crate::wire::{Flow, Item, Violation, tcp, websocket};
+
+/// Reads of one connection in one turn.
+const READS: usize = 4;
+
+/// Why decoding stopped before the end of its input.
+enum Stop {
+    Throttled,
+    RingFull,
+    Closed(u16),
+}
+
+/// Takes the items of one connection.
+struct Sink<'a> {
+    io: &'a mut Io,
+    id: ConnId,
+    bucket: &'a mut Bucket,
+    websocket: bool,
+    closing: bool,
+    spoke: bool,
+    stop: Option<Stop>,
+}
+
+impl Sink<'_> {
+    fn take(&mut self, item: Item<'_>) -> Flow {
+        match item {
+            Item::Close { code, .. } => {
+                self.stop = Some(Stop::Closed(code));
+                return Flow::Pause;
+            }
+            _ if self.closing => return Flow::Continue,
+            Item::Binary(payload) => self.message(EventKind::Binary, payload),
+            Item::Text(payload) => self.message(EventKind::Text, payload),
+            Item::Heartbeat { text } => self.heartbeat(text),
+            Item::Ping(payload) => {
+                self.io.stats.one(Count::Pings);
+                websocket::encode_pong(payload, &mut self.io.replies);
+            }
+            Item::Pong => {}
+        }
+        self.go_on()
+    }
+
+    fn message(&mut self, kind: EventKind, payload: &[u8]) {
+        self.spoke = true;
+        self.io.stats.one(Count::MessagesIn);
+        self.io.stats.message_bytes.observe(payload.len() as u64);
+        self.io.tell_message(kind, self.id, payload);
+    }
+
+    fn heartbeat(&mut self, text: bool) {
+        self.io.stats.one(Count::Heartbeats);
+        if self.websocket {
+            let (header, length) = websocket::encode_header(text, 0);
+            self.io.replies.extend_from_slice(&header[..length]);
+        } else {
+            self.io.replies.extend_from_slice(&tcp::encode_header(0));
+        }
+    }
+
+    /// The item has been taken; is there a token and room for another?
+    fn go_on(&mut self) -> Flow {
+        let rate = self.io.limits.messages;
+        self.bucket.take(rate, self.io.now);
+        if self.bucket.wait(rate, self.io.now) > 0 {
+            self.stop = Some(Stop::Throttled);
+            return Flow::Pause;
+        }
+        if self.io.ring.is_full(&self.io.batch) {
+            self.stop = Some(Stop::RingFull);
+            return Flow::Pause;
+        }
+        Flow::Continue
+    }
+}
+
+impl Io {
+    /// Go on with a connection: first what was kept back, then the socket.
+    pub(crate) fn pump(&mut self, id: ConnId, conn: &mut Conn) -> After {
+        if conn.is(Flags::THROTTLED.and(Flags::PARKED)) {
+            return After::Keep;
+        }
+        if !conn.is_new() && !conn.is(Flags::CLOSING) && self.ring.is_full(&self.batch) {
+            self.park(id, conn);
+            return After::Keep;
+        }
+        if let Some(mut rest) = conn.rest.take() {
+            let after = self.feed(id, conn, &mut rest);
+            if after == After::Drop || conn.rest.is_some() || conn.is(Flags::THROTTLED.and(Flags::PARKED)) {
+                return after;
+            }
+        }
+        if conn.is(Flags::READABLE) { self.read(id, conn) } else { After::Keep }
+    }
+
+    fn read(&mut self, id: ConnId, conn: &mut Conn) -> After {
+        for _ in 0..READS {
+            if self.read_once(id, conn) == After::Drop {
+                return After::Drop;
+            }
+            if !conn.is(Flags::READABLE) || conn.is(Flags::THROTTLED.and(Flags::PARKED)) {
+                return After::Keep;
+            }
+        }
+        self.go_on_next_turn(id, conn);
+        After::Keep
+    }
+
+    fn read_once(&mut self, id: ConnId, conn: &mut Conn) -> After {
+        let mut buffer = mem::take(&mut self.buffer);
+        let after = match transport::read(conn, &mut buffer) {
+            Ok(0) => After::Drop,
+            Ok(count) => {
+                self.stats.add(Count::BytesIn, count);
+                // The end of the peer shows only in another read.
+                if transport::is_drained(conn, buffer.len() - count) && !conn.is(Flags::PEER_SHUT) {
+                    conn.unset(Flags::READABLE);
+                }
+                self.feed(id, conn, &mut buffer[..count])
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                conn.unset(Flags::READABLE);
+                self.flush_tls(conn)
+            }
+            Err(error) if error.kind() == ErrorKind::InvalidData => self.tls_broke(conn),
+            Err(_) => After::Drop,
+        };
+        self.buffer = buffer;
+        after
+    }
+
+    pub(crate) fn go_on_next_turn(&mut self, id: ConnId, conn: &mut Conn) {
+        if !conn.is(Flags::AGAIN.and(Flags::THROTTLED).and(Flags::PARKED)) {
+            conn.set(Flags::AGAIN);
+            self.again.push(id);
+        }
+    }
+
+    /// Bytes came: decode them, or decide what the connection speaks.
+    fn feed(&mut self, id: ConnId, conn: &mut Conn, bytes: &mut [u8]) -> After {
+        conn.seen = self.now;
+        if conn.is(Flags::FAILED.and(Flags::PEER_CLOSED)) {
+            return After::Keep;
+        }
+        if conn.is_new() { self.shake_hands(id, conn, bytes) } else { self.decode(id, conn, bytes) }
+    }
+
+    pub(crate) fn decode(&mut self, id: ConnId, conn: &mut Conn, bytes: &mut [u8]) -> After {
+        let (outcome, stop) = self.run_decoder(id, conn, bytes);
+        let after = self.send_replies(id, conn);
+        if after == After::Drop {
+            return after;
+        }
+        match (outcome, stop) {
+            (Err(violation), _) => self.violated(id, conn, &violation),
+            (Ok(_), None) => After::Keep,
+            (Ok(_), Some(Stop::Closed(code))) => self.peer_closed(id, conn, code),
+            (Ok(used), Some(stop)) => {
+                keep_back(conn, &bytes[used..]);
+                self.pause(id, conn, &stop);
+                After::Keep
+            }
+        }
+    }
+
+    fn run_decoder(
+        &mut self,
+        id: ConnId,
+        conn: &mut Conn,
+        bytes: &mut [u8],
+    ) -> (Result<usize, Violation>, Option<Stop>) {
+        let (kind, most) = (conn.kind(), self.settings.max_message_bytes);
+        let closing = conn.is(Flags::CLOSING);
+        let websocket = matches!(conn.wire, Wire::WebSocket(_));
+        let bucket = &mut conn.bucket;
+        let mut sink = Sink { io: self, id, bucket, websocket, closing, spoke: false, stop: None };
+        let mut take = |item: Item<'_>| sink.take(item);
+        let outcome = match &mut conn.wire {
+            Wire::New => Ok(bytes.len()),
+            Wire::WebSocket(decoder) => decoder.decode(bytes, kind, most, &mut take),
+            Wire::Tcp(decoder) => decoder.decode(bytes, kind, most, &mut take),
+        };
+        let (spoke, stop) = (sink.spoke, sink.stop);
+        if spoke {
+            conn.set(Flags::SPOKE);
+        }
+        (outcome, stop)
+    }
+
+    /// Pongs and heartbeats wait like messages that nobody misses.
+    fn send_replies(&mut self, id: ConnId, conn: &mut Conn) -> After {
+        if self.replies.is_empty() {
+            return After::Keep;
+        }
+        let replies = &mut self.replies;
+        let frame = self.turn.lay(|arena| arena.append(replies));
+        self.enqueue(id, conn, frame, Delivery::Transient)
+    }
+
+    fn violated(&mut self, id: ConnId, conn: &mut Conn, violation: &Violation) -> After {
+        self.stats.one(Count::ProtocolErrors);
+        conn.set(Flags::FAILED);
+        self.begin_close(id, conn, violation.code, violation.reason)
+    }
+
+    fn pause(&mut self, id: ConnId, conn: &mut Conn, stop: &Stop) {
+        if matches!(stop, Stop::RingFull) {
+            self.park(id, conn);
+            return;
+        }
+        self.stats.one(Count::Throttled);
+        conn.set(Flags::THROTTLED);
+        let wait = conn.bucket.wait(self.limits.messages, self.now).max(1);
+        self.hasten(id, self.now.after(wait));
+    }
+
+    fn park(&mut self, id: ConnId, conn: &mut Conn) {
+        if conn.is(Flags::PARKED) {
+            return;
+        }
+        if self.parked.is_empty() {
+            self.stats.one(Count::RingFull);
+        }
+        conn.set(Flags::PARKED);
+        self.parked.push(id);
+    }
+}
+
+/// Bytes behind a stop wait with the connection.
+fn keep_back(conn: &mut Conn, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        conn.rest = Some(Box::new(bytes.to_vec()));
+    }
+}

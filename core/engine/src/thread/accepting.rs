@@ -1,0 +1,122 @@
+//! New connections: taken from the listeners in portions, measured by address, refused politely when full.
+//!
+//! Out of file descriptors: counted by the kernel's queue, tried again after a pause, never in a busy loop.
+//! Read next: `../engine/addresses.rs`, `../connection/handshake.rs`.
+
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Token};
+use rustix::io::Errno;
+
+use crate::connection::{Conn, Young};
+use crate::engine::addresses::{self, Answer};
+use crate::engine::stats::Count;
+use crate::thread::IoThread;
+use crate::time::bucket::Bucket;
+use crate::tls::Acceptor;
+use crate::wire::http;
+
+/// Connections taken from one listener in one turn.
+const PORTION: usize = 256;
+/// Ticks to wait when the process has no file descriptor left.
+const PAUSE_TICKS: u32 = 6;
+
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    pub(crate) tls: Option<Arc<Acceptor>>,
+    /// The kernel's queue may hold more.
+    pub(crate) ready: bool,
+}
+
+impl IoThread {
+    /// Take what waits at the listeners; true when more may wait.
+    pub(crate) fn accept_portions(&mut self) -> bool {
+        if self.io.now.since(self.paused_at) < self.pause {
+            return false;
+        }
+        self.pause = 0;
+        for index in 0..self.listeners.len() {
+            if self.listeners[index].ready {
+                self.accept_from(index);
+            }
+        }
+        self.pause == 0 && self.listeners.iter().any(|listener| listener.ready)
+    }
+
+    fn accept_from(&mut self, index: usize) {
+        for _ in 0..PORTION {
+            let listener = &mut self.listeners[index];
+            match listener.socket.accept() {
+                Ok((stream, address)) => {
+                    let tls = listener.tls.clone();
+                    self.welcome(stream, address, tls);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    listener.ready = false;
+                    return;
+                }
+                Err(error) if is_exhausted(&error) => {
+                    self.io.stats.one(Count::RefusedFull);
+                    self.paused_at = self.io.now;
+                    self.pause = PAUSE_TICKS;
+                    return;
+                }
+                // The peer has gone before we took it, or the like: the next one may be well.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn welcome(&mut self, mut stream: TcpStream, address: SocketAddr, tls: Option<Arc<Acceptor>>) {
+        let key = addresses::key(address.ip());
+        match self.io.addresses.enter(key, self.io.now) {
+            Answer::Welcome => {}
+            Answer::TooFast => return self.io.stats.one(Count::RefusedRate),
+            Answer::TooMany => return self.io.stats.one(Count::RefusedHalfOpen),
+        }
+        if self.open.fetch_add(1, Relaxed) >= self.io.settings.max_connections {
+            self.open.fetch_sub(1, Relaxed);
+            self.io.addresses.leave(key);
+            self.io.stats.one(Count::RefusedFull);
+            if tls.is_none() {
+                // One try: a peer that does not take a line of text has to do without it.
+                let _ = stream.write(&http::refusal(503, "this server is full"));
+            }
+            return;
+        }
+        if self.keep(stream, address, tls).is_none() {
+            self.open.fetch_sub(1, Relaxed);
+            self.io.addresses.leave(key);
+        }
+    }
+
+    fn keep(&mut self, mut stream: TcpStream, address: SocketAddr, tls: Option<Arc<Acceptor>>) -> Option<()> {
+        let id = self.table.reserve()?;
+        let token = Token(usize::try_from(id).ok()?);
+        self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE).ok()?;
+        let now = self.io.now;
+        self.io.stats.one(Count::Accepted);
+        self.io.stats.one(Count::HalfOpen);
+        if tls.is_some() {
+            self.io.stats.one(Count::AcceptedTls);
+        }
+        let key = addresses::key(address.ip());
+        let young = Young { address: key, since: now, accepted: Instant::now(), head: Vec::new(), tls };
+        let conn = Conn::new(stream, young, Bucket::full(self.io.limits.messages, now), self.io.moment());
+        self.books.held += conn.held_bytes();
+        self.table.insert(id, conn);
+        self.peers.enter(id, address);
+        self.io.hasten(id, now.after(self.io.limits.header));
+        Some(())
+    }
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}

@@ -1,0 +1,102 @@
+//! A token bucket in eight bytes, filled by the coarse clock.
+//!
+//! Read next: `../connection/reading.rs` (messages), `../engine/addresses.rs` (new connections).
+
+use crate::time::clock::{TICK_MS, Tick};
+
+const THOUSANDTHS: u64 = 1000;
+
+/// Tokens per second and the most that can be saved; rate 0 is no limit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    pub(crate) per_second: u32,
+    pub(crate) burst: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    thousandths: u32,
+    filled: Tick,
+}
+
+impl Bucket {
+    pub(crate) fn full(rate: Rate, now: Tick) -> Self {
+        Self { thousandths: capacity(rate), filled: now }
+    }
+
+    /// Take one token; false when there was none.
+    pub(crate) fn take(&mut self, rate: Rate, now: Tick) -> bool {
+        if rate.per_second == 0 {
+            return true;
+        }
+        self.fill(rate, now);
+        let Some(rest) = self.thousandths.checked_sub(1000) else { return false };
+        self.thousandths = rest;
+        true
+    }
+
+    /// Ticks until there is a token, 0 when there is one.
+    pub(crate) fn wait(&mut self, rate: Rate, now: Tick) -> u32 {
+        if rate.per_second == 0 {
+            return 0;
+        }
+        self.fill(rate, now);
+        let missing = 1000u64.saturating_sub(u64::from(self.thousandths));
+        let ticks = missing.div_ceil(u64::from(rate.per_second)).div_ceil(TICK_MS);
+        u32::try_from(ticks).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn is_full(&mut self, rate: Rate, now: Tick) -> bool {
+        self.fill(rate, now);
+        self.thousandths >= capacity(rate)
+    }
+
+    /// A rate of one per second is one thousandth per millisecond.
+    fn fill(&mut self, rate: Rate, now: Tick) {
+        let elapsed = now.since(self.filled);
+        if elapsed == 0 {
+            return;
+        }
+        let gained = u64::from(elapsed) * TICK_MS * u64::from(rate.per_second);
+        let total = (u64::from(self.thousandths) + gained).min(u64::from(capacity(rate)));
+        self.thousandths = u32::try_from(total).unwrap_or(u32::MAX);
+        self.filled = now;
+    }
+}
+
+fn capacity(rate: Rate) -> u32 {
+    u32::try_from(u64::from(rate.burst.max(1)) * THOUSANDTHS).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { per_second: 10, burst: 3 };
+
+    #[test]
+    fn a_burst_passes_and_then_the_rate_holds() {
+        let mut bucket = Bucket::full(RATE, Tick(0));
+        assert!((0..3).all(|_| bucket.take(RATE, Tick(0))));
+        assert!(!bucket.take(RATE, Tick(0)));
+        let wait = bucket.wait(RATE, Tick(0));
+        assert_eq!(wait, 7);
+        assert!(!bucket.take(RATE, Tick(wait - 1)));
+        assert!(bucket.take(RATE, Tick(wait)));
+    }
+
+    #[test]
+    fn a_long_rest_saves_no_more_than_the_burst() {
+        let mut bucket = Bucket::full(RATE, Tick(0));
+        while bucket.take(RATE, Tick(0)) {}
+        assert!(bucket.is_full(RATE, Tick(1_000_000)));
+        assert_eq!((0..10).filter(|_| bucket.take(RATE, Tick(1_000_000))).count(), 3);
+    }
+
+    #[test]
+    fn rate_zero_is_no_limit() {
+        let rate = Rate { per_second: 0, burst: 1 };
+        let mut bucket = Bucket::full(rate, Tick(0));
+        assert!((0..1000).all(|_| bucket.take(rate, Tick(0))));
+    }
+}

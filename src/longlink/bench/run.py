@@ -1,0 +1,75 @@
+"""What a figure gets to measure with: its sizes, a folder on a disk, the line of progress, a place for notes.
+
+Read next: figures/echo.py; rounds.py, which makes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final, NamedTuple
+
+from longlink.bench.progress import Progress
+
+Numbers = dict[str, float]
+
+
+class Flag(NamedTuple):
+    """One size or time of a figure. full, quick: what it is when nobody says anything; lists take several."""
+
+    name: str
+    full: Any
+    quick: Any
+    meaning: str
+
+    def offer(self, parser: argparse._ActionsContainer) -> None:
+        option = "--" + self.name.replace("_", "-")
+        if self.full is False:
+            parser.add_argument(option, action="store_true", default=None, help=self.meaning)
+            return
+        several = isinstance(self.full, list)
+        one = self.full[0] if several else self.full
+        words = f"{self.meaning} (default: {_shown(self.full)}; with --quick {_shown(self.quick)})"
+        parser.add_argument(
+            option, type=type(one), nargs="+" if several else None, metavar="N" if type(one) is int else "T", help=words
+        )
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else f"{value:g}"
+
+
+class Run:
+    """turn: number of the round, from 0; it also says who goes first."""
+
+    def __init__(self, sizes: SimpleNamespace, home: Path, progress: Progress, notes: list[str], turn: int) -> None:
+        self.sizes: Any = sizes
+        self.home = home
+        self.progress = progress
+        self.turn = turn
+        self._notes = notes
+
+    def note(self, words: str) -> None:
+        """Something that a reader of the result must know; said once however often it happens."""
+        if words not in self._notes:
+            self._notes.append(words)
+            self.progress.say(f"note: {words}")
+
+    def source(self) -> str:
+        """A loopback address for a load process, others each time, so that none waits for ports of one before."""
+        number = next(_SOURCES)
+        return f"127.{1 + number // 2_500 % 250}.{number // 10 % 250}.{1 + number % 10 * 25}"
+
+
+_SOURCES: Final = itertools.count(10)
+"""The first are left to everybody else; 25 addresses for each process are more than it has files for."""
+
+
+def sizes(flags: Sequence[Flag], options: argparse.Namespace, quick: bool) -> SimpleNamespace:
+    """What was asked for, and the defaults for the rest."""
+    chosen = {flag.name: flag.quick if quick else flag.full for flag in flags}
+    asked = {flag.name: value for flag in flags if (value := getattr(options, flag.name, None)) is not None}
+    return SimpleNamespace(**chosen | asked)
