@@ -86,7 +86,12 @@ class Logic:
         self.here = [hello for hello in self.here if hello.gateway != gateway]
 
     async def serve(self, listener: socket.socket) -> asyncio.Server:
-        return await self.hub.serve(listener, self.handle, self.registrar, {"greeting": self._greet, "trouble": _fail})
+        return await self.hub.serve(
+            listener,
+            self.handle,
+            self.registrar,
+            {"greeting": self._greet, "other greeting": self._greet_again, "trouble": _fail},
+        )
 
     async def handle(self, calls: Sequence[Call]) -> list[Reply]:
         self.known += [self.sessions.count for _ in calls]
@@ -98,6 +103,11 @@ class Logic:
     async def _greet(self) -> bytes:
         await self.open_gate.wait()
         return b"hello"
+
+    async def _greet_again(self) -> bytes:
+        await self.open_gate.wait()
+        await asyncio.sleep(0)
+        return b"good evening"
 
 
 async def _fail() -> bytes:

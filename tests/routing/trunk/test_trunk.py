@@ -16,6 +16,7 @@ from longlink import errors
 from longlink.errors import LonglinkError
 from longlink.routing import sessions as registry
 from longlink.routing.bus.base import Ending, Parcel
+from longlink.routing.trunk import gateway as gateways
 from longlink.routing.trunk import logic as logics
 from longlink.routing.trunk.frames import Came, Hello, encode
 from longlink.routing.trunk.gateway import ANNOUNCED
@@ -325,6 +326,26 @@ def test_both_ends_can_ask_the_other_one(tmp_path: Path) -> None:
         with pytest.raises(LonglinkError, match="the disk is full") as caught:
             await trunk.ask("trouble")
         assert caught.value.row is errors.STORAGE_UNAVAILABLE
+
+    play(tmp_path, story)
+
+
+def test_the_late_answer_to_one_question_is_no_answer_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(stage: Stage) -> None:
+        logic = await stage.start_logic()
+        trunk, _, _ = await stage.gateway(EAST)
+        await trunk.handle(send(session("alice", EAST, 1), "open"))
+        logic.open_gate.clear()
+        monkeypatch.setattr(gateways, "ASKED_S", 0.01)
+        with pytest.raises(LonglinkError, match="logic has not answered"):
+            await trunk.ask("greeting")
+        monkeypatch.setattr(gateways, "ASKED_S", 10.0)
+        asked = asyncio.ensure_future(trunk.ask("other greeting"))
+        await asyncio.sleep(0)
+        logic.open_gate.set()
+        assert await asked == b"good evening"
 
     play(tmp_path, story)
 

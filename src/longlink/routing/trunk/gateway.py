@@ -8,6 +8,7 @@ Sessions must sync afterwards, because parcels may have been lost. Read next: un
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -41,8 +42,8 @@ AGAIN_S: Final = 0.05
 """Between the end of a trunk and the next attempt: less than logic needs to be there again."""
 ANNOUNCED: Final = 500
 """Sessions of one record when all are announced; between two of them the loop does other work."""
-ASKED_S: Final = 5.0
-"""How long a question to logic may take."""
+ASKED_S: Final = 4.0
+"""How long a question to logic may take: longer than logic asks the gateways, shorter than /readyz waits."""
 
 
 class Trunk:
@@ -68,6 +69,7 @@ class Trunk:
         self._read_numbers = numbers
         self._now_s = now_s or asyncio.get_running_loop().time
         self._unanswered = Unanswered(bounds)
+        self._questions = itertools.count(1)
         self._asked: dict[int, asyncio.Future[bytes]] = {}
         self._stream: Stream | None = None
         self._attached = False
@@ -131,7 +133,7 @@ class Trunk:
         """Logic's answer to a question. Raises its error, or LOGIC_UNAVAILABLE."""
         if not self._attached:
             raise LonglinkError(errors.LOGIC_UNAVAILABLE, "logic is not there")
-        number = max(self._asked, default=0) + 1
+        number = next(self._questions)
         self._asked[number] = asyncio.get_running_loop().create_future()
         self._send(Ask(number, what))
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import itertools
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,6 +96,7 @@ class Hub:
         self._gateways: dict[int, Attached] = {}
         self._forgetting: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._questions = itertools.count(1)
         self._dropped = 0
         self._alone = asyncio.Event()
         self._alone.set()
@@ -164,7 +166,7 @@ class Hub:
         attached = self._gateways.get(gateway)
         if attached is None:
             raise LonglinkError(errors.LOGIC_UNAVAILABLE, f"gateway {worker_of(gateway)} is not there")
-        number = max(attached.asked, default=0) + 1
+        number = next(self._questions)
         asked: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         attached.asked[number] = asked
         attached.stream.send(Ask(number, what))
