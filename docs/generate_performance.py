@@ -65,7 +65,7 @@ def peers() -> Iterator[str]:
 
 def blocks() -> dict[str, Callable[[], Iterator[str]]]:
     """What stands between the marks of the page, by name."""
-    kept, million = load("performance"), load("million")
+    kept, million, push = load("performance"), load("million"), load("push-100000")
     measured = result(kept)
     made: dict[str, Callable[[], Iterator[str]]] = {
         "facts": lambda: facts(kept),
@@ -73,6 +73,8 @@ def blocks() -> dict[str, Callable[[], Iterator[str]]]:
         "peers_facts": lambda: iter([(RESULTS / "peers.md").read_text("utf-8").split("\n\n")[1]]),
         "million": lambda: table(result(million).values("idle")),
         "million_facts": lambda: facts(million),
+        "push": lambda: table([value for value in result(push).values("idle") if "broadcast" in value.row.key]),
+        "push_facts": lambda: facts(push),
     }
     for figure in measured.rounds:
         made[figure] = lambda figure=figure: table(measured.values(figure))  # type: ignore[misc]
