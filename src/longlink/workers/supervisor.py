@@ -132,6 +132,8 @@ class Supervisor:
             self._start(self._guest)
 
     def _start(self, worker: Worker) -> None:
+        # Before anything can fail: else one that cannot be started would seem to have lived since its last start.
+        worker.begun_s, worker.again_s = time.monotonic(), None
         read, write = os.pipe()
         work = worker.work(worker.restarts)
         settings = self._shared.config.log
@@ -143,7 +145,6 @@ class Supervisor:
         finally:
             os.close(write)
         worker.line, worker.said, worker.ready = read, b"", False
-        worker.begun_s, worker.again_s = time.monotonic(), None
         self._selector.register(read, selectors.EVENT_READ, worker)
         log.info("worker_started", worker=worker.name, pid=worker.pid)
 
@@ -204,13 +205,13 @@ class Supervisor:
         """A child says something, or its line ends because it has ended."""
         said = os.read(worker.line, 65_536)
         worker.said += said
-        if said and b"\n" in worker.said:
+        if worker.said.endswith(b"\n"):
             error = child.heard(worker.said)
-            worker.ready = error is None
-            if error is not None and starting:
+            before, worker.said, worker.ready = worker.ready, b"", error is None
+            if error is not None and (starting or (worker is self._guest and not self._asked)):
                 raise error
             if error is not None:
-                log.error("worker_cannot_start", worker=worker.name, error=str(error))
+                log.error("worker_failed" if before else "worker_cannot_start", worker=worker.name, error=str(error))
         elif not said:
             self._ended(worker, starting=starting)
 
