@@ -4,7 +4,8 @@
 
 KIND: `dies` (a gateway that ends at once, each time), `mute` (the same with a stdout that nobody reads), `fails` (one
 that cannot start again after its first life), `regrets` (one that fails after it was ready, from its second life on),
-`crowded` (a system that has no room for it after its second life). Read next: test_supervisor.py.
+`crowded` (a system that has no room for it after its second life), `slow` (a logic that is never ready).
+Read next: test_supervisor.py.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ STEADY_S: Final = 0.1
 
 async def _live(line: Line, asked: asyncio.Event) -> None:
     line.ready()
+    await asked.wait()
+
+
+async def _slow(_: Line, asked: asyncio.Event) -> None:
     await asked.wait()
 
 
@@ -64,7 +69,7 @@ def main() -> int:
     config = Config(server=Server(workers=1), listen=listen, data=Data(dir=folder), log=Log(format="json"))
     logs.setup(config.log)
     made = Supervisor(share(config), None)
-    made._logic = Worker("logic", lambda _: _live)
+    made._logic = Worker("logic", lambda _: _slow if kind == "slow" else _live)
     made._gateways = [Worker("gateway-1", partial(_work, kind))]
     return made.run()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from longlink.testing.server import await_end
 from longlink.workers.supervisor import MOST_DEATHS, PAUSES_S, Worker
 
 CHILD: Final = Path(__file__).with_name("mortal_child.py")
@@ -61,6 +64,21 @@ def test_a_child_that_the_system_has_no_room_for_is_not_tried_without_end(tmp_pa
     reasons = [entry["reason"] for entry in log if entry["event"] == "worker_ended"]
     assert reasons[2:] == ["Too many open files"] * (len(reasons) - 2)
     assert "worker_given_up" in [entry["event"] for entry in log]
+
+
+def test_a_child_that_ends_before_the_signal_to_end_is_heard_is_no_defect(tmp_path: Path) -> None:
+    command = [sys.executable, CHILD, str(tmp_path / "data"), "slow"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stderr is not None
+        lines = (json.loads(line) for line in supervisor.stderr)
+        logic = next(entry["pid"] for entry in lines if entry["event"] == "worker_started")
+        supervisor.send_signal(signal.SIGSTOP)
+        os.kill(logic, signal.SIGTERM)
+        await_end(logic)
+        supervisor.send_signal(signal.SIGTERM)
+        supervisor.send_signal(signal.SIGCONT)
+        assert [entry["event"] for entry in lines] == ["draining", "stopped"]
+        assert supervisor.wait(10) == 0
 
 
 def test_pauses_grow_to_a_bound() -> None:

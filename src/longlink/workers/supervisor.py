@@ -105,7 +105,8 @@ class Supervisor:
         gc.freeze()
         try:
             for group in ([self._logic], self._gateways):
-                self._start_together(group)
+                if not self._asked:
+                    self._start_together(group)
             if not self._asked:
                 self._announce(round((time.perf_counter() - begun) * 1000))
             while not self._asked and not self._given_up:
@@ -195,7 +196,11 @@ class Supervisor:
                 self._start_again(worker)
 
     def _hear_signals(self) -> None:
-        for number in self._wake.recv(4096):
+        try:
+            numbers = self._wake.recv(4096)
+        except BlockingIOError:
+            return
+        for number in numbers:
             if number == signal.SIGHUP:
                 self._signal(self._gateways, signal.SIGHUP)
             elif number != signal.SIGCHLD:
@@ -217,6 +222,8 @@ class Supervisor:
 
     def _ended(self, worker: Worker, *, starting: bool) -> None:
         code = self._bury(worker)
+        # Who ends all processes at once, as service managers do, may have met the child first.
+        self._hear_signals()
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         if self._asked or (worker is self._guest and code == 0):
             return
