@@ -67,7 +67,7 @@ def test_a_child_that_the_system_has_no_room_for_is_not_tried_without_end(tmp_pa
 
 
 def test_a_child_that_ends_before_the_signal_to_end_is_heard_is_no_defect(tmp_path: Path) -> None:
-    command = [sys.executable, CHILD, str(tmp_path / "data"), "slow"]
+    command = [sys.executable, str(CHILD), str(tmp_path / "data"), "slow"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
         assert supervisor.stderr is not None
         lines = (json.loads(line) for line in supervisor.stderr)
