@@ -237,6 +237,19 @@ def test_a_gateway_that_ends_is_forgotten_and_the_others_stay(tmp_path: Path) ->
     play(tmp_path, story)
 
 
+def test_a_trunk_that_its_gateway_ends_is_not_told_as_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start_logic()
+        (east, _, _), (west, _, _) = await stage.gateway(EAST), await stage.gateway(WEST)
+        await asyncio.gather(east.attached(), west.attached())
+        await east.stop()
+        assert "trunk_lost" not in caplog.messages
+        await stage.kill_logic()
+        await until(lambda: "trunk_lost" in caplog.messages)
+
+    play(tmp_path, story)
+
+
 def test_a_new_process_takes_the_place_of_one_whose_end_logic_has_not_seen(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         logic = await stage.start_logic()

@@ -89,6 +89,8 @@ class Trunk:
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
+        # What ends now is not lost.
+        self._attached = False
         if self._stream is not None:
             self._stream.close()
             await self._gone.wait()
