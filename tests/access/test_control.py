@@ -87,6 +87,15 @@ def test_a_line_without_end_is_refused_at_its_bound(tmp_path: Path, monkeypatch:
     play(tmp_path, story)
 
 
+def test_a_request_beyond_the_bound_is_refused_before_it_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "LONGEST_LINE", 1_000)
+    with pytest.raises(LonglinkError, match="at most 1000 bytes as JSON, got 20") as caught:
+        ask(tmp_path, "greet", {"name": "x" * 2_000})
+    assert caught.value.row is errors.FRAME_TOO_LARGE
+
+
 def test_whoever_says_nothing_is_let_go_and_a_crowd_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "ASK_S", 0.2)
     monkeypatch.setattr(control, "MOST", 1)

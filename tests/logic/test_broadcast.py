@@ -51,7 +51,11 @@ def test_a_notice_goes_out_once_in_each_encoding_with_the_time() -> None:
 
 def test_nothing_to_say_and_too_much_to_say_are_refused() -> None:
     bus = Notebook()
-    for text, row in (("", errors.FIELD_INVALID), ("ü" * 51, errors.FRAME_TOO_LARGE)):
+    for text, row in (
+        ("", errors.FIELD_INVALID),
+        ("caf\udce9", errors.FIELD_INVALID),
+        ("ü" * 51, errors.FRAME_TOO_LARGE),
+    ):
         with pytest.raises(LonglinkError) as caught:
             say(text, bus)
         assert caught.value.row is row

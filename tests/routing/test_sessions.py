@@ -125,3 +125,18 @@ def test_in_whatever_order_sessions_are_restored_the_newest_ones_stay_and_the_ol
             assert sessions.add(session("alice", "another", 99)) == [newest[0]]
 
     run(story())
+
+
+@given(st.permutations(range(6)), st.integers(1, 4))
+def test_of_more_devices_than_a_user_may_have_the_newest_stay_in_whatever_order_they_are_restored(
+    order: list[int], most: int
+) -> None:
+    async def story() -> None:
+        sessions = MemorySessions(most)
+        there = [session("alice", f"device-{number}", number) for number in range(6)]
+        ended = [old for number in order for old in sessions.restore(there[number])]
+        assert await sessions.of(["alice"]) == there[6 - most :]
+        assert sorted(ended, key=lambda one: one.id) == there[: 6 - most], "each of the others is ended once"
+        assert [old for one in there[6 - most :] for old in sessions.restore(one)] == []
+
+    run(story())

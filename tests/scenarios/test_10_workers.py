@@ -179,6 +179,7 @@ def test_what_is_asked_while_logic_is_away_is_answered_when_it_is_back_and_nobod
     with run_server(settings=WORKERS) as server, Door(server) as door:
         bob, alice = enter_on(door, 2, "bob"), enter_on(door, 1, "alice")
         conversation = alice.direct(bob.user)
+        begun = metric(server, "process_start_time_seconds")
         before = server.kill_worker("logic")
         requests = [alice.post_text(conversation, f"{number}", f"{number}") for number in range(20)]
         with Door(server) as visitors:
@@ -189,6 +190,7 @@ def test_what_is_asked_while_logic_is_away_is_answered_when_it_is_back_and_nobod
         assert body_name(bob.event()) in ("missed", "message"), "which comes first is left open"
         eventually(lambda: "missed" in [*alice.pending(), body_name(alice.event())], "everybody is told to sync")
         Couple(door).talk()
+        assert metric(server, "process_start_time_seconds") > begun, "counters begin anew, and this tells since when"
 
 
 class Listener:
@@ -375,6 +377,18 @@ def test_without_a_supervisor_everything_ends_in_order_and_leaves_the_port_and_t
             socket.create_connection(("127.0.0.1", server.port), 5)
         server.start()
         assert [message.content.text for message in door.enter("alice").history(conversation).messages] == ["before"]
+
+
+def test_a_gateway_that_still_waits_for_logic_ends_with_the_supervisor_too() -> None:
+    with run_server(settings=WORKERS) as server:
+        logic = server.workers["logic"]
+        os.kill(logic, signal.SIGSTOP)
+        before = server.kill_worker("gateway-1")
+        eventually(lambda: server.workers["gateway-1"] != before, "it is started again")
+        for pid in (server.pid, logic):
+            os.kill(pid, signal.SIGKILL)
+        for name in ("gateway-1", "gateway-2"):
+            await_end(server.workers[name])
 
 
 def test_a_second_server_on_the_same_ports_or_folder_is_told_that_they_are_taken(server: RunningServer) -> None:

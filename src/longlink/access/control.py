@@ -92,8 +92,11 @@ class Control:
 
 
 def ask(folder: Path, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Have the server of this folder do something. Raises its error, or DATA_UNUSABLE when there is no server."""
+    """Have the server of this folder do something. Raises its error, FRAME_TOO_LARGE; DATA_UNUSABLE without one."""
     line = json.dumps({"do": verb, "with": arguments}).encode() + b"\n"
+    if len(line) > LONGEST_LINE:
+        message = f"expected a request of at most {LONGEST_LINE} bytes as JSON, got {len(line)}"
+        raise LonglinkError(errors.FRAME_TOO_LARGE, message)
     try:
         with sockets.connect_in(folder, NAME) as door:
             door.settimeout(ASK_S)

@@ -24,10 +24,14 @@ class Handed(NamedTuple):
 
 
 def broadcast(text: str, sessions: MemorySessions, bus: Bus, now_ms: int, most_bytes: int) -> Handed:
-    """Raises FIELD_INVALID for no text, FRAME_TOO_LARGE for one beyond most_bytes."""
+    """Raises FIELD_INVALID for no text and for what is none in UTF-8, FRAME_TOO_LARGE for one beyond most_bytes."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        # Arguments of a command line may hold any bytes, and come here as halves of surrogate pairs.
+        raise LonglinkError(errors.FIELD_INVALID, "notice.text: expected UTF-8, got bytes that are none") from None
     content = Content(text=text)
     check_content(content, "notice")
-    size = len(text.encode())
     if size > most_bytes:
         message = f"expected a notice of at most {most_bytes} bytes (connection.max_message_bytes), got {size}"
         raise LonglinkError(errors.FRAME_TOO_LARGE, message)

@@ -66,9 +66,9 @@ def of_process() -> Numbers:
     }
 
 
-def started() -> Numbers:
-    """When the process began that shows the numbers: what they are monotonic since."""
-    return {"process": {"start_time_seconds": STARTED_S}}
+def started(at_s: float = STARTED_S) -> Numbers:
+    """When the process began that shows the numbers: what they are monotonic since. at_s: of one that was forked."""
+    return {"process": {"start_time_seconds": at_s}}
 
 
 def total(parts: Iterable[Numbers]) -> Numbers:

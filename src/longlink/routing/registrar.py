@@ -41,6 +41,8 @@ class Registrar:
 
 
 def _why_replaced(old: Session, new: Session) -> str:
+    if old == new:
+        return f"device {old.device!r} connected again, or as many newer ones as a user may have"
     if old.device == new.device:
         return f"device {new.device!r} connected again"
     return f"device {new.device!r} connected, and {old.device!r} was the oldest of as many as a user may have"

@@ -77,13 +77,14 @@ class MemorySessions:
         return [old for old in here if old not in staying]
 
     def restore(self, session: Session) -> list[Session]:
-        """As add, for a session that was there before this registry: among those of a device the newest id wins."""
+        """As add, for a session that was there before this registry: the newest ids win, and may be here already."""
         here = self._of(session.user)
         if any(old.device == session.device and age(old.id, session.id) > 0 for old in here):
             return [session]
-        giving_way = self.add(session)
-        self._put(session.user, tuple(sorted(self._of(session.user), key=cmp_to_key(_by_age))))
-        return giving_way
+        others = [old for old in here if old.device != session.device]
+        staying = sorted((*others, session), key=cmp_to_key(_by_age))[-self._most :]
+        self._put(session.user, tuple(staying))
+        return [old for old in (*here, session) if old not in staying]
 
     def remove(self, session: Session) -> None:
         """Forget exactly this session. Unknown is fine."""

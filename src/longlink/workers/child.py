@@ -29,7 +29,8 @@ PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD
 
 
 class Line(NamedTuple):
-    """One end of a pipe from a child to the supervisor. What it says is one JSON object."""
+    """One end of a pipe from a child to the supervisor. What it says is one JSON object a line, at most two: it may be
+    ready, and fail later."""
 
     descriptor: int
 
@@ -44,8 +45,8 @@ class Line(NamedTuple):
 
 
 def heard(said: bytes) -> LonglinkError | None:
-    """What a child has said: None for ready."""
-    told = json.loads(said)
+    """What a child has said last: None for ready."""
+    told = json.loads(said.splitlines()[-1])
     return None if told.get("ready") else LonglinkError(errors.TABLE[told["code"]], told["message"])
 
 
@@ -80,8 +81,15 @@ def _live(name: str, work: Work, line: Line, life: int, settings: Log, leave: Ca
     except BaseException:
         log.exception("worker_failed")
     finally:
+        _exit(code)
+
+
+def _exit(code: int) -> None:
+    """Also when stdout or stderr has no reader any more, which a flush says with an exception."""
+    try:
         sys.stdout.flush()
         sys.stderr.flush()
+    finally:
         os._exit(code)
 
 

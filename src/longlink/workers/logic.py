@@ -48,6 +48,7 @@ class _Process:
     def __init__(self, shared: Shared, store: Store, restarts: int) -> None:
         self._shared = shared
         self._store = store
+        self._started_s = time.time()
         self._counts = Counts()
         self._tally = Tally(shared.config.server.workers, restarts)
         self._hub = Hub(shared.secret, self._tally)
@@ -93,7 +94,8 @@ class _Process:
 
     def _own(self) -> Numbers:
         counts, store, trunk = numbers.of_counts(self._counts), numbers.of_store(self._store), self._hub.numbers()
-        return numbers.total([counts, store, {"trunk": dict(trunk)}, numbers.of_process(), numbers.started()])
+        process, started = numbers.of_process(), numbers.started(self._started_s)
+        return numbers.total([counts, store, {"trunk": dict(trunk)}, process, started])
 
 
 def _now_ms() -> int:

@@ -105,7 +105,8 @@ class Supervisor:
         gc.freeze()
         try:
             for group in ([self._logic], self._gateways):
-                self._start_together(group)
+                if not self._asked:
+                    self._start_together(group)
             if not self._asked:
                 self._announce(round((time.perf_counter() - begun) * 1000))
             while not self._asked and not self._given_up:
@@ -132,6 +133,8 @@ class Supervisor:
             self._start(self._guest)
 
     def _start(self, worker: Worker) -> None:
+        # Before anything can fail: else one that cannot be started would seem to have lived since its last start.
+        worker.begun_s, worker.again_s = time.monotonic(), None
         read, write = os.pipe()
         work = worker.work(worker.restarts)
         settings = self._shared.config.log
@@ -143,7 +146,6 @@ class Supervisor:
         finally:
             os.close(write)
         worker.line, worker.said, worker.ready = read, b"", False
-        worker.begun_s, worker.again_s = time.monotonic(), None
         self._selector.register(read, selectors.EVENT_READ, worker)
         log.info("worker_started", worker=worker.name, pid=worker.pid)
 
@@ -195,7 +197,11 @@ class Supervisor:
                 self._start_again(worker)
 
     def _hear_signals(self) -> None:
-        for number in self._wake.recv(4096):
+        try:
+            numbers = self._wake.recv(4096)
+        except BlockingIOError:
+            return
+        for number in numbers:
             if number == signal.SIGHUP:
                 self._signal(self._gateways, signal.SIGHUP)
             elif number != signal.SIGCHLD:
@@ -205,18 +211,20 @@ class Supervisor:
         """A child says something, or its line ends because it has ended."""
         said = os.read(worker.line, 65_536)
         worker.said += said
-        if said and b"\n" in worker.said:
+        if worker.said.endswith(b"\n"):
             error = child.heard(worker.said)
-            worker.ready = error is None
-            if error is not None and starting:
+            before, worker.said, worker.ready = worker.ready, b"", error is None
+            if error is not None and (starting or (worker is self._guest and not self._asked)):
                 raise error
             if error is not None:
-                log.error("worker_cannot_start", worker=worker.name, error=str(error))
+                log.error("worker_failed" if before else "worker_cannot_start", worker=worker.name, error=str(error))
         elif not said:
             self._ended(worker, starting=starting)
 
     def _ended(self, worker: Worker, *, starting: bool) -> None:
         code = self._bury(worker)
+        # Who ends all processes at once, as service managers do, may have met the child first.
+        self._hear_signals()
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         if self._asked or (worker is self._guest and code == 0):
             return

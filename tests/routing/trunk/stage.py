@@ -133,6 +133,12 @@ class Stage:
         self._server = await self.logic.serve(self._listener.dup())
         return self.logic
 
+    async def hung_logic(self) -> socket.socket:
+        """The end of a trunk where nobody reads."""
+        self._listener.setblocking(False)
+        hung, _ = await asyncio.get_running_loop().sock_accept(self._listener)
+        return hung
+
     async def kill_logic(self) -> None:
         """Its trunks break, and nobody listens until the next one starts."""
         assert self._server is not None

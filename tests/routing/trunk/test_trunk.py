@@ -18,11 +18,11 @@ from longlink.routing import sessions as registry
 from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.trunk import gateway as gateways
 from longlink.routing.trunk import logic as logics
-from longlink.routing.trunk.frames import Came, Hello, encode
+from longlink.routing.trunk.frames import Came, Hello, Welcome, encode
 from longlink.routing.trunk.gateway import ANNOUNCED
 from longlink.routing.trunk.unanswered import Bounds
 
-from .stage import SECRET, Stage, answers, play, send, session, until
+from .stage import BOUNDS, SECRET, Stage, answers, play, send, session, until
 
 EAST, WEST = 1, 2
 HELLO = Hello(SECRET, EAST, again=False, restarts=0, numbers=b"")
@@ -156,6 +156,35 @@ def test_more_calls_than_may_wait_are_refused_at_once_and_the_others_are_answere
     play(tmp_path, story)
 
 
+def test_before_a_logic_that_reads_nothing_no_more_piles_up_than_may_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateways, "HIGH_BYTES", 2**20)
+
+    async def story(stage: Stage) -> None:
+        trunk, _, _ = await stage.gateway(EAST)
+        alice = session("alice", EAST, 1)
+        with await stage.hung_logic() as hung:
+            await asyncio.get_running_loop().sock_sendall(hung, encode([Welcome()]))
+            await trunk.attached()
+            said: list[str] = []
+            while "overloaded" not in said and len(said) < 100:
+                late = asyncio.ensure_future(trunk.handle(send(alice, "x" * 2**16)))
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                stage.clock.now_s += BOUNDS.answer_s
+                trunk.give_up()
+                said += [name for _, name in answers(await late)]
+        assert set(said[:-1]) == {"logic_unavailable"}
+        assert said[-1] == "overloaded"
+        assert trunk.numbers()["refused_calls"] == 1
+        await stage.start_logic()
+        await until(lambda: trunk.numbers()["attached"] == 2)
+        assert answers(await trunk.handle(send(alice, "a"))) == [(1, "a")]
+
+    play(tmp_path, story)
+
+
 # Sessions -------------------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +234,19 @@ def test_a_gateway_that_ends_is_forgotten_and_the_others_stay(tmp_path: Path) ->
         assert logic.hub.gateways == [WEST]
         logic.hub.publish(EAST, [Parcel((1,), b"x", 1, text=False)])
         logic.hub.end(EAST, [Ending(1, 1, 4520, "")])
+
+    play(tmp_path, story)
+
+
+def test_a_trunk_that_its_gateway_ends_is_not_told_as_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start_logic()
+        (east, _, _), (west, _, _) = await stage.gateway(EAST), await stage.gateway(WEST)
+        await asyncio.gather(east.attached(), west.attached())
+        await east.stop()
+        assert "trunk_lost" not in caplog.messages
+        await stage.kill_logic()
+        await until(lambda: "trunk_lost" in caplog.messages)
 
     play(tmp_path, story)
 
@@ -282,6 +324,26 @@ def test_a_broadcast_reaches_every_gateway(tmp_path: Path) -> None:
         assert logic.hub.broadcast(b"frame", b"{}") == 2
         await until(lambda: bool(first.heard and second.heard))
         assert first.heard == second.heard == [(b"frame", b"{}")]
+
+    play(tmp_path, story)
+
+
+def test_a_broadcast_passes_by_a_gateway_that_does_not_keep_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logics, "WAITING_BYTES", 2**20)
+
+    async def story(stage: Stage) -> None:
+        logic = await stage.start_logic()
+        (east, slow, _), (west, second, _) = await stage.gateway(EAST), await stage.gateway(WEST)
+        await asyncio.gather(east.attached(), west.attached())
+        while not logic.hub.numbers()["dropped_parcels"]:
+            await asyncio.sleep(0)
+            for _ in range(10):
+                logic.hub.publish(EAST, [Parcel((1,), bytes(2**20), 1, text=False)])
+        dropped = logic.hub.numbers()["dropped_parcels"]
+        assert logic.hub.broadcast(b"frame", b"{}") == 1
+        assert logic.hub.numbers()["dropped_parcels"] == dropped + 1
+        await until(lambda: bool(second.heard) and "missed" in slow.heard)
+        assert (b"frame", b"{}") not in slow.heard
 
     play(tmp_path, story)
 

@@ -62,4 +62,4 @@ class Bus(Protocol):
         """Hand over, in order with the parcels, without waiting."""
 
     def broadcast(self, binary: bytes, text: bytes) -> int:
-        """Hand one frame, in both encodings, to all gateways that are there; returns how many they are."""
+        """Hand one frame, in both encodings, to all gateways that are there and keep up; returns how many they are."""

@@ -33,7 +33,7 @@ from longlink.routing.trunk.frames import (
     Welcome,
     Went,
 )
-from longlink.routing.trunk.stream import Stream
+from longlink.routing.trunk.stream import HIGH_BYTES, Stream
 from longlink.routing.trunk.unanswered import Bounds, Unanswered
 
 log = logs.get("trunk")
@@ -91,6 +91,8 @@ class Trunk:
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
+        # What ends now is not lost.
+        self._attached = False
         if self._stream is not None:
             self._stream.close()
             await self._gone.wait()
@@ -107,15 +109,22 @@ class Trunk:
     async def handle(self, calls: Sequence[Call]) -> list[Reply]:
         """As routing.calls.Handler; what cannot be answered in time gets OVERLOADED or LOGIC_UNAVAILABLE."""
         answer: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
-        batch = self._unanswered.add(calls, answer, self._now_s())
+        clogged = self._unread > max(self._bounds.call_bytes, HIGH_BYTES)
+        batch = None if clogged else self._unanswered.add(calls, answer, self._now_s())
         if batch is None:
             self._numbers["refused_calls"] += len(calls)
             message = f"{self._unanswered.calls} calls of this gateway are waiting for logic"
+            message += f", and {self._unread} bytes on the way to it" if clogged else ""
             return self._refuse(calls, LonglinkError(errors.OVERLOADED, message))
         if self._attached:
             self._send(batch.frame)
         self._arm()
         return await answer
+
+    @property
+    def _unread(self) -> int:
+        """Bytes on the way to logic. A logic that hangs takes none, and calls that were given up stay among them."""
+        return 0 if self._stream is None else self._stream.waiting
 
     async def add(self, session: Session) -> None:
         """As routing.sessions.Registry. Order does it: whatever this gateway sends later meets the session."""

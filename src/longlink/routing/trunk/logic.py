@@ -157,9 +157,11 @@ class Hub:
 
     def broadcast(self, binary: bytes, text: bytes) -> int:
         """As routing.bus.base.Bus."""
-        for attached in self._gateways.values():
+        keeping_up = [each for each in self._gateways.values() if each.stream.waiting <= WAITING_BYTES]
+        for attached in keeping_up:
             attached.stream.send(Broadcast(binary, text))
-        return len(self._gateways)
+        self._dropped += len(self._gateways) - len(keeping_up)
+        return len(keeping_up)
 
     async def ask(self, gateway: int, what: str) -> bytes:
         """What this gateway answers. Raises LOGIC_UNAVAILABLE when it is not there or goes before it has answered."""
