@@ -8,7 +8,7 @@ means. Read next: handshake.py, ../routing/calls.py.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from longlink import _core, errors
@@ -16,6 +16,7 @@ from longlink.access.handshake import Handshake
 from longlink.errors import LonglinkError
 from longlink.ops import logs
 from longlink.ops.metrics import Counts
+from longlink.ops.tasks import Tasks
 from longlink.protocol import limits, session
 from longlink.protocol.codec import Encoding, decode
 from longlink.protocol.frames import Closing, Frame, Missed, error_frame
@@ -66,7 +67,7 @@ class Gateway:
         self._sessions: dict[int, Session] = {}
         self._connecting: dict[int, int] = {}
         self._leaving: set[int] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(log)
         self._flush_waits = False
         self._telling: asyncio.Task[None] | None = None
 
@@ -85,14 +86,14 @@ class Gateway:
         # The core tells no event when the last connection goes, most of which never were sessions.
         while self._core.counters()["connections"] and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_STEP_S)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=wait_ms / 1000)
+        if self._tasks.under_way:
+            await asyncio.wait(self._tasks.under_way, timeout=wait_ms / 1000)
 
     def stop(self) -> None:
         """Stop serving. Connections that are still there are dropped."""
         asyncio.get_running_loop().remove_reader(self._core.fileno())
         self._core.stop()
-        for task in self._tasks:
+        for task in self._tasks.under_way:
             task.cancel()
         if self._telling is not None:
             self._telling.cancel()
@@ -110,7 +111,7 @@ class Gateway:
             else:
                 self._missed(connection, data)
         for name, calls in groups.items():
-            self._spawn(self._connect(calls) if name == "connect" else self._answer(calls))
+            self._tasks.begin(self._connect(calls) if name == "connect" else self._answer(calls))
         if len(events) == POLL_LIMIT:
             asyncio.get_running_loop().call_soon(self._poll)
 
@@ -148,7 +149,7 @@ class Gateway:
         self._leaving.discard(connection)
         gone = self._sessions.pop(connection, None)
         if gone is not None:
-            self._spawn(self._registry.remove(gone))
+            self._tasks.begin(self._registry.remove(gone))
 
     def _missed(self, connection: int, events: int) -> None:
         here = self._sessions.get(connection)
@@ -232,7 +233,7 @@ class Gateway:
         if self._telling is not None:
             self._telling.cancel()
         self._telling = asyncio.get_running_loop().create_task(self._tell_missed())
-        self._telling.add_done_callback(self._done)
+        self._telling.add_done_callback(self._tasks.ended)
 
     async def _tell_missed(self) -> None:
         """Spread over time: each of them answers with at least one request."""
@@ -279,16 +280,6 @@ class Gateway:
     def _flush(self) -> None:
         self._flush_waits = False
         self._core.flush()
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            log.error("task_failed", exc_info=failure)
 
 
 def _reason(error: LonglinkError) -> str:

@@ -11,13 +11,14 @@ import asyncio
 import hmac
 import itertools
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from longlink import errors
 from longlink.errors import LonglinkError
 from longlink.ops import logs
+from longlink.ops.tasks import Tasks
 from longlink.protocol.frames import Frame
 from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.calls import Call, Handler
@@ -95,7 +96,7 @@ class Hub:
         self._known: dict[Stream, Attached] = {}
         self._gateways: dict[int, Attached] = {}
         self._forgetting: dict[int, asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(log)
         self._questions = itertools.count(1)
         self._dropped = 0
         self._alone = asyncio.Event()
@@ -116,9 +117,9 @@ class Hub:
         """End all trunks."""
         for stream in list(self._known):
             stream.close()
-        for task in self._tasks:
+        for task in self._tasks.under_way:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.under_way, return_exceptions=True)
 
     async def alone(self) -> None:
         """Returns when no gateway is attached, at once if so now."""
@@ -147,7 +148,7 @@ class Hub:
         self._dropped += len(parcels)
         if not attached.lost:
             attached.lost = True
-            self._spawn(self._tell_lost(attached))
+            self._tasks.begin(self._tell_lost(attached))
 
     def end(self, gateway: int, endings: Sequence[Ending]) -> None:
         """As routing.bus.base.Bus."""
@@ -203,7 +204,7 @@ class Hub:
             self._lose(before.stream)
             before.stream.close()
         self._known[stream] = Attached(stream, hello)
-        self._spawn(self._welcome(self._known[stream]))
+        self._tasks.begin(self._welcome(self._known[stream]))
 
     async def _welcome(self, attached: Attached) -> None:
         """Once the sessions of before are forgotten: what is announced from now on stays."""
@@ -229,7 +230,7 @@ class Hub:
             del self._gateways[attached.gateway]
             self._watcher.gone(attached.gateway)
             log.info("gateway_gone", gateway=worker_of(attached.gateway))
-            self._forgetting[attached.gateway] = self._spawn(self._members.forget(attached.gateway))
+            self._forgetting[attached.gateway] = self._tasks.begin(self._members.forget(attached.gateway))
         if not self._gateways:
             self._alone.set()
 
@@ -239,13 +240,13 @@ class Hub:
         """Tasks begin in the order in which they were made, and that is all that calls and sessions need."""
         match frame:
             case Calls():
-                self._spawn(self._answer(attached, frame))
+                self._tasks.begin(self._answer(attached, frame))
             case Came():
-                self._spawn(self._came(frame))
+                self._tasks.begin(self._came(frame))
             case Went(sessions):
-                self._spawn(self._went(sessions))
+                self._tasks.begin(self._went(sessions))
             case Ask():
-                self._spawn(self._tell(attached, frame))
+                self._tasks.begin(self._tell(attached, frame))
             case Told(number, answer) if number in attached.asked and not attached.asked[number].done():
                 attached.asked[number].set_result(answer)
 
@@ -268,14 +269,3 @@ class Hub:
         except LonglinkError as error:
             told = Told(asked.number, error.message.encode(), error.code)
         attached.stream.send(told)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            log.error("task_failed", exc_info=failure)
