@@ -75,6 +75,7 @@ INTERNAL = _row("internal", 4012, 500, "A defect of the server; try again, and r
 UNANSWERED = _row("unanswered", 4013, 504, "No answer came in time; try again with the same client_id.")
 DISCONNECTED = _row("disconnected", 4014, 503, "The link is down; the client reconnects by itself.")
 LOGIC_UNAVAILABLE = _row("logic_unavailable", 4015, 503, "A part of the server is restarting; send the same again.")
+RATE_LIMITED = _row("rate_limited", 4016, 429, "Too many requests; try again after the wait it names.")
 
 # The same again fails again ------------------------------------------------------------------------------------------
 FRAME_MALFORMED = _row("frame_malformed", 4500, 400, "The bytes are not a frame; mend the client.")
@@ -87,12 +88,21 @@ TOKEN_MISSING = _row("token_missing", 4510, 401, "Send a token in Connect.")
 TOKEN_INVALID = _row("token_invalid", 4511, 401, "Get a token signed with a key and algorithm that the server trusts.")
 TOKEN_EXPIRED = _row("token_expired", 4512, 401, "Get a new token, then reconnect.")
 TOKEN_FOREIGN = _row("token_foreign", 4513, 401, "The token is for another audience or from another issuer.")
+KEY_INVALID = _row("key_invalid", 4514, 401, "The key is not one of this server's; connect with a token.")
+KEY_EXPIRED = _row("key_expired", 4515, 401, "The key is no longer good; connect with a token.")
+KEY_FOREIGN = _row("key_foreign", 4516, 401, "The key belongs to another device; connect with a token.")
+SESSION_UNKNOWN = _row(
+    "session_unknown", 4517, 401, "The session has ended or was forgotten; connect with a token, and sync."
+)
 REPLACED = _row(
     "replaced",
     4520,
     409,
     "A newer connection of the user took this one's place: the same device, or one device too many.",
 )
+RESUMED = _row("resumed", 4521, 409, "The session goes on over a newer connection of the same client.")
+LOGGED_OUT = _row("logged_out", 4522, 401, "The user has logged out; connect with a token to come back.")
+SESSION_ENDED = _row("session_ended", 4523, 401, "The operator has ended the session; connect with a token.")
 USER_UNKNOWN = _row(
     "user_unknown", 4530, 404, "The user has never connected: check the name, or let him connect once first."
 )
@@ -100,6 +110,7 @@ CONVERSATION_UNKNOWN = _row("conversation_unknown", 4531, 404, "Open the convers
 NOT_A_MEMBER = _row("not_a_member", 4532, 403, "Only members read and write a conversation.")
 SEQ_AHEAD = _row("seq_ahead", 4533, 422, "Acknowledge only what has been received.")
 CONTENT_DIFFERS = _row("content_differs", 4534, 409, "Choose a new client_id for a new message.")
+SINCE_AHEAD = _row("since_ahead", 4535, 422, "The place is ahead of this server's log; sync from the beginning.")
 PATH_UNKNOWN = _row("path_unknown", 4540, 404, "Check the path; the message names those there are.")
 METHOD_UNKNOWN = _row("method_unknown", 4541, 405, "Use a method that the message names.")
 

@@ -11,7 +11,7 @@ from longlink.protocol.session import State
 ALLOWED = {
     State.NEW: {"connect"},
     State.CONNECTING: set(),
-    State.CONNECTED: {"open_direct", "send", "ack", "read_history", "list_conversations"},
+    State.CONNECTED: {"open_direct", "send", "ack", "read_history", "list_conversations", "sync", "adjust", "logout"},
     State.CLOSED: set(),
 }
 

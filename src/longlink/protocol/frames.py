@@ -12,6 +12,9 @@ from longlink.errors import LonglinkError
 from longlink.protocol._pb.longlink_pb2 import (
     Ack,
     Acked,
+    Adjust,
+    Adjusted,
+    Change,
     Closing,
     Connect,
     Connected,
@@ -24,14 +27,21 @@ from longlink.protocol._pb.longlink_pb2 import (
     Frame,
     History,
     ListConversations,
+    LoggedOut,
+    Logout,
+    Mark,
+    Marked,
     Member,
     Message,
     Missed,
     Notice,
     OpenDirect,
+    Read,
     ReadHistory,
     Send,
     Sent,
+    Sync,
+    Synced,
 )
 
 __all__ = [
@@ -41,6 +51,9 @@ __all__ = [
     "VERSION",
     "Ack",
     "Acked",
+    "Adjust",
+    "Adjusted",
+    "Change",
     "Closing",
     "Connect",
     "Connected",
@@ -55,16 +68,23 @@ __all__ = [
     "FrameName",
     "History",
     "ListConversations",
+    "LoggedOut",
+    "Logout",
+    "Mark",
+    "Marked",
     "Member",
     "Message",
     "Missed",
     "Notice",
     "OpenDirect",
+    "Read",
     "ReadHistory",
     "ReplyName",
     "RequestName",
     "Send",
     "Sent",
+    "Sync",
+    "Synced",
     "body_name",
     "error_frame",
 ]
@@ -72,9 +92,22 @@ __all__ = [
 VERSION: Final = 1
 """The version of the protocol that this code speaks: Connect.version."""
 
-RequestName: TypeAlias = Literal["connect", "open_direct", "send", "ack", "read_history", "list_conversations"]
-ReplyName: TypeAlias = Literal["error", "connected", "conversation", "sent", "acked", "history", "conversations"]
-EventName: TypeAlias = Literal["message", "delivered", "missed", "closing", "notice"]
+RequestName: TypeAlias = Literal[
+    "connect", "open_direct", "send", "ack", "read_history", "list_conversations", "sync", "adjust", "logout"
+]
+ReplyName: TypeAlias = Literal[
+    "error",
+    "connected",
+    "conversation",
+    "sent",
+    "acked",
+    "history",
+    "conversations",
+    "synced",
+    "adjusted",
+    "logged_out",
+]
+EventName: TypeAlias = Literal["message", "delivered", "missed", "closing", "notice", "read"]
 FrameName: TypeAlias = RequestName | ReplyName | EventName
 
 REQUESTS: Final[tuple[RequestName, ...]] = get_args(RequestName)

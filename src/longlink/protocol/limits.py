@@ -14,29 +14,43 @@ from longlink import errors
 from longlink.errors import LonglinkError
 from longlink.protocol.frames import (
     VERSION,
+    Ack,
     Connect,
     Content,
     Frame,
     ListConversations,
+    Mark,
     ReadHistory,
     RequestName,
+    Sync,
     body_name,
 )
 
 NAME_MAX: Final = 64
 """Characters of a device, a conversation, a client_id and an agent; UTF-8 bytes of a user."""
+KEY_MAX: Final = 512
+"""Characters of Connect.key."""
 TYPE_MAX: Final = 128
 """Characters of Custom.type."""
 CURSOR_MAX: Final = 256
-"""Characters of ListConversations.cursor."""
+"""Characters of a cursor."""
 PAGE_MAX: Final = 200
 """Entries or conversations of one page."""
 PAGE_DEFAULT: Final = 50
 """The same when the request says 0."""
+MESSAGES_MAX: Final = 100
+"""Messages of each conversation in one answer to Sync."""
+MESSAGES_DEFAULT: Final = 20
+"""The same when the request says 0."""
+MARKS_MAX: Final = 200
+"""Marks in one Ack."""
+MENTIONS_MAX: Final = 50
+"""Users whom one message mentions by name."""
 SEQ_MAX: Final = 2**53 - 1
 """Largest seq, and largest time in ms: what every number of JSON and JavaScript holds exactly."""
 
 _device: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
+_platform: Final = re.compile(r"[a-z0-9-]{0,16}").fullmatch
 _control: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 
 
@@ -72,7 +86,7 @@ def check_range(value: int, field: str, least: int, most: int) -> None:
 
 
 def check_content(content: Content, field: str) -> None:
-    """One kind is set: a text that is not empty, or a custom content with a type. Raises FIELD_INVALID."""
+    """One kind is set: a text that is not empty, or a custom content with a type; mentions. Raises FIELD_INVALID."""
     kind = content.WhichOneof("kind")
     if kind == "text":
         if not content.text:
@@ -81,6 +95,10 @@ def check_content(content: Content, field: str) -> None:
         check_printable(content.custom.type, f"{field}.custom.type", TYPE_MAX)
     else:
         raise LonglinkError(errors.FIELD_INVALID, f"{field}: expected a text or a custom content, got neither")
+    if content.mentions:
+        check_range(len(content.mentions), f"{field}.mentions: number of users", 0, MENTIONS_MAX)
+        for user in content.mentions:
+            check_user(user, f"{field}.mentions")
 
 
 def _connect(frame: Frame) -> None:
@@ -91,6 +109,11 @@ def _connect(frame: Frame) -> None:
         raise _invalid("connect.device", "1 to 64 characters of A-Z a-z 0-9 . _ : -", request.device)
     if request.agent:
         check_printable(request.agent, "connect.agent")
+    if request.key:
+        check_printable(request.key, "connect.key", KEY_MAX)
+    check_range(request.received, "connect.received", 0, SEQ_MAX)
+    if not _platform(request.platform):
+        raise _invalid("connect.platform", "at most 16 characters of a-z 0-9 -", request.platform)
 
 
 def _open_direct(frame: Frame) -> None:
@@ -105,9 +128,22 @@ def _send(frame: Frame) -> None:
 
 
 def _ack(frame: Frame) -> None:
-    request = frame.ack
-    check_printable(request.conversation, "ack.conversation")
-    check_range(request.seq, "ack.seq", 1, SEQ_MAX)
+    request: Ack = frame.ack
+    if not request.marks:
+        _mark(request, "ack")
+        return
+    if request.conversation or request.seq or request.read:
+        raise LonglinkError(errors.FIELD_INVALID, "ack: expected one mark or marks, got both")
+    check_range(len(request.marks), "ack.marks: number", 1, MARKS_MAX)
+    for mark in request.marks:
+        _mark(mark, "ack.marks")
+
+
+def _mark(mark: Ack | Mark, field: str) -> None:
+    check_printable(mark.conversation, f"{field}.conversation")
+    if mark.seq or not mark.read:
+        check_range(mark.seq, f"{field}.seq", 1, SEQ_MAX)
+    check_range(mark.read, f"{field}.read", 0, SEQ_MAX)
 
 
 def _read_history(frame: Frame) -> None:
@@ -128,6 +164,19 @@ def _list_conversations(frame: Frame) -> None:
         check_printable(request.cursor, "list_conversations.cursor", CURSOR_MAX)
 
 
+def _sync(frame: Frame) -> None:
+    request: Sync = frame.sync
+    check_range(request.since, "sync.since", 0, SEQ_MAX)
+    check_range(request.limit, "sync.limit", 0, PAGE_MAX)
+    check_range(request.messages, "sync.messages", 0, MESSAGES_MAX)
+    if request.cursor:
+        check_printable(request.cursor, "sync.cursor", CURSOR_MAX)
+
+
+def _nothing(_: Frame) -> None:
+    """Every value of every field is allowed."""
+
+
 CHECKS: Final[Mapping[RequestName, Callable[[Frame], None]]] = {
     "connect": _connect,
     "open_direct": _open_direct,
@@ -135,6 +184,9 @@ CHECKS: Final[Mapping[RequestName, Callable[[Frame], None]]] = {
     "ack": _ack,
     "read_history": _read_history,
     "list_conversations": _list_conversations,
+    "sync": _sync,
+    "adjust": _nothing,
+    "logout": _nothing,
 }
 
 

@@ -44,8 +44,13 @@ ENDING: Final[frozenset[str]] = frozenset({errors.FRAME_MALFORMED.name})
 """Errors in a client's frame that end a connected session; every other error only answers its request.
 
 After bytes that are no frame nobody knows what the client meant or which requests it still waits for. Before CONNECTED
-every error ends the connection.
+every error ends the connection, but for those of KEY_REFUSALS.
 """
+
+KEY_REFUSALS: Final[frozenset[str]] = frozenset(
+    row.name for row in (errors.KEY_INVALID, errors.KEY_EXPIRED, errors.KEY_FOREIGN, errors.SESSION_UNKNOWN)
+)
+"""Refusals of Connect.key: the connection is NEW again, so that a token need not wait for another one."""
 
 
 def check(state: State, frame: Frame) -> RequestName:
@@ -62,7 +67,9 @@ def check(state: State, frame: Frame) -> RequestName:
 
 def ends_connection(error: LonglinkError, state: State = State.CONNECTED) -> bool:
     """Whether this error in a client's frame ends the connection; otherwise it only answers the request."""
-    return state is not State.CONNECTED or error.row.name in ENDING
+    if state is State.CONNECTED:
+        return error.row.name in ENDING
+    return error.row.name not in KEY_REFUSALS
 
 
 def _refusal(state: State, frame: Frame) -> LonglinkError:

@@ -136,17 +136,25 @@ def _fill(message: Message, value: object, shape: _Shape, path: str, strict: boo
 
 
 def _set(message: Message, field: _Field, value: object, path: str, strict: bool) -> None:
-    if field.scalar is not None:
+    if field.repeated:
+        _extend(getattr(message, field.name), field, value, path, strict)
+    elif field.scalar is not None:
         setattr(message, field.name, field.scalar(value, path))
-    elif field.shape is not None and field.repeated:
-        if not isinstance(value, list):
-            raise _misfit(path, "an array", value)
-        for index, item in enumerate(value):
-            _fill(getattr(message, field.name).add(), item, field.shape, f"{path}[{index}]", strict)
     elif field.shape is not None:
         inner = getattr(message, field.name)
         inner.SetInParent()
         _fill(inner, value, field.shape, path, strict)
+
+
+def _extend(items: Any, field: _Field, value: object, path: str, strict: bool) -> None:
+    if not isinstance(value, list):
+        raise _misfit(path, "an array", value)
+    for index, item in enumerate(value):
+        here = f"{path}[{index}]"
+        if field.scalar is not None:
+            items.append(field.scalar(item, here))
+        elif field.shape is not None:
+            _fill(items.add(), item, field.shape, here, strict)
 
 
 def _unknown(shape: _Shape, key: str, path: str) -> LonglinkError:

@@ -37,6 +37,9 @@ class Frame(_message.Message):
     ACK_FIELD_NUMBER: _builtins.int
     READ_HISTORY_FIELD_NUMBER: _builtins.int
     LIST_CONVERSATIONS_FIELD_NUMBER: _builtins.int
+    SYNC_FIELD_NUMBER: _builtins.int
+    ADJUST_FIELD_NUMBER: _builtins.int
+    LOGOUT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     CONNECTED_FIELD_NUMBER: _builtins.int
     CONVERSATION_FIELD_NUMBER: _builtins.int
@@ -44,11 +47,15 @@ class Frame(_message.Message):
     ACKED_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
     CONVERSATIONS_FIELD_NUMBER: _builtins.int
+    SYNCED_FIELD_NUMBER: _builtins.int
+    ADJUSTED_FIELD_NUMBER: _builtins.int
+    LOGGED_OUT_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     DELIVERED_FIELD_NUMBER: _builtins.int
     MISSED_FIELD_NUMBER: _builtins.int
     CLOSING_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Requests: chosen by the client, 1..2^32-1, unique among its unanswered requests. Replies: the id of the request.
     Events: 0. A request with id 0 is refused, because its answer could not be told apart from an event.
@@ -68,6 +75,12 @@ class Frame(_message.Message):
     @_builtins.property
     def list_conversations(self) -> Global___ListConversations: ...
     @_builtins.property
+    def sync(self) -> Global___Sync: ...
+    @_builtins.property
+    def adjust(self) -> Global___Adjust: ...
+    @_builtins.property
+    def logout(self) -> Global___Logout: ...
+    @_builtins.property
     def error(self) -> Global___Error:
         """Replies, server to client: 100-199."""
 
@@ -84,6 +97,12 @@ class Frame(_message.Message):
     @_builtins.property
     def conversations(self) -> Global___Conversations: ...
     @_builtins.property
+    def synced(self) -> Global___Synced: ...
+    @_builtins.property
+    def adjusted(self) -> Global___Adjusted: ...
+    @_builtins.property
+    def logged_out(self) -> Global___LoggedOut: ...
+    @_builtins.property
     def message(self) -> Global___Message:
         """Events, server to client, id 0: 200-299."""
 
@@ -95,6 +114,8 @@ class Frame(_message.Message):
     def closing(self) -> Global___Closing: ...
     @_builtins.property
     def notice(self) -> Global___Notice: ...
+    @_builtins.property
+    def read(self) -> Global___Read: ...
     def __init__(
         self,
         *,
@@ -105,6 +126,9 @@ class Frame(_message.Message):
         ack: Global___Ack | None = ...,
         read_history: Global___ReadHistory | None = ...,
         list_conversations: Global___ListConversations | None = ...,
+        sync: Global___Sync | None = ...,
+        adjust: Global___Adjust | None = ...,
+        logout: Global___Logout | None = ...,
         error: Global___Error | None = ...,
         connected: Global___Connected | None = ...,
         conversation: Global___Conversation | None = ...,
@@ -112,17 +136,21 @@ class Frame(_message.Message):
         acked: Global___Acked | None = ...,
         history: Global___History | None = ...,
         conversations: Global___Conversations | None = ...,
+        synced: Global___Synced | None = ...,
+        adjusted: Global___Adjusted | None = ...,
+        logged_out: Global___LoggedOut | None = ...,
         message: Global___Message | None = ...,
         delivered: Global___Delivered | None = ...,
         missed: Global___Missed | None = ...,
         closing: Global___Closing | None = ...,
         notice: Global___Notice | None = ...,
+        read: Global___Read | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "acked", b"acked", "body", b"body", "closing", b"closing", "connect", b"connect", "connected", b"connected", "conversation", b"conversation", "conversations", b"conversations", "delivered", b"delivered", "error", b"error", "history", b"history", "list_conversations", b"list_conversations", "message", b"message", "missed", b"missed", "notice", b"notice", "open_direct", b"open_direct", "read_history", b"read_history", "send", b"send", "sent", b"sent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "acked", b"acked", "adjust", b"adjust", "adjusted", b"adjusted", "body", b"body", "closing", b"closing", "connect", b"connect", "connected", b"connected", "conversation", b"conversation", "conversations", b"conversations", "delivered", b"delivered", "error", b"error", "history", b"history", "list_conversations", b"list_conversations", "logged_out", b"logged_out", "logout", b"logout", "message", b"message", "missed", b"missed", "notice", b"notice", "open_direct", b"open_direct", "read", b"read", "read_history", b"read_history", "send", b"send", "sent", b"sent", "sync", b"sync", "synced", b"synced"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "acked", b"acked", "body", b"body", "closing", b"closing", "connect", b"connect", "connected", b"connected", "conversation", b"conversation", "conversations", b"conversations", "delivered", b"delivered", "error", b"error", "history", b"history", "id", b"id", "list_conversations", b"list_conversations", "message", b"message", "missed", b"missed", "notice", b"notice", "open_direct", b"open_direct", "read_history", b"read_history", "send", b"send", "sent", b"sent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "acked", b"acked", "adjust", b"adjust", "adjusted", b"adjusted", "body", b"body", "closing", b"closing", "connect", b"connect", "connected", b"connected", "conversation", b"conversation", "conversations", b"conversations", "delivered", b"delivered", "error", b"error", "history", b"history", "id", b"id", "list_conversations", b"list_conversations", "logged_out", b"logged_out", "logout", b"logout", "message", b"message", "missed", b"missed", "notice", b"notice", "open_direct", b"open_direct", "read", b"read", "read_history", b"read_history", "send", b"send", "sent", b"sent", "sync", b"sync", "synced", b"synced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["connect", "open_direct", "send", "ack", "read_history", "list_conversations", "error", "connected", "conversation", "sent", "acked", "history", "conversations", "message", "delivered", "missed", "closing", "notice"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["connect", "open_direct", "send", "ack", "read_history", "list_conversations", "sync", "adjust", "logout", "error", "connected", "conversation", "sent", "acked", "history", "conversations", "synced", "adjusted", "logged_out", "message", "delivered", "missed", "closing", "notice", "read"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -132,7 +160,9 @@ Global___Frame: _TypeAlias = Frame  # noqa: Y015
 class Connect(_message.Message):
     """---- requests -------------------------------------------------------------------------------------------------------
 
-    First frame of every connection. Answer: Connected, or Error and close.
+    First frame of every connection: with a token for a new session, or with a key to go on with the one before. Answer:
+    Connected, or Error and close; but after a refusal of the key (4514 to 4517) the connection waits for another Connect,
+    with a token.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -141,6 +171,11 @@ class Connect(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    RECEIVED_FIELD_NUMBER: _builtins.int
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_MS_FIELD_NUMBER: _builtins.int
+    BACKGROUND_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Version of this protocol that the client speaks: 1."""
     token: _builtins.str
@@ -153,6 +188,20 @@ class Connect(_message.Message):
     """Name and version of the client software, for logs: "longlink-python/0.1.0". At most 64 characters of printable
     ASCII; may be empty.
     """
+    key: _builtins.str
+    """`Connected.key` of the connection before, to resume its session: nothing else proves who is there, and `token` is
+    not looked at. Empty: a new session.
+    """
+    received: _builtins.int
+    """With a key: how many events came on the connection that gave it, not counting Missed, Closing and Notice."""
+    platform: _builtins.str
+    """What kind of device this is, such as "ios" or "web": at most 16 of [a-z0-9-], may be empty. The server may allow one
+    device of each platform. With a key it is not looked at.
+    """
+    heartbeat_ms: _builtins.int
+    """The longest silence that the client would like to keep, in ms; 0: as the server likes. See Connected.heartbeat_ms."""
+    background: _builtins.bool
+    """True: send this connection no events; the device wants to be woken by push only. See Adjust."""
     def __init__(
         self,
         *,
@@ -160,10 +209,15 @@ class Connect(_message.Message):
         token: _builtins.str = ...,
         device: _builtins.str = ...,
         agent: _builtins.str = ...,
+        key: _builtins.str = ...,
+        received: _builtins.int = ...,
+        platform: _builtins.str = ...,
+        heartbeat_ms: _builtins.int = ...,
+        background: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "device", b"device", "token", b"token", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "background", b"background", "device", b"device", "heartbeat_ms", b"heartbeat_ms", "key", b"key", "platform", b"platform", "received", b"received", "token", b"token", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -224,30 +278,65 @@ Global___Send: _TypeAlias = Send  # noqa: Y015
 
 @_typing.final
 class Ack(_message.Message):
-    """ack:R. "This user has received everything up to and including seq." Cumulative; going back is not an error and
-    changes nothing. Answer: Acked.
+    """ack:R. "This user has received everything up to and including seq, and has read everything up to read." Cumulative;
+    going back is not an error and changes nothing. For one conversation, or by `marks` for many. Answer: Acked.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CONVERSATION_FIELD_NUMBER: _builtins.int
     SEQ_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    MARKS_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     seq: _builtins.int
-    """At least 1, at most the head of the conversation."""
+    """0 says nothing of it; at most the head of the conversation."""
+    read: _builtins.int
+    """The same. What has been read has been received."""
+    @_builtins.property
+    def marks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mark]:
+        """At most 200, instead of the three fields above."""
+
     def __init__(
         self,
         *,
         conversation: _builtins.str = ...,
         seq: _builtins.int = ...,
+        read: _builtins.int = ...,
+        marks: _abc.Iterable[Global___Mark] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "seq", b"seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "marks", b"marks", "read", b"read", "seq", b"seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Ack: _TypeAlias = Ack  # noqa: Y015
+
+@_typing.final
+class Mark(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    conversation: _builtins.str
+    seq: _builtins.int
+    read: _builtins.int
+    def __init__(
+        self,
+        *,
+        conversation: _builtins.str = ...,
+        seq: _builtins.int = ...,
+        read: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "read", b"read", "seq", b"seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Mark: _TypeAlias = Mark  # noqa: Y015
 
 @_typing.final
 class ReadHistory(_message.Message):
@@ -313,6 +402,90 @@ class ListConversations(_message.Message):
 Global___ListConversations: _TypeAlias = ListConversations  # noqa: Y015
 
 @_typing.final
+class Sync(_message.Message):
+    """What happened while this device was away: the conversations that changed, newest change first, with their newest
+    messages. Answer: Synced.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    since: _builtins.int
+    """`synced_at` of the last complete pass; 0 the first time. Ahead of the server: since_ahead."""
+    cursor: _builtins.str
+    """`next` of the page before; empty for the first page."""
+    limit: _builtins.int
+    """Conversations of a page, 1..200; 0 means 50."""
+    messages: _builtins.int
+    """Messages of each conversation, 1..100; 0 means 20."""
+    def __init__(
+        self,
+        *,
+        since: _builtins.int = ...,
+        cursor: _builtins.str = ...,
+        limit: _builtins.int = ...,
+        messages: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "limit", b"limit", "messages", b"messages", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sync: _TypeAlias = Sync  # noqa: Y015
+
+@_typing.final
+class Adjust(_message.Message):
+    """Other terms for this connection. Answer: Adjusted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEARTBEAT_MS_FIELD_NUMBER: _builtins.int
+    BACKGROUND_FIELD_NUMBER: _builtins.int
+    heartbeat_ms: _builtins.int
+    """As Connect.heartbeat_ms."""
+    background: _builtins.bool
+    """As Connect.background. Coming to the foreground after events were left out brings a Missed."""
+    def __init__(
+        self,
+        *,
+        heartbeat_ms: _builtins.int = ...,
+        background: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["background", b"background", "heartbeat_ms", b"heartbeat_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Adjust: _TypeAlias = Adjust  # noqa: Y015
+
+@_typing.final
+class Logout(_message.Message):
+    """End this session: its key is worthless from now on. Answer: LoggedOut, then close with logged_out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVERYWHERE_FIELD_NUMBER: _builtins.int
+    everywhere: _builtins.bool
+    """True: all sessions of the user, on all devices."""
+    def __init__(
+        self,
+        *,
+        everywhere: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["everywhere", b"everywhere"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Logout: _TypeAlias = Logout  # noqa: Y015
+
+@_typing.final
 class Error(_message.Message):
     """---- replies --------------------------------------------------------------------------------------------------------
 
@@ -360,17 +533,31 @@ class Connected(_message.Message):
     SERVER_TIME_FIELD_NUMBER: _builtins.int
     MAX_FRAME_BYTES_FIELD_NUMBER: _builtins.int
     SERVER_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    RESUMED_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    DETACHED_MS_FIELD_NUMBER: _builtins.int
     user: _builtins.str
     device: _builtins.str
     session: _builtins.str
     """Names this session: decimal digits of a number of at most 52 bits."""
     heartbeat_ms: _builtins.int
-    """The client sends something at least this often, an empty message if nothing else; in ms."""
+    """The client sends something at least this often, an empty message if nothing else; in ms. What Connect.heartbeat_ms
+    asked for, within the server's bounds.
+    """
     server_time: _builtins.int
     """The server's clock, ms since the Unix epoch."""
     max_frame_bytes: _builtins.int
     """Largest message the server takes, in bytes."""
     server: _builtins.str
+    key: _builtins.str
+    """Proves the session at the next Connect; every connection gives a new one. Empty: the session ends with the connection."""
+    resumed: _builtins.bool
+    """Whether Connect.key was taken: the session before goes on."""
+    missed: _builtins.bool
+    """With resumed: whether events were lost on the way or left out since. If not, there is nothing to sync."""
+    detached_ms: _builtins.int
+    """How long the session waits for its client after a connection has ended, in ms."""
     def __init__(
         self,
         *,
@@ -381,10 +568,14 @@ class Connected(_message.Message):
         server_time: _builtins.int = ...,
         max_frame_bytes: _builtins.int = ...,
         server: _builtins.str = ...,
+        key: _builtins.str = ...,
+        resumed: _builtins.bool = ...,
+        missed: _builtins.bool = ...,
+        detached_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "heartbeat_ms", b"heartbeat_ms", "max_frame_bytes", b"max_frame_bytes", "server", b"server", "server_time", b"server_time", "session", b"session", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached_ms", b"detached_ms", "device", b"device", "heartbeat_ms", b"heartbeat_ms", "key", b"key", "max_frame_bytes", b"max_frame_bytes", "missed", b"missed", "resumed", b"resumed", "server", b"server", "server_time", b"server_time", "session", b"session", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -412,12 +603,17 @@ class Conversation(_message.Message):
     HEAD_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
     CHANGED_AT_FIELD_NUMBER: _builtins.int
+    UNREAD_FIELD_NUMBER: _builtins.int
+    MENTIONS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     kind: Global___Conversation.Kind.ValueType
     head: _builtins.int
     """Seq of the newest entry; 0 when there is none."""
     changed_at: _builtins.int
     """Of the newest change, ms since the Unix epoch."""
+    unread: _builtins.int
+    """For the user who asked: how many messages lie above his read mark, and how many of them mention him."""
+    mentions: _builtins.int
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___Member]: ...
     def __init__(
@@ -428,10 +624,12 @@ class Conversation(_message.Message):
         head: _builtins.int = ...,
         members: _abc.Iterable[Global___Member] | None = ...,
         changed_at: _builtins.int = ...,
+        unread: _builtins.int = ...,
+        mentions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "head", b"head", "id", b"id", "kind", b"kind", "members", b"members"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "head", b"head", "id", b"id", "kind", b"kind", "members", b"members", "mentions", b"mentions", "unread", b"unread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -443,18 +641,22 @@ class Member(_message.Message):
 
     USER_FIELD_NUMBER: _builtins.int
     DELIVERED_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
     user: _builtins.str
     delivered: _builtins.int
     """Everything up to this seq has reached at least one device of the user."""
+    read: _builtins.int
+    """The user has read everything up to this seq. Marks of others are 0 where the server's settings keep them private."""
     def __init__(
         self,
         *,
         user: _builtins.str = ...,
         delivered: _builtins.int = ...,
+        read: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "read", b"read", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -497,27 +699,65 @@ Global___Sent: _TypeAlias = Sent  # noqa: Y015
 
 @_typing.final
 class Acked(_message.Message):
-    """ack:A. The mark is on disk; seq is the mark that holds now, which may be above the one asked for."""
+    """ack:A. The marks are on disk; seq and read are those that hold now, which may be above the ones asked for."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CONVERSATION_FIELD_NUMBER: _builtins.int
     SEQ_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    MARKS_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     seq: _builtins.int
+    read: _builtins.int
+    @_builtins.property
+    def marks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Marked]:
+        """One for each of Ack.marks, in order."""
+
     def __init__(
         self,
         *,
         conversation: _builtins.str = ...,
         seq: _builtins.int = ...,
+        read: _builtins.int = ...,
+        marks: _abc.Iterable[Global___Marked] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "seq", b"seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "marks", b"marks", "read", b"read", "seq", b"seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Acked: _TypeAlias = Acked  # noqa: Y015
+
+@_typing.final
+class Marked(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    conversation: _builtins.str
+    seq: _builtins.int
+    read: _builtins.int
+    code: _builtins.int
+    """0, or the code of the error because of which this mark was not taken; the others were."""
+    def __init__(
+        self,
+        *,
+        conversation: _builtins.str = ...,
+        seq: _builtins.int = ...,
+        read: _builtins.int = ...,
+        code: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "conversation", b"conversation", "read", b"read", "seq", b"seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Marked: _TypeAlias = Marked  # noqa: Y015
 
 @_typing.final
 class History(_message.Message):
@@ -576,6 +816,108 @@ class Conversations(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Conversations: _TypeAlias = Conversations  # noqa: Y015
+
+@_typing.final
+class Synced(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    SYNCED_AT_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    next: _builtins.str
+    """Pass as `cursor` to get the next page; empty on the last one."""
+    synced_at: _builtins.int
+    """Pass as `since` next time, once the last page has been applied; the same on all pages of one pass."""
+    complete: _builtins.bool
+    """True when nothing lies behind this answer: it is the last page, and no change in it has `more`."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]: ...
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___Change] | None = ...,
+        next: _builtins.str = ...,
+        synced_at: _builtins.int = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "complete", b"complete", "next", b"next", "synced_at", b"synced_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Synced: _TypeAlias = Synced  # noqa: Y015
+
+@_typing.final
+class Change(_message.Message):
+    """A conversation that changed since `since`, and its newest messages of that time, in ascending order of seq."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """True when there are older messages of that time, which ReadHistory gives."""
+    @_builtins.property
+    def conversation(self) -> Global___Conversation: ...
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]: ...
+    def __init__(
+        self,
+        *,
+        conversation: Global___Conversation | None = ...,
+        messages: _abc.Iterable[Global___Message] | None = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "messages", b"messages", "more", b"more"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Change: _TypeAlias = Change  # noqa: Y015
+
+@_typing.final
+class Adjusted(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEARTBEAT_MS_FIELD_NUMBER: _builtins.int
+    heartbeat_ms: _builtins.int
+    """The agreed silence, as Connected.heartbeat_ms."""
+    def __init__(
+        self,
+        *,
+        heartbeat_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ms", b"heartbeat_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Adjusted: _TypeAlias = Adjusted  # noqa: Y015
+
+@_typing.final
+class LoggedOut(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    sessions: _builtins.int
+    """How many sessions have ended."""
+    def __init__(
+        self,
+        *,
+        sessions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoggedOut: _TypeAlias = LoggedOut  # noqa: Y015
 
 @_typing.final
 class Message(_message.Message):
@@ -644,6 +986,33 @@ class Delivered(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Delivered: _TypeAlias = Delivered  # noqa: Y015
+
+@_typing.final
+class Read(_message.Message):
+    """The user has read everything up to seq, and so received it. Goes to the user's own other devices too."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    conversation: _builtins.str
+    user: _builtins.str
+    seq: _builtins.int
+    def __init__(
+        self,
+        *,
+        conversation: _builtins.str = ...,
+        user: _builtins.str = ...,
+        seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "seq", b"seq", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Read: _TypeAlias = Read  # noqa: Y015
 
 @_typing.final
 class Missed(_message.Message):
@@ -739,18 +1108,28 @@ class Content(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     CUSTOM_FIELD_NUMBER: _builtins.int
+    MENTIONS_FIELD_NUMBER: _builtins.int
+    MENTIONS_ALL_FIELD_NUMBER: _builtins.int
     text: _builtins.str
+    mentions_all: _builtins.bool
+    """Whether it mentions every member."""
     @_builtins.property
     def custom(self) -> Global___Custom: ...
+    @_builtins.property
+    def mentions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Users whom this message mentions, at most 50; those who are no members are left alone."""
+
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         custom: Global___Custom | None = ...,
+        mentions: _abc.Iterable[_builtins.str] | None = ...,
+        mentions_all: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "kind", b"kind", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "kind", b"kind", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "kind", b"kind", "mentions", b"mentions", "mentions_all", b"mentions_all", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["text", "custom"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
