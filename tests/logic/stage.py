@@ -69,7 +69,8 @@ class Stage:
     async def enter(self, user: str, device: str = "phone", encoding: Encoding = Encoding.BINARY) -> Session:
         """A connected session."""
         self._connections += 1
-        session = Session(user, device, self._ids.next(), self._connections, encoding)
+        id_ = self._ids.next()
+        session = Session(user, device, "", id_, id_, self._connections, encoding)
         await self.ask(session, Frame(connect=Connect(version=1, device=device)))
         self.sessions.add(session)
         return session

@@ -37,7 +37,7 @@ class Notebook:
 def say(text: str, bus: Notebook, most_bytes: int = 100) -> Handed:
     sessions = MemorySessions(8)
     for number in range(5):
-        sessions.add(Session(f"user-{number}", "phone", number + 1, number, Encoding.BINARY))
+        sessions.add(Session(f"user-{number}", "phone", "", number + 1, number + 1, number, Encoding.BINARY))
     return broadcast(text, sessions, bus, NOON_MS, most_bytes)
 
 

@@ -50,7 +50,8 @@ def _deliver(sessions: Sequence[Session], batch: Sequence[Outgoing]) -> tuple[No
 
 
 def session(user: str, device: str, gateway: int, connection: int, encoding: Encoding = Encoding.BINARY) -> Session:
-    return Session(user, device, gateway << COUNTER_BITS | connection, connection, encoding)
+    id_ = gateway << COUNTER_BITS | connection
+    return Session(user, device, "", id_, id_, connection, encoding)
 
 
 def _frame(seq: int) -> Frame:

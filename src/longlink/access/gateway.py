@@ -142,7 +142,8 @@ class Gateway:
     def _begin(self, connection: int, encoding: Encoding, frame: Frame) -> Session:
         admitted = self._handshake.verify(frame.connect)
         self._connecting[connection] = admitted.lifetime_ms
-        return Session(admitted.user, frame.connect.device, self._ids.next(), connection, encoding)
+        id_ = self._ids.next()
+        return Session(admitted.user, frame.connect.device, frame.connect.platform, id_, id_, connection, encoding)
 
     def _closed(self, connection: int) -> None:
         self._connecting.pop(connection, None)

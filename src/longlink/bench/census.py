@@ -30,7 +30,8 @@ def census(connections: int) -> dict[str, float]:
     ids = SessionIds(0, 0, time.time)
     for number in range(connections):
         user, device = "".join(("swarm", f"{number:06}")), "".join(("be", "nch"))
-        session = Session(user, device, ids.next(), FIRST + number, Encoding.BINARY)
+        id_ = ids.next()
+        session = Session(user, device, "", id_, id_, FIRST + number, Encoding.BINARY)
         gateway[session.connection] = session
         registry.add(session)
         store.users[user] = FIRST + number

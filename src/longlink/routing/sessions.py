@@ -21,21 +21,25 @@ FORGOTTEN: Final = 2_000
 
 
 class Session(Struct, frozen=True, gc=False, array_like=True):
-    """user and device as the token and Connect named them; connection: the core's number on its gateway (52 bits).
+    """user, device and platform as the token and Connect named them; connection: the core's number on its gateway (52
+    bits), 0 for nowhere.
 
-    id: names it among all machines, see ids.py.
+    id: names it among all machines for its whole life, see ids.py; link: the same for each connection of it, so that
+    the first link has the number of the session. 0: somebody who has none, as a caller over HTTP with a token.
     """
 
     user: str
     device: str
+    platform: str
     id: int
+    link: int
     connection: int
     encoding: Encoding
 
     @property
     def gateway(self) -> int:
         """The number of the gateway that holds the connection."""
-        return self.id >> COUNTER_BITS
+        return self.link >> COUNTER_BITS
 
 
 class Registry(Protocol):

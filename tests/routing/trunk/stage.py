@@ -179,7 +179,8 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def session(user: str, gateway: int, number: int, device: str = "phone") -> Session:
-    return Session(user, device, gateway << COUNTER_BITS | number, number, Encoding.BINARY)
+    id_ = gateway << COUNTER_BITS | number
+    return Session(user, device, "", id_, id_, number, Encoding.BINARY)
 
 
 def send(caller: Session, *client_ids: str) -> list[Call]:
