@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import resource
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ from longlink import _core, errors
 from longlink.access.control import Control
 from longlink.access.gateway import MISSED_PER_S, Gateway
 from longlink.access.handshake import Handshake
-from longlink.access.http import HttpServer, build_http, serve_http
+from longlink.access.http import Callers, HttpServer, Rates, ShortLink, build_http, serve_http
+from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
 from longlink.config import Config, split_address
 from longlink.errors import LonglinkError
@@ -166,17 +168,22 @@ class Access:
         self._http: HttpServer | None = None
         self._verifier = Verifier.from_config(config.auth, Path(config.data.dir))
         self.core = build_core(config, ticket_secret)
+        keys = ResumeKeys.from_folder(Path(config.data.dir))
         handshake = Handshake(self._verifier, lambda: now_ms() / 1000)
         self.ids = SessionIds(config.server.number, worker, lambda: now_ms() / 1000)
         missed_per_s = max(1, MISSED_PER_S // max(1, config.server.workers))
         self.gateway = Gateway(self.ids, self.core, handshake, handler, registry, counts, missed_per_s)
+
+        callers = Callers(self._verifier, keys, lambda: now_ms() / 1000)
+        rates = Rates(config.http.call_rate, config.http.call_burst, time.monotonic)
+        self._short_link = ShortLink(callers, rates, handler, counts, config.connection.max_message_bytes)
 
     async def start(self, ready: Reasons, metrics: Callable[[], Awaitable[bytes]]) -> Place:
         """Listen for clients, then for HTTP. Raises PORT_TAKEN, CONFIG_INVALID; stop() is due then too."""
         port = listen_on(self.core, self._config, shared=self._shared)
         self.gateway.start()
         self._listening = True
-        app = build_http(ready=lambda: self._problems(ready), metrics=metrics)
+        app = build_http(ready=lambda: self._problems(ready), metrics=metrics, short_link=self._short_link)
         host, http_port = split_address(self._config.listen.http)
         most = files.http_files(file_limit())
         self._http = await serve_http(app, host, http_port, tls=tls_files(self._config), most=most, shared=self._shared)

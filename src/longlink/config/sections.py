@@ -45,7 +45,7 @@ class Listen(Struct, frozen=True, forbid_unknown_fields=True):
     """[listen] Where the server can be reached."""
 
     address: Annotated[str, Meta(description="The long link: WebSocket and TCP, host:port.")] = "127.0.0.1:7700"
-    http: Annotated[str, Meta(description="HTTP: health and metrics, host:port.")] = "127.0.0.1:7701"
+    http: Annotated[str, Meta(description="HTTP: calls, health and metrics, host:port.")] = "127.0.0.1:7701"
     tls_certificate: Annotated[str, Meta(description="PEM file with the certificate chain; empty: no TLS.")] = ""
     tls_key: Annotated[str, Meta(description="PEM file with the private key.")] = ""
     behind_proxy: Annotated[
@@ -122,6 +122,15 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class Http(Struct, frozen=True, forbid_unknown_fields=True):
+    """[http] The short link: requests as HTTP calls."""
+
+    call_rate: Annotated[
+        CountOrOff, Meta(description="Calls a second of one user at one process; above it `rate_limited`; 0: no limit.")
+    ] = 50
+    call_burst: Annotated[Count, Meta(description="Calls at once of one user.")] = 100
+
+
 class Storage(Struct, frozen=True, forbid_unknown_fields=True):
     """[storage] The message log."""
 
@@ -164,6 +173,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     data: Data = Data()
     auth: Auth = Auth()
     connection: Connection = Connection()
+    http: Http = Http()
     storage: Storage = Storage()
     log: Log = Log()
     drain: Drain = Drain()

@@ -21,6 +21,9 @@ COUNTS: Final[dict[str, Metric]] = {
     "duplicates": Metric("counter", "Resent messages that were stored already and got their first answer again."),
     "deliveries": Metric("counter", "Frames handed to gateways for receivers, one for each connection."),
     "marks": Metric("counter", "Delivered marks that moved."),
+    "http_calls": Metric("counter", "Calls of the short link (HTTP), answered or refused."),
+    "http_limited": Metric("counter", "Calls of the short link refused because their user calls too often."),
+    "http_seconds": Metric("histogram", "From a call of the short link to its answer."),
     "loop_lag_seconds": Metric("histogram", "How late the event loop ran a timer; grows when Python is busy."),
 }
 

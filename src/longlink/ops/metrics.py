@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 LAG_BOUNDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
+CALL_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 LAG_EVERY_S: Final = 1.0
 """Seldom enough that a server at rest stays at rest."""
 
@@ -45,7 +46,17 @@ class Histogram:
 class Counts:
     """What the Python layers count: one instance of a server, handed to each layer. Meanings: catalogue.COUNTS."""
 
-    __slots__ = ("deliveries", "duplicates", "errors", "loop_lag_seconds", "marks", "messages")
+    __slots__ = (
+        "deliveries",
+        "duplicates",
+        "errors",
+        "http_calls",
+        "http_limited",
+        "http_seconds",
+        "loop_lag_seconds",
+        "marks",
+        "messages",
+    )
 
     def __init__(self) -> None:
         self.messages = 0
@@ -53,6 +64,9 @@ class Counts:
         self.deliveries = 0
         self.marks = 0
         self.errors: collections.Counter[str] = collections.Counter()
+        self.http_calls = 0
+        self.http_limited = 0
+        self.http_seconds = Histogram(CALL_BOUNDS)
         self.loop_lag_seconds = Histogram(LAG_BOUNDS)
 
 

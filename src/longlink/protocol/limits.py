@@ -73,6 +73,12 @@ def check_user(user: str, field: str) -> None:
         raise _invalid(field, "1 to 64 bytes of UTF-8, no control characters, no white space at its ends", user)
 
 
+def check_device(device: str, field: str) -> None:
+    """1 to 64 characters of A-Z a-z 0-9 . _ : - name an installation. Raises FIELD_INVALID."""
+    if not _device(device):
+        raise _invalid(field, "1 to 64 characters of A-Z a-z 0-9 . _ : -", device)
+
+
 def check_printable(value: str, field: str, most: int = NAME_MAX) -> None:
     """1..most characters of printable ASCII, 0x20 to 0x7E. Raises FIELD_INVALID."""
     if not (0 < len(value) <= most and value.isascii() and value.isprintable()):
@@ -105,8 +111,7 @@ def _connect(frame: Frame) -> None:
     request: Connect = frame.connect
     if request.version != VERSION:
         raise LonglinkError(errors.VERSION_UNSUPPORTED, f"connect.version: expected {VERSION}, got {request.version}")
-    if not _device(request.device):
-        raise _invalid("connect.device", "1 to 64 characters of A-Z a-z 0-9 . _ : -", request.device)
+    check_device(request.device, "connect.device")
     if request.agent:
         check_printable(request.agent, "connect.agent")
     if request.key:

@@ -247,7 +247,7 @@ Global___OpenDirect: _TypeAlias = OpenDirect  # noqa: Y015
 
 @_typing.final
 class Send(_message.Message):
-    """msg:R. Answer: Sent, after the message is on disk."""
+    """Store a message (msg:R). Answer: Sent, after the message is on disk."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -278,7 +278,7 @@ Global___Send: _TypeAlias = Send  # noqa: Y015
 
 @_typing.final
 class Ack(_message.Message):
-    """ack:R. "This user has received everything up to and including seq, and has read everything up to read." Cumulative;
+    """Say how far the user is (ack:R). "The user has received everything up to and including seq, and has read everything up to read." Cumulative;
     going back is not an error and changes nothing. For one conversation, or by `marks` for many. Answer: Acked.
     """
 
