@@ -127,7 +127,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data(), user=anyone, seq=st.integers(0, 12))
     def mark(self, data: st.DataObject, user: str, seq: int) -> None:
         name = self._draw_chat(data)
-        (result,) = self.run(self.store.conversations.mark_delivered([Mark(name, user, seq)]))
+        (result,) = self.run(self.store.conversations.mark([Mark(name, user, seq)]))
         chat = self.chats.get(name)
         if chat is None or user not in chat.members or seq > len(chat.log):
             assert isinstance(result, LonglinkError)

@@ -122,6 +122,18 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class Receipts(Struct, frozen=True, forbid_unknown_fields=True):
+    """[receipts] What members of a conversation see of each other's marks. A user's own devices see all of his."""
+
+    direct: Annotated[
+        str,
+        Meta(
+            description="In direct conversations: read, delivered or none; read: delivered too.",
+            pattern="^(read|delivered|none)$",
+        ),
+    ] = "read"
+
+
 class Storage(Struct, frozen=True, forbid_unknown_fields=True):
     """[storage] The message log."""
 
@@ -164,6 +176,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     data: Data = Data()
     auth: Auth = Auth()
     connection: Connection = Connection()
+    receipts: Receipts = Receipts()
     storage: Storage = Storage()
     log: Log = Log()
     drain: Drain = Drain()
