@@ -30,7 +30,7 @@ from longlink.config import Config, split_address
 from longlink.errors import LonglinkError
 from longlink.logic import commands
 from longlink.logic.broadcast import broadcast
-from longlink.logic.services import Services
+from longlink.logic.services import RECEIPTS, Services
 from longlink.ops import files, logs
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
@@ -123,6 +123,7 @@ class Logic:
             heartbeat_ms=connection.heartbeat_ms,
             max_frame_bytes=connection.max_message_bytes,
             page_bytes=min(connection.queue_bytes // 4, LARGEST_PAGE),
+            receipts=RECEIPTS[config.receipts.direct],
         )
         self.handler = commands.handler(services)
         self.control = Control(Path(config.data.dir), {"broadcast": self._broadcast})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from longlink.config import Storage
 from longlink.logic import commands
-from longlink.logic.services import Services
+from longlink.logic.services import RECEIPTS, Services
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Connect, Content, Frame, OpenDirect, Send
@@ -61,6 +61,7 @@ class Stage:
             heartbeat_ms=1_000,
             max_frame_bytes=2_000,
             page_bytes=PAGE_BYTES,
+            receipts=RECEIPTS["read"],
         )
         self._handle = commands.handler(self.services)
         self._connections = 0

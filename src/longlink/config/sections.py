@@ -131,6 +131,18 @@ class Http(Struct, frozen=True, forbid_unknown_fields=True):
     call_burst: Annotated[Count, Meta(description="Calls at once of one user.")] = 100
 
 
+class Receipts(Struct, frozen=True, forbid_unknown_fields=True):
+    """[receipts] What members of a conversation see of each other's marks. A user's own devices see all of his."""
+
+    direct: Annotated[
+        str,
+        Meta(
+            description="In direct conversations: read, delivered or none; read: delivered too.",
+            pattern="^(read|delivered|none)$",
+        ),
+    ] = "read"
+
+
 class Storage(Struct, frozen=True, forbid_unknown_fields=True):
     """[storage] The message log."""
 
@@ -174,6 +186,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     auth: Auth = Auth()
     connection: Connection = Connection()
     http: Http = Http()
+    receipts: Receipts = Receipts()
     storage: Storage = Storage()
     log: Log = Log()
     drain: Drain = Drain()

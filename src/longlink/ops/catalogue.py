@@ -20,10 +20,10 @@ COUNTS: Final[dict[str, Metric]] = {
     "messages": Metric("counter", "Messages stored and acknowledged for the first time."),
     "duplicates": Metric("counter", "Resent messages that were stored already and got their first answer again."),
     "deliveries": Metric("counter", "Frames handed to gateways for receivers, one for each connection."),
-    "marks": Metric("counter", "Delivered marks that moved."),
     "http_calls": Metric("counter", "Calls of the short link (HTTP), answered or refused."),
     "http_limited": Metric("counter", "Calls of the short link refused because their user calls too often."),
     "http_seconds": Metric("histogram", "From a call of the short link to its answer."),
+    "marks": Metric("counter", "Acknowledgements that raised a mark, delivered or read."),
     "loop_lag_seconds": Metric("histogram", "How late the event loop ran a timer; grows when Python is busy."),
 }
 
@@ -83,7 +83,7 @@ STORE: Final[dict[str, Metric]] = {
     "failures": Metric("counter", "Commits that failed, and single writes refused as defects."),
     "appended": Metric("counter", "Messages written."),
     "duplicates": Metric("counter", "Resent messages met in a commit."),
-    "marks": Metric("counter", "Delivered marks written."),
+    "marks": Metric("counter", "Marks of members written, also those that a message of their own raised."),
     "batch_sum": Metric("counter", "Writes of all commits together; divided by commits, the mean batch."),
     "batch_max": Metric("gauge", "Writes of the largest commit so far."),
     "commit_seconds": Metric("histogram", "How long a commit took, planning included."),
