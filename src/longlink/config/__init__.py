@@ -5,7 +5,7 @@ Read next: sections.py (what there is), load.py (where values come from).
 
 from longlink.config.check import split_address
 from longlink.config.load import DEFAULT_FILE, FLAGS, Loaded, find, load
-from longlink.config.sections import Auth, Config, Connection, Data, Drain, Listen, Log, Server, Storage
+from longlink.config.sections import Auth, Config, Connection, Data, Drain, Listen, Log, Server, Sessions, Storage
 
 __all__ = [
     "DEFAULT_FILE",
@@ -19,6 +19,7 @@ __all__ = [
     "Loaded",
     "Log",
     "Server",
+    "Sessions",
     "Storage",
     "find",
     "load",

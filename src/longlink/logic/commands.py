@@ -12,7 +12,7 @@ from typing import Final
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.logic import ack, connect, list_conversations, open_direct, read_history, send
+from longlink.logic import ack, adjust, connect, list_conversations, logout, open_direct, read_history, send
 from longlink.logic.services import Services
 from longlink.ops import logs
 from longlink.protocol.codec import encode
@@ -29,6 +29,8 @@ TABLE: Final[Mapping[str, Command]] = {
     "ack": ack.ack,
     "read_history": read_history.read_history,
     "list_conversations": list_conversations.list_conversations,
+    "adjust": adjust.adjust,
+    "logout": logout.logout,
 }
 
 log = logs.get("logic")

@@ -42,7 +42,8 @@ def of_counts(counts: Counts) -> Numbers:
     plain: dict[str, Number] = {name: getattr(counts, name) for name in catalogue.COUNTS if name != "loop_lag_seconds"}
     plain["loop_lag_seconds"] = counts.loop_lag_seconds.buckets()
     refused: dict[str, Number] = {row.name: counts.errors[row.name] for row in errors.TABLE.values()}
-    return {"messages": plain, "errors": refused}
+    resumed: dict[str, Number] = {outcome: counts.resumes[outcome] for outcome in catalogue.OUTCOMES}
+    return {"messages": plain, "errors": refused, "resumes": resumed}
 
 
 def of_core(core: CoreNumbers) -> Numbers:
