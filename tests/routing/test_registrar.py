@@ -11,7 +11,8 @@ from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.bus.local import LocalBus
 from longlink.routing.ids import COUNTER_BITS
 from longlink.routing.registrar import Registrar
-from longlink.routing.sessions import FORGOTTEN, MemorySessions, Session
+from longlink.routing.registry import FORGOTTEN, MemorySessions
+from longlink.routing.sessions import Session
 
 EAST, WEST = 1, 2
 

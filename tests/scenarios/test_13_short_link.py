@@ -14,16 +14,16 @@ from longlink.protocol.codec import decode_text, encode_text
 from longlink.protocol.frames import Frame
 from longlink.testing import RunningServer, run_server
 
-from .people import Door, eventually, metric
+from .people import Door, ends_with, eventually, metric
 from .raw import ANSWER_S
 
 BOTH = True
 
 
-def call(server: RunningServer, token: str, name: str, body: object) -> tuple[int, Any]:
-    """Status and answer of one call. body: JSON, or bytes as they are."""
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+def call(server: RunningServer, token: str, name: str, body: object, scheme: str = "Bearer") -> tuple[int, Any]:
+    """Status and answer of one call. token: or a key, with the scheme Longlink."""
+    data = json.dumps(body).encode()
+    headers = {"Authorization": f"{scheme} {token}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{server.http}/v1/{name}", data, headers)
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
@@ -123,6 +123,23 @@ def test_who_has_no_token_or_an_old_one_is_nobody(server: RunningServer, door: D
     assert call(server, "a.b.c", "list_conversations", {})[0] == 401
     old = server.token(alice.user, days=-1)
     assert call(server, old, "list_conversations", {})[1]["error"]["name"] == "token_expired"
+
+
+def test_a_key_calls_for_its_session_and_dies_with_it(server: RunningServer, door: Door) -> None:
+    bob, phone, tablet = door.enter("bob"), door.open(), door.enter("alice", "tablet")
+    key = phone.connect(tablet.user, "phone", server.token(tablet.user)).key
+    chat = tablet.direct(bob.user)
+    said = {"conversation": chat, "clientId": "k-1", "content": {"text": "by key"}}
+    assert call(server, key, "send", said, "Longlink")[1]["seq"] == "1"
+    assert (bob.message().seq, tablet.message().seq) == (1, 1)
+    assert phone.pending() == [], "its own session gets no echo"
+    forged = key[:9] + ("A" if key[9] != "A" else "B") + key[10:]
+    assert call(server, forged, "send", said, "Longlink")[1]["error"]["name"] == "key_invalid"
+    assert call(server, key, "logout", {}, "Longlink") == (200, {"sessions": 1})
+    ends_with(phone, errors.LOGGED_OUT)
+    status, answer = call(server, key, "send", said, "Longlink")
+    assert (status, answer["error"]["name"]) == (401, "session_unknown")
+    assert tablet.pending() == []
 
 
 def test_a_user_who_calls_too_often_waits_and_others_do_not(server: RunningServer, door: Door) -> None:

@@ -11,9 +11,12 @@ import sys
 import time
 from typing import Final
 
+from longlink import config
+from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.routing.ids import SessionIds
-from longlink.routing.sessions import MemorySessions, Session
+from longlink.routing.registry import MemorySessions
+from longlink.routing.sessions import Session
 from longlink.storage.sqlite.known import Known
 
 FIRST: Final = 1 << 24
@@ -25,7 +28,7 @@ BLOCK: Final = 16
 def census(connections: int) -> dict[str, float]:
     """Bytes per connection by kind of object, with so many distinct users on one device each."""
     gateway: dict[int, Session] = {}
-    registry = MemorySessions(32)
+    registry = MemorySessions(config.Sessions(), Counts(), time.monotonic)
     store = Known()
     ids = SessionIds(0, 0, time.time)
     for number in range(connections):
@@ -38,6 +41,7 @@ def census(connections: int) -> dict[str, float]:
     sample = next(iter(gateway.values()))
     objects = {
         "Session": sample,
+        "record of the session": registry.find(sample),
         "user name": sample.user,
         "device name": sample.device,
         "session id": sample.id,

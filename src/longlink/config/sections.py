@@ -89,13 +89,23 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     hello_timeout_ms: Annotated[
         MillisecondsOrOff, Meta(description="From the upgrade to a valid Connect; 0: no limit.")
     ] = 10_000
-    sessions_per_user: Annotated[
-        Count, Meta(description="Devices of one user at once; above it the oldest is ended.")
-    ] = 32
-    heartbeat_ms: Annotated[Milliseconds, Meta(description="How often a client must send something.")] = 240_000
+    heartbeat_ms: Annotated[
+        Milliseconds, Meta(description="How often a client must send something that asks for nothing else.")
+    ] = 240_000
+    heartbeat_least_ms: Annotated[
+        Milliseconds, Meta(description="The shortest silence that a client may ask for; at most heartbeat_ms counts.")
+    ] = 30_000
+    heartbeat_most_ms: Annotated[
+        Milliseconds,
+        Meta(description="The longest; what counts is at most idle_timeout_ms / 2.25, and at least heartbeat_ms."),
+    ] = 300_000
     idle_timeout_ms: Annotated[
-        MillisecondsOrOff, Meta(description="Closed after so long without a byte; above twice the heartbeat; 0: never.")
-    ] = 540_000
+        MillisecondsOrOff,
+        Meta(
+            description="Closed after so long without a byte, or after 2.25 times what was agreed with the client if "
+            "that is less; above twice the heartbeat; 0: never."
+        ),
+    ] = 675_000
     stall_timeout_ms: Annotated[
         Milliseconds, Meta(description="Dropped when waiting bytes cannot be written so long.")
     ] = 30_000
@@ -143,6 +153,28 @@ class Receipts(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "read"
 
 
+class Sessions(Struct, frozen=True, forbid_unknown_fields=True):
+    """[sessions] Sessions that outlive their connections, and how many a user may have."""
+
+    policy: Annotated[
+        str,
+        Meta(
+            description="Which devices of a user may be there together: all, one of each platform, or one.",
+            pattern="^(all|platform|one)$",
+        ),
+    ] = "all"
+    per_user: Annotated[
+        Count, Meta(description="Sessions of one user; above it one that waits for its client ends, or the oldest.")
+    ] = 32
+    detached_ms: Annotated[
+        MillisecondsOrOff,
+        Meta(description="How long a session waits for its client after its connection has ended; 0: it ends at once."),
+    ] = 300_000
+    detached: Annotated[
+        Count, Meta(description="Sessions that wait for their clients; above it the one that waits longest ends.")
+    ] = 1_000_000
+
+
 class Storage(Struct, frozen=True, forbid_unknown_fields=True):
     """[storage] The message log."""
 
@@ -187,6 +219,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     connection: Connection = Connection()
     http: Http = Http()
     receipts: Receipts = Receipts()
+    sessions: Sessions = Sessions()
     storage: Storage = Storage()
     log: Log = Log()
     drain: Drain = Drain()

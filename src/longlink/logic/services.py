@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from longlink.ops.metrics import Counts
+from longlink.protocol.heartbeats import Heartbeats
 from longlink.routing.delivery import Delivery
+from longlink.routing.registrar import Registrar
 from longlink.storage.base import Store
 
 
@@ -31,11 +33,13 @@ class Services:
     """now_ms: ms since the Unix epoch, injected so that tests own the clock. page_bytes: largest reply."""
 
     store: Store
+    sessions: Registrar
     delivery: Delivery
     counts: Counts
     now_ms: Callable[[], int]
     server: str
-    heartbeat_ms: int
+    heartbeats: Heartbeats
+    detached_ms: int
     max_frame_bytes: int
     page_bytes: int
     receipts: Receipts

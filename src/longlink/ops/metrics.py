@@ -53,12 +53,30 @@ class Counts:
         "http_calls",
         "http_limited",
         "http_seconds",
+        "logouts",
         "loop_lag_seconds",
         "marks",
         "messages",
+        "resumes",
+        "sessions_attached",
+        "sessions_detached",
+        "sessions_ended",
+        "sessions_evicted",
+        "sessions_expired",
+        "sessions_replaced",
+        "takeovers",
     )
 
     def __init__(self) -> None:
+        self.sessions_attached = 0
+        self.sessions_detached = 0
+        self.sessions_expired = 0
+        self.sessions_evicted = 0
+        self.sessions_replaced = 0
+        self.sessions_ended = 0
+        self.logouts = 0
+        self.takeovers = 0
+        self.resumes: collections.Counter[str] = collections.Counter()
         self.messages = 0
         self.duplicates = 0
         self.deliveries = 0

@@ -44,7 +44,8 @@ def of_counts(counts: Counts) -> Numbers:
         name: value.buckets() if isinstance(value, Histogram) else value for name, value in values.items()
     }
     refused: dict[str, Number] = {row.name: counts.errors[row.name] for row in errors.TABLE.values()}
-    return {"messages": plain, "errors": refused}
+    resumed: dict[str, Number] = {outcome: counts.resumes[outcome] for outcome in catalogue.OUTCOMES}
+    return {"messages": plain, "errors": refused, "resumes": resumed}
 
 
 def of_core(core: CoreNumbers) -> Numbers:
