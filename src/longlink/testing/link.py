@@ -60,6 +60,10 @@ class Link:
         self._drop()
         (self.near if told == "client" else self.far).reset()
 
+    def black_hole(self) -> None:
+        """Everything vanishes from now on, ends too, and both sides still believe in it."""
+        self._drop()
+
     def _drop(self) -> None:
         self.up.swallow()
         self.down.swallow()
