@@ -87,6 +87,7 @@ class Peer:
         self._synced_at = 0
         self._sync_wanted = True
         self._syncing = False
+        self._sync_at = 0.0
 
     # What the crowd asks ----------------------------------------------------------------------------------------------
 
@@ -168,7 +169,7 @@ class Peer:
         self.connected = False
         self._over.set()
         self._requests.clear()
-        self._syncing = False
+        self._sync_failed(0.0)
         for place in self.places.values():
             place.link_lost()
 
@@ -177,9 +178,9 @@ class Peer:
         if frame is None:
             return
         name = body_name(frame)
-        _, place, _ = self._requests.pop(frame.id, ("", None, 0.0))
+        asked, place, _ = self._requests.pop(frame.id, ("", None, 0.0))
         if name == "error":
-            self._refused(frame, place)
+            self._refused(frame, asked, place)
         elif name is not None and (handle := getattr(self, f"_on_{name}", None)):
             handle(getattr(frame, name))
 
@@ -193,19 +194,21 @@ class Peer:
         for place in self.places.values():
             self._send(place)
 
-    def _refused(self, frame: Frame, place: Place | None) -> None:
+    def _refused(self, frame: Frame, name: str, place: Place | None) -> None:
         error = frame.error
         if error.name in KEY_REFUSALS:
             self._key = ""
             self._begin()
         if error.code >= FINAL and error.code != errors.SESSION_UNKNOWN.code:
             self.complaints.append(f"{self.book.full}: {error.code} {error.name}: {error.message}")
-        self._syncing = False
+        not_before = self._now() + max(error.retry_after_ms / 1000, PAUSE_S)
+        if name == "list_conversations":
+            self._sync_failed(not_before)
         if place is not None:
-            place.not_before = self._now() + max(error.retry_after_ms / 1000, PAUSE_S)
-            for name in ("sending", "acking", "fetching"):
-                if getattr(place, name) == frame.id:
-                    setattr(place, name, 0)
+            place.not_before = not_before
+            for work in ("sending", "acking", "fetching"):
+                if getattr(place, work) == frame.id:
+                    setattr(place, work, 0)
 
     # Sending ----------------------------------------------------------------------------------------------------------
 
@@ -226,11 +229,12 @@ class Peer:
         self._send(place)
 
     def _give_up_requests(self, now: float) -> None:
-        for request, (_, place, posted_at) in list(self._requests.items()):
+        for request, (name, place, posted_at) in list(self._requests.items()):
             if now - posted_at < RESEND_S:
                 break
             del self._requests[request]
-            self._syncing = False
+            if name == "list_conversations":
+                self._sync_failed(0.0)
             if place is not None:
                 place.link_lost()
 
@@ -274,10 +278,14 @@ class Peer:
             self._fetch(place)
 
     def _sync(self, cursor: str = "") -> None:
-        if cursor or (self._sync_wanted and not self._syncing):
+        if cursor or (self._sync_wanted and not self._syncing and self._sync_at <= self._now()):
             self._sync_wanted, self._syncing = False, True
             request = ListConversations(since=self._synced_at, limit=PAGE, cursor=cursor)
             self._ask("list_conversations", None, Frame(list_conversations=request))
+
+    def _sync_failed(self, not_before: float) -> None:
+        self._sync_wanted, self._syncing = self._sync_wanted or self._syncing, False
+        self._sync_at = not_before
 
     def _on_conversations(self, page: Conversations) -> None:
         for listed in page.conversations:

@@ -21,7 +21,7 @@ SETTINGS: Final = {
     "LONGLINK_CONNECTION_MAX_MESSAGE_BYTES": "16384",
     "LONGLINK_CONNECTION_QUEUE_BYTES": "65536",
     "LONGLINK_CONNECTION_RING_EVENTS": "256",
-    "LONGLINK_STORAGE_QUEUE": "64",
+    "LONGLINK_STORAGE_QUEUE": "200",
     "LONGLINK_STORAGE_BATCH": "64",
 }
 """Small queues, so that they fill: what is dropped, refused or closed then must not be lost either."""
