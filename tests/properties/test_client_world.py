@@ -20,8 +20,8 @@ from longlink.testing import ViolationError
 
 from .world import Line, Memory, World
 
-MEMBERS: Final = {"ab": ("alice", "bob"), "ac": ("alice", "carol"), "bc": ("bob", "carol"), "aa": ("alice",)}
-DEVICES: Final = (("alice", "phone"), ("alice", "tablet"), ("bob", "phone"), ("carol", "phone"))
+MEMBERS: Final = {"ab": ("alice", "bob"), "aa": ("alice",)}
+DEVICES: Final = (("alice", "phone"), ("alice", "tablet"), ("bob", "phone"))
 EXAMPLES: Final = os.environ.get("LONGLINK_EXAMPLES", "")
 STEPS: Final = 100
 
@@ -83,6 +83,7 @@ class ClientWorld(RuleBasedStateMachine):
 
     def _look(self, number: int, count: int, _: int) -> None:
         """An application takes its events."""
+        count = 1 + count % 3
         while count and self.world.phones[number % len(DEVICES)].look():
             count -= 1
 

@@ -276,7 +276,9 @@ class Phone:
 
     def _sent(self, sent: frames.Sent) -> None:
         self.inbox.own(sent.conversation, sent.seq, self.clock())
-        if self.outbox.stored(sent.conversation, sent.client_id) is not None:
+        pending = self.outbox.stored(sent.conversation, sent.client_id)
+        if pending is not None:
+            assert pending.client_id == sent.client_id, "the answer to another message"
             self.book.told(sent.conversation, sent.client_id, sent.seq)
 
     def _acked(self, acked: frames.Acked) -> None:
