@@ -65,7 +65,7 @@ check: .venv/.core ## format, lint, types, import rules, generated files
 	.venv/bin/lint-imports
 	cargo fmt --check
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
-	@for script in $(GENERATORS); do echo "$(PYTHON) $$script --check"; $(PYTHON) $$script --check || exit 1; done
+	@for script in $(GENERATORS); do echo "$(PYTHON) $$script --check"; PYTHONPATH=. $(PYTHON) $$script --check || exit 1; done
 
 bench: .venv/.core ## measure this machine, in eight minutes at most; make bench ARGS=--quick
 	@exec $(PYTHON) -m longlink bench all --data bench/out --html bench/out/report.html $(ARGS)
@@ -81,7 +81,7 @@ fuzz: ## fuzz the parsers of the core for a minute each (needs cargo-fuzz and a 
 	done
 
 docs: .venv/.core ## write what is generated: wire code and reference pages
-	@for script in $(GENERATORS); do $(PYTHON) $$script || exit 1; done
+	@for script in $(GENERATORS); do PYTHONPATH=. $(PYTHON) $$script || exit 1; done
 
 clean: ## remove what was built; keeps ./data
 	rm -rf .venv target build dist core/fuzz/target .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -41,7 +41,8 @@ from longlink.routing.bus.local import LocalBus
 from longlink.routing.calls import Call, Reply
 from longlink.routing.ids import SessionIds
 from longlink.routing.registrar import Registrar
-from longlink.routing.sessions import MemorySessions, Session
+from longlink.routing.registry import MemorySessions
+from longlink.routing.sessions import Session
 
 NOW_S = 1_790_000_000.0
 MISSED_PER_S = 40

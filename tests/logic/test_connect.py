@@ -13,7 +13,7 @@ from .stage import NOON_MS, Stage, play
 
 def test_the_answer_says_who_the_session_is_and_what_the_server_expects(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
-        session = Session("alice", "phone", 2**52 - 1, 0x2F, Encoding.BINARY)
+        session = Session("alice", "phone", "", 2**52 - 1, 2**52 - 1, 0x2F, Encoding.BINARY)
         (answer,) = await stage.ask(session, Frame(connect=Connect(version=1, device="phone")))
         assert answer.connected == Connected(
             user="alice",

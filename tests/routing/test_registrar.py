@@ -11,7 +11,8 @@ from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.bus.local import LocalBus
 from longlink.routing.ids import COUNTER_BITS
 from longlink.routing.registrar import Registrar
-from longlink.routing.sessions import FORGOTTEN, MemorySessions, Session
+from longlink.routing.registry import FORGOTTEN, MemorySessions
+from longlink.routing.sessions import Session
 
 EAST, WEST = 1, 2
 
@@ -39,7 +40,8 @@ class Gateway:
 
 
 def session(device: str, gateway: int, connection: int) -> Session:
-    return Session("alice", device, gateway << COUNTER_BITS | connection, connection, Encoding.BINARY)
+    id_ = gateway << COUNTER_BITS | connection
+    return Session("alice", device, "", id_, id_, connection, Encoding.BINARY)
 
 
 def test_the_same_device_on_another_gateway_ends_the_session_of_the_first() -> None:
@@ -97,7 +99,7 @@ def test_a_gateway_is_forgotten_with_all_its_sessions_and_no_others() -> None:
         for number in range(FORGOTTEN + 10):
             for gateway in (EAST, WEST):
                 id_ = gateway << COUNTER_BITS | number
-                await registrar.add(Session(f"user-{number}", f"at-{gateway}", id_, number, Encoding.BINARY))
+                await registrar.add(Session(f"user-{number}", f"at-{gateway}", "", id_, id_, number, Encoding.BINARY))
         assert sessions.count == 2 * (FORGOTTEN + 10)
         await registrar.forget(EAST)
         found = await sessions.of([f"user-{number}" for number in range(FORGOTTEN + 10)])

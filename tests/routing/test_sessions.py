@@ -14,7 +14,7 @@ from longlink.routing.sessions import MemorySessions, Session
 
 
 def session(user: str, device: str, connection: int) -> Session:
-    return Session(user, device, connection + 1, connection, Encoding.BINARY)
+    return Session(user, device, "", connection + 1, connection + 1, connection, Encoding.BINARY)
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:

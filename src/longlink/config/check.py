@@ -101,6 +101,13 @@ def _check_sizes(config: Config) -> None:
             raise _invalid(f"{name}: expected at most {most}, got {value}")
     pairs = (
         (
+            "connection.heartbeat_most_ms",
+            connection.heartbeat_most_ms,
+            1,
+            "connection.heartbeat_least_ms",
+            connection.heartbeat_least_ms,
+        ),
+        (
             "connection.queue_bytes",
             connection.queue_bytes,
             4,

@@ -31,8 +31,8 @@ from longlink.routing.trunk.frames import (
     encode,
 )
 
-ALICE = Session("älice", "phone", 2**52 - 1, 2**52 - 2, Encoding.BINARY)
-BOB = Session("bob", "tab", 1, 1, Encoding.TEXT)
+ALICE = Session("älice", "phone", "ios", 2**52 - 1, 2**52 - 3, 2**52 - 2, Encoding.BINARY)
+BOB = Session("bob", "tab", "", 1, 1, 1, Encoding.TEXT)
 FRAMES: list[TrunkFrame] = [
     Hello(b"\x00secret", 2**18 - 1, again=True, restarts=3, numbers=b"\x80"),
     Came([ALICE, BOB], again=True),

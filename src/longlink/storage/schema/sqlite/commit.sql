@@ -5,7 +5,7 @@
 
 CREATE TEMP VIEW work AS
 SELECT 0 AS stamp, 0 AS new_users, 0 AS new_conversations, 0 AS new_directs, 0 AS new_members,
-       0 AS new_messages, 0 AS contents, 0 AS heads, 0 AS marks, 0 AS probe;
+       0 AS new_messages, 0 AS contents, 0 AS new_mentions, 0 AS heads, 0 AS marks, 0 AS probe;
 
 CREATE TEMP TRIGGER commit_work INSTEAD OF INSERT ON work
 BEGIN
@@ -18,18 +18,21 @@ BEGIN
     INSERT INTO directs (user_a, user_b, conversation)
     SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2 FROM json_each(NEW.new_directs) AS j;
 
-    INSERT INTO members (conversation, user, delivered)
-    SELECT j.value ->> 0, j.value ->> 1, 0 FROM json_each(NEW.new_members) AS j;
+    INSERT INTO members (conversation, user, delivered, read)
+    SELECT j.value ->> 0, j.value ->> 1, 0, 0 FROM json_each(NEW.new_members) AS j;
 
     INSERT INTO messages (conversation, seq, sender, client_id, sent_at, content)
     SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, NEW.stamp / 1000,
            coalesce(substr(NEW.contents, j.value ->> 4, j.value ->> 5), x'')
     FROM json_each(NEW.new_messages) AS j;
 
+    INSERT INTO mentions (conversation, user, seq)
+    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2 FROM json_each(NEW.new_mentions) AS j;
+
     UPDATE conversations SET head = j.value ->> 1, changed = NEW.stamp
     FROM json_each(NEW.heads) AS j WHERE conversations.id = j.value ->> 0;
 
-    UPDATE members SET delivered = j.value ->> 2
+    UPDATE members SET delivered = j.value ->> 2, read = j.value ->> 3
     FROM json_each(NEW.marks) AS j WHERE members.conversation = j.value ->> 0 AND members.user = j.value ->> 1;
 
     UPDATE probe SET stamp = NEW.stamp WHERE NEW.probe;
