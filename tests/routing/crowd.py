@@ -41,14 +41,16 @@ class Hall:
 
     def waiting(self, user: str) -> list[str]:
         """The devices of a user that wait for their client."""
-        return [record.session.device for record, left_s in self.sessions.of(user) if left_s]
+        return [record.session.device for record, _ in self.sessions.of(user) if not record.attached]
 
     def reach(self, *users: str, besides: int = 0) -> list[Session]:
         """Who is handed an event."""
         return asyncio.run(self.sessions.reach(users, besides))
 
 
-def session(number: int, device: str = "phone", user: str = "alice", gateway: int = EAST, platform: str = "") -> Session:
+def session(
+    number: int, device: str = "phone", user: str = "alice", gateway: int = EAST, platform: str = ""
+) -> Session:
     """A new session on its first link. The higher the number, the newer."""
     id_ = gateway << COUNTER_BITS | number
     return Session(user, device, platform, id_, id_, number, Encoding.BINARY)

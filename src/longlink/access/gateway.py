@@ -233,8 +233,7 @@ class Gateway:
                 self._close(call.session, LonglinkError(errors.LOGGED_OUT, "you have logged out"))
 
     def _hold(self, connection: int, lifetime_ms: int, heartbeat_ms: int) -> None:
-        if lifetime_ms:
-            self._core.admit(connection, lifetime_ms)
+        self._core.admit(connection, lifetime_ms, self._heartbeats.patience(heartbeat_ms))
 
     def _stays(self, here: Session) -> bool:
         return self._sessions.get(here.connection) is here and here.connection not in self._leaving

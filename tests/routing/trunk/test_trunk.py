@@ -16,9 +16,9 @@ from longlink import errors
 from longlink.errors import LonglinkError
 from longlink.routing import registry
 from longlink.routing.bus.base import Ending, Parcel
+from longlink.routing.sessions import FRESH
 from longlink.routing.trunk import gateway as gateways
 from longlink.routing.trunk import logic as logics
-from longlink.routing.sessions import FRESH
 from longlink.routing.trunk.frames import Came, Hello, Welcome, encode
 from longlink.routing.trunk.gateway import ANNOUNCED
 from longlink.routing.trunk.unanswered import Bounds
