@@ -367,6 +367,10 @@ class World:
         assert all(len(phone.outbox) == 0 for phone in self.phones), "everything is stored"
         log = {name: self.shelf.log(name) for name in self.members}
         marks = {(name, user): Marks(mark) for name in self.members for user, mark in self.shelf.marks(name).items()}
+        for phone in self.phones:
+            for name, user in marks:
+                if phone.user in self.members[name] and user != phone.user:
+                    phone.book.stands(name, user, delivered=phone.inbox.mark(name, user))
         self.history.check(log, marks)
         for name, entries in log.items():
             for user in {phone.user for phone in self.phones} & set(self.members[name]):

@@ -239,16 +239,18 @@ def _devices_agree(ledger: Ledger) -> Iterator[ViolationError]:
 
 
 def _marks_hold(ledger: Ledger, marks: Ends) -> Iterator[ViolationError]:
-    """The server's marks at the end are not below what anybody was told; read <= delivered <= head."""
-    for place, fact in enumerate(ledger.written):
-        ends = marks.get((fact.conversation, fact.user)) if fact.user else None
-        if ends is not None and (held := getattr(ends, fact.about)) < fact.seq:
-            yield ledger.violation("lost", fact, place, f"the server has {held} at the end, and had said {fact.seq}")
+    """The server's marks at the end: read <= delivered <= head, as devices believe, not below what any was told."""
     for (conversation, user), ends in marks.items():
         head = max((entry.seq for entry in ledger.log.get(conversation, ())), default=0)
         if ends.read > ends.delivered or ends.delivered > head:
             message = f"expected read <= delivered <= head {head}, got {ends.read} and {ends.delivered}"
             yield ViolationError("lost", user, conversation, ends.delivered, message, ())
+    for place, fact in enumerate(ledger.written):
+        if not fact.user or (fact.conversation, fact.user) not in marks:
+            continue
+        held = getattr(marks[fact.conversation, fact.user], fact.about)
+        if held < fact.seq or (fact.what == "stands" and held != fact.seq):
+            yield ledger.violation("lost", fact, place, f"the server has {held} at the end")
 
 
 def _step(before: int, seq: int) -> Kind:

@@ -30,7 +30,7 @@ def main(words: list[str] | None = None) -> int:
 def _report(outcome: Outcome) -> None:
     for line in outcome.trouble:
         print(line)
-    print(f"{outcome.links:,} links; {dict(outcome.blows)}")
+    print(f"{outcome.links:,} links, {outcome.resumed:,} of them resumed; {dict(outcome.blows)}")
     print(outcome.line, flush=True)
 
 

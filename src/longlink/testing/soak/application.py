@@ -15,6 +15,7 @@ class Application:
         self.book = book
         self.complaints: list[str] = []
         self.links = 0
+        self.resumed = 0
         self.have = dict.fromkeys(conversations, 0)
         self._queues: dict[str, asyncio.Queue[tuple[str, str]]] = {name: asyncio.Queue() for name in conversations}
         self._options = (url, token, device)

@@ -21,17 +21,17 @@ from longlink.protocol.frames import (
     Connect,
     Connected,
     Content,
-    Conversations,
     Delivered,
     Frame,
     History,
-    ListConversations,
     Message,
     Missed,
     Read,
     ReadHistory,
     Send,
     Sent,
+    Sync,
+    Synced,
     body_name,
 )
 from longlink.protocol.session import KEY_REFUSALS
@@ -46,6 +46,8 @@ a soak is in a hurry."""
 QUIET_S: Final = 1.0
 PAUSE_S: Final = 0.4
 PAGE: Final = 200
+READS: Final = 0.5
+"""How often a user reads at once what has come."""
 FINAL: Final = 4500
 
 
@@ -115,6 +117,10 @@ class Peer:
         place.outgoing.append((client_id, text))
         self._send(place)
         self._flush()
+
+    def sync(self) -> None:
+        """Ask what has changed, though nothing says that it must: only a sync knows every mark (SPEC.md 6.6)."""
+        self._sync_wanted = True
 
     async def live(self) -> None:
         """One link after the other, until it is cancelled."""
@@ -202,7 +208,7 @@ class Peer:
         if error.code >= FINAL and error.code != errors.SESSION_UNKNOWN.code:
             self.complaints.append(f"{self.book.full}: {error.code} {error.name}: {error.message}")
         not_before = self._now() + max(error.retry_after_ms / 1000, PAUSE_S)
-        if name == "list_conversations":
+        if name == "sync":
             self._sync_failed(not_before)
         if place is not None:
             place.not_before = not_before
@@ -233,7 +239,7 @@ class Peer:
             if now - posted_at < RESEND_S:
                 break
             del self._requests[request]
-            if name == "list_conversations":
+            if name == "sync":
                 self._sync_failed(0.0)
             if place is not None:
                 place.link_lost()
@@ -280,20 +286,21 @@ class Peer:
     def _sync(self, cursor: str = "") -> None:
         if cursor or (self._sync_wanted and not self._syncing and self._sync_at <= self._now()):
             self._sync_wanted, self._syncing = False, True
-            request = ListConversations(since=self._synced_at, limit=PAGE, cursor=cursor)
-            self._ask("list_conversations", None, Frame(list_conversations=request))
+            self._ask("sync", None, Frame(sync=Sync(since=self._synced_at, limit=PAGE, cursor=cursor)))
 
     def _sync_failed(self, not_before: float) -> None:
         self._sync_wanted, self._syncing = self._sync_wanted or self._syncing, False
         self._sync_at = not_before
 
-    def _on_conversations(self, page: Conversations) -> None:
-        for listed in page.conversations:
-            place = self.places.get(listed.id)
-            if place is not None:
+    def _on_synced(self, page: Synced) -> None:
+        for change in page.changes:
+            listed = change.conversation
+            if place := self.places.get(listed.id):
                 place.head = max(place.head, listed.head)
                 for member in listed.members:
                     self._mark(listed.id, member.user, member.delivered, member.read)
+                for message in change.messages:
+                    self._offer(place, message.seq, message)
                 self._fetch(place)
         if page.next:
             self._sync(page.next)
@@ -305,13 +312,14 @@ class Peer:
 
     def _ack(self, place: Place) -> None:
         if place.have > place.acked and not place.acking and place.not_before <= self._now():
-            place.acking = self._ask("ack", place, Frame(ack=Ack(conversation=place.id, seq=place.have)))
+            read = place.have if self._lottery.random() < READS else 0
+            place.acking = self._ask("ack", place, Frame(ack=Ack(conversation=place.id, seq=place.have, read=read)))
 
     def _on_acked(self, acked: Acked) -> None:
         place = self.places[acked.conversation]
         place.acking = 0
         place.acked = max(place.acked, acked.seq)
-        self.book.confirmed(place.id, delivered=acked.seq)
+        self.book.confirmed(place.id, delivered=acked.seq, read=acked.read)
         self._mark(place.id, self.book.user, acked.seq, acked.read)
 
     def _mark(self, conversation: str, user: str, delivered: int, read: int) -> None:

@@ -41,7 +41,6 @@ class Outcome:
     links: int = 0
     resumed: int = 0
     blows: Counter[str] = field(default_factory=Counter)
-    delays_s: list[float] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
@@ -120,6 +119,7 @@ async def _finish(crowd: Crowd, storm: Storm, outcome: Outcome, say: Callable[[s
     outcome.kinds.update(violation.kind for violation in violations)
     outcome.trouble += [str(violation) for violation in violations[:SHOWN]] + missing[:SHOWN] + crowd.complaints[:SHOWN]
     outcome.links = sum(device.links for device in crowd.devices)
+    outcome.resumed = sum(device.resumed for device in crowd.devices)
 
 
 def _progress(seconds: float, crowd: Crowd, storm: Storm) -> str:
