@@ -182,7 +182,7 @@ class Bench:
 
     def heard(self, connection: int) -> list[str | None]:
         """The names of what this connection got since the last call, parcels included."""
-        found = [body_name(frame) for to, frame in self.core.sent if to == connection]
+        found: list[str | None] = [body_name(frame) for to, frame in self.core.sent if to == connection]
         self.core.sent = [(to, frame) for to, frame in self.core.sent if to != connection]
         return found
 
@@ -402,7 +402,7 @@ def test_a_newer_connection_that_goes_while_it_is_registered_still_ends_the_olde
             await turns(3)
             await add(session, arrival)
 
-        bench.registrar.add = add_slowly  # type: ignore[method-assign]
+        bench.registrar.add = add_slowly  # type: ignore[method-assign,assignment]
         bench.core.happen(bench.connect(2))
         await turns(3)
         bench.core.happen((_core.CLOSED, 2, 1006))
@@ -451,7 +451,7 @@ def test_a_session_that_gives_way_while_it_is_registered_is_connected_and_closed
             await add(session, arrival)
             bench.bus.end(0, [Ending(session.link, session.connection, errors.REPLACED.code, "a newer one is here")])
 
-        bench.registrar.add = add_and_end  # type: ignore[method-assign]
+        bench.registrar.add = add_and_end  # type: ignore[method-assign,assignment]
         bench.core.happen(bench.connect(1))
         await turns()
         assert [body_name(frame) for _, frame in bench.core.sent] == ["connected", "closing"]

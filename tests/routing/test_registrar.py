@@ -1,4 +1,4 @@
-"""The registrar: who gives way is ended by the gateway that holds him, with the reason, and who missed something hears it."""
+"""The registrar: who gives way is ended by the gateway that holds him, and who missed something hears of it."""
 
 from __future__ import annotations
 

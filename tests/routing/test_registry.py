@@ -1,4 +1,4 @@
-"""The registry: who is attached, who waits, what was handed to whom, and who gives way. Read next: test_registry_model.py."""
+"""The registry: who is attached, who waits, what was handed to whom, who gives way. Read next: the model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Whatever happens, in any order: no client believes that it has everything when an event did not reach it.
 
-Clients that listen, lose their link, come back by key and sync, over two gateways and one registry that may be forgotten.
-Their own books say what lacks; the registry is never asked for it. Read next: test_registry.py.
+Clients that listen, lose their link, come back by key and sync, over two gateways and one registry that may die. Their
+own books say what lacks; the registry is never asked for it. Read next: test_registry.py.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Life(RuleBasedStateMachine):
         hears: bool,
         hears_missed: bool,
     ) -> None:
-        """By key. meanwhile: events between the answer and the link. late: the link comes after whatever else happens."""
+        """By key. meanwhile: events between the answer and the link; late: whatever else comes between, too."""
         client = self._one_of([client for client in self.clients if client.key], who)
         assert client.key is not None
         self.number += 1
