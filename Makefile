@@ -2,7 +2,7 @@
 # Needs: python3 >= 3.11 with venv, cargo, a C compiler. All else is installed into .venv, and nothing outside it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-rust test-python check bench bench-peers fuzz docs clean
+.PHONY: help setup run test test-rust test-python check bench bench-peers soak fuzz docs clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -65,13 +65,16 @@ check: .venv/.core ## format, lint, types, import rules, generated files
 	.venv/bin/lint-imports
 	cargo fmt --check
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
-	@for script in $(GENERATORS); do echo "$(PYTHON) $$script --check"; $(PYTHON) $$script --check || exit 1; done
+	@for script in $(GENERATORS); do echo "$(PYTHON) $$script --check"; PYTHONPATH=. $(PYTHON) $$script --check || exit 1; done
 
 bench: .venv/.core ## measure this machine, in eight minutes at most; make bench ARGS=--quick
 	@exec $(PYTHON) -m longlink bench all --data bench/out --html bench/out/report.html $(ARGS)
 
 bench-peers: .venv/.core ## measure other servers beside this one, in 17 minutes; make bench-peers ARGS="--quick --only ws"
 	@exec $(PYTHON) -m bench.peers $(ARGS)
+
+soak: .venv/.core ## 500 clients in a storm with kill -9, for a minute; make soak SECONDS=600 ARGS="--workers 2"
+	@exec $(PYTHON) -m longlink.testing.soak --seconds $(or $(SECONDS),60) $(ARGS)
 
 fuzz: ## fuzz the parsers of the core for a minute each (needs cargo-fuzz and a nightly Rust)
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs cargo-fuzz: cargo install cargo-fuzz"; exit 1; }
@@ -81,7 +84,7 @@ fuzz: ## fuzz the parsers of the core for a minute each (needs cargo-fuzz and a 
 	done
 
 docs: .venv/.core ## write what is generated: wire code and reference pages
-	@for script in $(GENERATORS); do $(PYTHON) $$script || exit 1; done
+	@for script in $(GENERATORS); do PYTHONPATH=. $(PYTHON) $$script || exit 1; done
 
 clean: ## remove what was built; keeps ./data
 	rm -rf .venv target build dist core/fuzz/target .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

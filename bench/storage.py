@@ -65,7 +65,7 @@ class Sample:
 class Load:
     """Appends and marks on one open store, as fast as it answers."""
 
-    def __init__(self, store: SqliteStore, chats: list[str]) -> None:
+    def __init__(self, store: SqliteStore, chats: list[tuple[str, str]]) -> None:
         self._store = store
         self._chats = chats
         self._latencies: list[float] = []
@@ -96,11 +96,12 @@ class Load:
             self._latencies.append(time.perf_counter() - asked)
             stored = [result for result in results if isinstance(result, Appended)]
             marks = [Mark(item.conversation, "peer", one.seq) for item, one in zip(items, stored, strict=True)]
-            await self._store.conversations.mark_delivered(marks)
+            await self._store.conversations.mark(marks)
             self._done += call
 
     def _message(self) -> Append:
-        return Append(random.choice(self._chats), "peer", os.urandom(8).hex(), os.urandom(CONTENT_BYTES))
+        chat, user = random.choice(self._chats)
+        return Append(chat, user, os.urandom(8).hex(), os.urandom(CONTENT_BYTES))
 
 
 def _number(value: object) -> float:
@@ -130,11 +131,12 @@ async def _stores(rounds: int, seconds: float) -> None:
         print(f"store  {variant}  {_shown(taken, variant.busy)}")
 
 
-async def _chats(store: SqliteStore) -> list[str]:
+async def _chats(store: SqliteStore) -> list[tuple[str, str]]:
+    """Each conversation and who writes in it."""
     users = [f"user-{number}" for number in range(CONVERSATIONS)]
     await store.users.remember(["peer", *users])
     opened = await asyncio.gather(*[store.conversations.open_direct(user, "peer") for user in users])
-    return [chat.id for chat in opened]
+    return [(chat.id, user) for chat, user in zip(opened, users, strict=True)]
 
 
 def _shown(taken: Sequence[Sample], busy: bool) -> str:
@@ -152,10 +154,10 @@ PLAIN = (
     "BEGIN IMMEDIATE",
     "INSERT INTO messages SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, :stamp / 1000,"
     " substr(:contents, j.value ->> 4, j.value ->> 5) FROM json_each(:messages) AS j",
-    "UPDATE conversations SET head = j.value ->> 1, changed = :stamp FROM json_each(:heads) AS j"
-    " WHERE conversations.id = j.value ->> 0",
-    "UPDATE members SET delivered = j.value ->> 2 FROM json_each(:marks) AS j"
-    " WHERE members.conversation = j.value ->> 0 AND members.user = j.value ->> 1",
+    "UPDATE conversations SET head = j.value, changed = :stamp FROM json_each(:heads) AS j"
+    " WHERE conversations.id = CAST(j.key AS INTEGER)",
+    "INSERT INTO members SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3 FROM json_each(:marks) AS j"
+    " WHERE true ON CONFLICT DO UPDATE SET delivered = excluded.delivered, read = excluded.read",
     "COMMIT",
 )
 
@@ -176,7 +178,7 @@ class Form:
         self._connection.executemany(
             "INSERT INTO conversations VALUES (?, ?, 1, 0, 0)", [(id_, str(id_)) for id_ in ids]
         )
-        self._connection.executemany("INSERT INTO members VALUES (?, ?, 0)", [(id_, id_) for id_ in ids])
+        self._connection.executemany("INSERT INTO members VALUES (?, ?, 0, 0)", [(id_, id_) for id_ in ids])
         self._write, self._size, self._heads = write, size, [0] * CONVERSATIONS
 
     def run(self, commits: int) -> tuple[float, float]:
@@ -201,8 +203,8 @@ class Form:
             "stamp": time.time_ns() // 1000,
             "messages": msgspec.json.encode(rows).decode(),
             "contents": os.urandom(offset),
-            "heads": msgspec.json.encode(list(heads.items())).decode(),
-            "marks": msgspec.json.encode([(chat, chat, head) for chat, head in heads.items()]).decode(),
+            "heads": msgspec.json.encode(heads).decode(),
+            "marks": msgspec.json.encode([(chat, chat, head, 0) for chat, head in heads.items()]).decode(),
         }
 
 
@@ -215,6 +217,7 @@ def _in_one_step(connection: apsw.Connection, batch: dict[str, object]) -> None:
         None,
         batch["messages"],
         batch["contents"],
+        None,
         batch["heads"],
         batch["marks"],
         0,

@@ -102,7 +102,7 @@ class Server:
         bus.attach(self._access.ids.gateway, self._access.gateway)
         self._closers.append(self._access.stop)
         await logic.control.start()
-        self._closers.append(logic.control.stop)
+        self._closers.append(logic.stop)
         self.place = await self._access.start(logic.problems, Metrics(lambda: self._numbers(store)).render)
         self._closers.append(lambda: asyncio.to_thread(self.place.note.unlink, missing_ok=True))
         self.place.write_note()

@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import resource
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,23 +23,27 @@ from longlink import _core, errors
 from longlink.access.control import Control
 from longlink.access.gateway import MISSED_PER_S, Gateway
 from longlink.access.handshake import Handshake
-from longlink.access.http import HttpServer, build_http, serve_http
+from longlink.access.http import Callers, HttpServer, Rates, ShortLink, build_http, serve_http
+from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
-from longlink.config import Config, split_address
+from longlink.config import Config, Connection, split_address
 from longlink.errors import LonglinkError
 from longlink.logic import commands
 from longlink.logic.broadcast import broadcast
-from longlink.logic.services import Services
+from longlink.logic.operate import end_sessions, show_sessions
+from longlink.logic.services import RECEIPTS, Services
 from longlink.ops import files, logs
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Closing
+from longlink.protocol.heartbeats import Heartbeats
 from longlink.routing.bus.base import Bus
 from longlink.routing.calls import Handler
 from longlink.routing.delivery import Delivery
 from longlink.routing.ids import SessionIds
 from longlink.routing.registrar import Registrar
-from longlink.routing.sessions import MemorySessions, Registry
+from longlink.routing.registry import MemorySessions
+from longlink.routing.sessions import Registry
 from longlink.storage.base import Store
 
 log = logs.get("app")
@@ -104,26 +109,35 @@ class Logic:
 
     def __init__(self, config: Config, store: Store, bus: Bus, counts: Counts, now_ms: Callable[[], int]) -> None:
         connection = config.connection
-        self._sessions = sessions = MemorySessions(connection.sessions_per_user)
+        self._sessions = sessions = MemorySessions(config.sessions, counts, time.monotonic)
         self._bus = bus
         self._now_ms = now_ms
         self._most_bytes = connection.max_message_bytes
         self._store = store
         self._probe: asyncio.Future[None] | None = None
         self._probe_again = 0.0
-        self.registrar = Registrar(sessions, bus)
+        self.registrar = Registrar(sessions, bus, counts)
         services = Services(
             store=store,
+            sessions=self.registrar,
             delivery=Delivery(sessions, bus, counts),
             counts=counts,
             now_ms=now_ms,
             server=f"longlink/{_core.__version__}",
-            heartbeat_ms=connection.heartbeat_ms,
+            heartbeats=agree_on(connection),
+            detached_ms=config.sessions.detached_ms,
             max_frame_bytes=connection.max_message_bytes,
             page_bytes=min(connection.queue_bytes // 4, LARGEST_PAGE),
+            receipts=RECEIPTS[config.receipts.direct],
         )
         self.handler = commands.handler(services)
-        self.control = Control(Path(config.data.dir), {"broadcast": self._broadcast})
+        verbs = {"broadcast": self._broadcast, "sessions": self._show, "end": self._end}
+        self.control = Control(Path(config.data.dir), verbs)
+
+    async def stop(self) -> None:
+        """Let no operator in any more, and look after nothing. Idempotent."""
+        await self.control.stop()
+        self.registrar.stop()
 
     async def problems(self) -> list[str]:
         """Why the store cannot be written to; empty when it can."""
@@ -140,6 +154,13 @@ class Logic:
     async def _broadcast(self, arguments: dict[str, Any]) -> dict[str, Any]:
         text = str(arguments["text"])
         return broadcast(text, self._sessions, self._bus, self._now_ms(), self._most_bytes)._asdict()
+
+    async def _show(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"sessions": show_sessions(self.registrar, str(arguments["user"]))}
+
+    async def _end(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        device = arguments.get("device")
+        return {"sessions": end_sessions(self.registrar, str(arguments["user"]), device and str(device))}
 
 
 class Access:
@@ -166,17 +187,23 @@ class Access:
         self._http: HttpServer | None = None
         self._verifier = Verifier.from_config(config.auth, Path(config.data.dir))
         self.core = build_core(config, ticket_secret)
-        handshake = Handshake(self._verifier, lambda: now_ms() / 1000)
+        keys = ResumeKeys.from_folder(Path(config.data.dir))
+        handshake = Handshake(self._verifier, keys, lambda: now_ms() / 1000)
         self.ids = SessionIds(config.server.number, worker, lambda: now_ms() / 1000)
         missed_per_s = max(1, MISSED_PER_S // max(1, config.server.workers))
-        self.gateway = Gateway(self.ids, self.core, handshake, handler, registry, counts, missed_per_s)
+        heartbeats = agree_on(config.connection)
+        self.gateway = Gateway(self.ids, self.core, handshake, handler, registry, counts, heartbeats, missed_per_s)
+
+        callers = Callers(self._verifier, keys, lambda: now_ms() / 1000)
+        rates = Rates(config.http.call_rate, config.http.call_burst, time.monotonic)
+        self._short_link = ShortLink(callers, rates, handler, counts, config.connection.max_message_bytes)
 
     async def start(self, ready: Reasons, metrics: Callable[[], Awaitable[bytes]]) -> Place:
         """Listen for clients, then for HTTP. Raises PORT_TAKEN, CONFIG_INVALID; stop() is due then too."""
         port = listen_on(self.core, self._config, shared=self._shared)
         self.gateway.start()
         self._listening = True
-        app = build_http(ready=lambda: self._problems(ready), metrics=metrics)
+        app = build_http(ready=lambda: self._problems(ready), metrics=metrics, short_link=self._short_link)
         host, http_port = split_address(self._config.listen.http)
         most = files.http_files(file_limit())
         self._http = await serve_http(app, host, http_port, tls=tls_files(self._config), most=most, shared=self._shared)
@@ -232,6 +259,13 @@ def host_in_url(address: str) -> str:
 def tls_files(config: Config) -> tuple[str, str] | None:
     listen = config.listen
     return (listen.tls_certificate, listen.tls_key) if listen.tls_certificate else None
+
+
+def agree_on(limits: Connection) -> Heartbeats:
+    """What clients may ask for, as Logic tells them and Access holds them to."""
+    return Heartbeats.within(
+        limits.heartbeat_ms, limits.heartbeat_least_ms, limits.heartbeat_most_ms, limits.idle_timeout_ms
+    )
 
 
 def build_core(config: Config, ticket_secret: bytes = b"") -> _core.Core:

@@ -9,17 +9,21 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from longlink import config
 from longlink.config import Storage
 from longlink.logic import commands
-from longlink.logic.services import Services
+from longlink.logic.services import RECEIPTS, Services
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Connect, Content, Frame, OpenDirect, Send
+from longlink.protocol.heartbeats import Heartbeats
 from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.calls import Call
 from longlink.routing.delivery import Delivery
 from longlink.routing.ids import SessionIds
-from longlink.routing.sessions import MemorySessions, Session
+from longlink.routing.registrar import Registrar
+from longlink.routing.registry import MemorySessions
+from longlink.routing.sessions import Session
 from longlink.storage.sqlite import SqliteStore, open_store
 
 NOON_MS = 1_790_000_000_000
@@ -28,17 +32,19 @@ GATEWAY = 5
 
 
 class Notebook:
-    """A bus that writes down every parcel."""
+    """A bus that writes down every parcel, and every ending."""
 
     def __init__(self) -> None:
         self.parcels: list[Parcel] = []
+        self.endings: list[Ending] = []
 
     def publish(self, gateway: int, parcels: Sequence[Parcel]) -> None:
         assert gateway == GATEWAY
         self.parcels += parcels
 
     def end(self, gateway: int, endings: Sequence[Ending]) -> None:
-        raise AssertionError("commands end no session")
+        assert gateway == GATEWAY
+        self.endings += endings
 
     def broadcast(self, binary: bytes, text: bytes) -> int:
         raise AssertionError("nothing is broadcast here")
@@ -50,17 +56,21 @@ class Stage:
     def __init__(self, store: SqliteStore) -> None:
         self.counts = Counts()
         self.bus = Notebook()
-        self.sessions = MemorySessions(8)
+        self.sessions = MemorySessions(config.Sessions(), self.counts, lambda: 0.0)
+        self.registrar = Registrar(self.sessions, self.bus, self.counts)
         self.store = store
         self.services = Services(
             store=store,
+            sessions=self.registrar,
             delivery=Delivery(self.sessions, self.bus, self.counts),
             counts=self.counts,
             now_ms=lambda: NOON_MS,
             server="longlink/test",
-            heartbeat_ms=1_000,
+            heartbeats=Heartbeats(1_000, 500, 3_000, 0),
+            detached_ms=60_000,
             max_frame_bytes=2_000,
             page_bytes=PAGE_BYTES,
+            receipts=RECEIPTS["read"],
         )
         self._handle = commands.handler(self.services)
         self._connections = 0
@@ -69,7 +79,8 @@ class Stage:
     async def enter(self, user: str, device: str = "phone", encoding: Encoding = Encoding.BINARY) -> Session:
         """A connected session."""
         self._connections += 1
-        session = Session(user, device, self._ids.next(), self._connections, encoding)
+        id_ = self._ids.next()
+        session = Session(user, device, "", id_, id_, self._connections, encoding)
         await self.ask(session, Frame(connect=Connect(version=1, device=device)))
         self.sessions.add(session)
         return session
@@ -102,6 +113,11 @@ class Stage:
             for parcel in parcels
             for connection in parcel.connections
         ]
+
+    def ended(self) -> list[tuple[int, int]]:
+        """Who was ended since the last call: connection and code."""
+        endings, self.bus.endings = self.bus.endings, []
+        return [(ending.connection, ending.code) for ending in endings]
 
 
 def play(folder: Path, story: Callable[[Stage], Awaitable[None]]) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from longlink import errors
+from longlink import config, errors
 from longlink.errors import LonglinkError
 from longlink.logic.broadcast import Handed, broadcast
+from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Content, Frame, Notice
 from longlink.routing.bus.base import Ending, Parcel
-from longlink.routing.sessions import MemorySessions, Session
+from longlink.routing.registry import MemorySessions
+from longlink.routing.sessions import Session
 
 NOON_MS = 1_790_000_000_000
 
@@ -35,9 +37,9 @@ class Notebook:
 
 
 def say(text: str, bus: Notebook, most_bytes: int = 100) -> Handed:
-    sessions = MemorySessions(8)
+    sessions = MemorySessions(config.Sessions(), Counts(), lambda: 0.0)
     for number in range(5):
-        sessions.add(Session(f"user-{number}", "phone", number + 1, number, Encoding.BINARY))
+        sessions.add(Session(f"user-{number}", "phone", "", number + 1, number + 1, number, Encoding.BINARY))
     return broadcast(text, sessions, bus, NOON_MS, most_bytes)
 
 

@@ -38,7 +38,7 @@ def test_a_conversation_is_shown_with_its_head_and_the_marks_of_its_members(tmp_
             (answer,) = await stage.ask(session, _list())
             (shown,) = answer.conversations.conversations
             assert (shown.id, shown.kind, shown.head) == (conversation, shown.DIRECT, 1)
-            assert {member.user: member.delivered for member in shown.members} == {"alice": 0, "bob": 0}
+            assert {member.user: member.delivered for member in shown.members} == {"alice": 1, "bob": 0}
 
     play(tmp_path, story)
 

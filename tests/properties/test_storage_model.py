@@ -29,6 +29,7 @@ anyone = st.sampled_from((*USERS, STRANGER))
 # Few, so that resends and other content under the same client_id are frequent.
 client_ids = st.sampled_from(("a", "b", "c", "d", "", "é\x00"))
 contents = st.sampled_from((b"", b"one", b"two\x00"))
+mentions = st.lists(anyone, max_size=2).map(tuple)
 
 
 @dataclass
@@ -37,7 +38,8 @@ class Chat:
 
     members: tuple[str, ...]
     log: list[Entry] = field(default_factory=list)
-    marks: dict[str, int] = field(default_factory=dict)
+    mentioned: list[frozenset[str]] = field(default_factory=list)
+    marks: dict[str, tuple[int, int]] = field(default_factory=dict)
     touched: int = 0
 
 
@@ -88,13 +90,13 @@ class StoreMachine(RuleBasedStateMachine):
         if pair not in self.pairs:
             assert opened.id not in self.chats
             self.pairs[pair] = opened.id
-            self.chats[opened.id] = Chat(tuple(sorted(pair)), marks=dict.fromkeys(pair, 0))
+            self.chats[opened.id] = Chat(tuple(sorted(pair)), marks=dict.fromkeys(pair, (0, 0)))
             self._touch(self.chats[opened.id])
         assert opened.id == self.pairs[pair]
-        self._compare(opened)
+        self._compare(opened, user)
 
-    @rule(data=st.data(), batch=st.lists(st.tuples(anyone, client_ids, contents), max_size=6))
-    def append(self, data: st.DataObject, batch: list[tuple[str, str, bytes]]) -> None:
+    @rule(data=st.data(), batch=st.lists(st.tuples(anyone, client_ids, contents, mentions, st.booleans()), max_size=6))
+    def append(self, data: st.DataObject, batch: list[tuple[str, str, bytes, tuple[str, ...], bool]]) -> None:
         items = [Append(self._draw_chat(data), *item) for item in batch]
         # Called as two, so that batches of the store and calls do not coincide.
         calls = [self.store.messages.append(items[:2]), self.store.messages.append(items[2:])]
@@ -121,22 +123,27 @@ class StoreMachine(RuleBasedStateMachine):
             return
         assert (result.seq, result.duplicate) == (len(chat.log) + 1, False)
         assert result.sent_at >= max([entry.sent_at for entry in chat.log], default=0)
+        delivered, read = chat.marks[item.sender]
+        below = len(chat.log)
+        chat.marks[item.sender] = (delivered + (delivered == below), read + (read == below))
         chat.log.append(Entry(result.seq, item.sender, item.client_id, result.sent_at, item.content))
+        named = chat.members if item.mentions_all else item.mentions
+        chat.mentioned.append(frozenset(named) - {item.sender})
         self._touch(chat)
 
-    @rule(data=st.data(), user=anyone, seq=st.integers(0, 12))
-    def mark(self, data: st.DataObject, user: str, seq: int) -> None:
+    @rule(data=st.data(), user=anyone, seq=st.integers(0, 12), read=st.integers(0, 12))
+    def mark(self, data: st.DataObject, user: str, seq: int, read: int) -> None:
         name = self._draw_chat(data)
-        (result,) = self.run(self.store.conversations.mark_delivered([Mark(name, user, seq)]))
+        (result,) = self.run(self.store.conversations.mark([Mark(name, user, seq, read)]))
         chat = self.chats.get(name)
-        if chat is None or user not in chat.members or seq > len(chat.log):
+        if chat is None or user not in chat.members or max(seq, read) > len(chat.log):
             assert isinstance(result, LonglinkError)
             return
-        moved = seq > chat.marks[user]
-        chat.marks[user] = max(seq, chat.marks[user])
-        if moved:
+        old = chat.marks[user]
+        new = chat.marks[user] = (max(seq, read, old[0]), max(read, old[1]))
+        if new != old:
             self._touch(chat)
-        assert result == Marked(chat.marks[user], moved, self._in_order(chat))
+        assert result == Marked(*new, new[0] > old[0], new[1] > old[1], self._in_order(chat))
 
     @rule(data=st.data(), after=st.integers(0, 12), before=st.integers(0, 12), limit=st.integers(1, 6))
     def history(self, data: st.DataObject, after: int, before: int, limit: int) -> None:
@@ -150,19 +157,19 @@ class StoreMachine(RuleBasedStateMachine):
             )
         )
         fitting = [entry for entry in chat.log if entry.seq > after and (not before or entry.seq < before)]
-        shown = fitting[-limit:] if before else fitting[:limit]
+        shown = fitting[-limit:] if before and not after else fitting[:limit]
         assert found == Page(tuple(shown), len(chat.log), len(fitting) > len(shown))
 
     @rule(limit=st.integers(1, 3), touch=st.booleans())
-    def sync(self, limit: int, touch: bool) -> None:
-        """Alice's client: after a sync it must know every change of hers that was made before the sync began."""
+    def list_all(self, limit: int, touch: bool) -> None:
+        """Alice's client: after a pass it must know every change of hers that was made before the sync began."""
         before = {name: chat.touched for name, chat in self.chats.items() if "alice" in chat.members}
         cursor, since = "", self.synced_at
         for page_number in range(100):
             page = self.run(self.store.conversations.changed("alice", since=since, cursor=cursor, limit=limit))
             assert len(page.conversations) <= limit
             for shown in page.conversations:
-                self._compare(shown)
+                self._compare(shown, "alice")
                 self.seen[shown.id] = self.chats[shown.id].touched
             cursor = page.next
             if not cursor:
@@ -196,10 +203,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.changes += 1
         chat.touched = self.changes
 
-    def _compare(self, shown: Conversation) -> None:
+    def _compare(self, shown: Conversation, user: str) -> None:
         chat = self.chats[shown.id]
+        read = chat.marks[user][1]
         assert shown.head == len(chat.log)
-        assert {member.user: member.delivered for member in shown.members} == chat.marks
+        assert {member.user: (member.delivered, member.read) for member in shown.members} == chat.marks
+        assert shown.unread == shown.head - read
+        assert shown.mentions == sum(user in mentioned for mentioned in chat.mentioned[read:])
 
 
 TestStoreMachine = StoreMachine.TestCase

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from longlink import _core
+from longlink import _core, config
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Frame, Message
 from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.delivery import EVENT, Delivery, Outgoing
 from longlink.routing.ids import COUNTER_BITS
-from longlink.routing.sessions import MemorySessions, Session
+from longlink.routing.registry import MemorySessions
+from longlink.routing.sessions import Session
 
 EAST, WEST = 1, 2
 
@@ -40,7 +41,7 @@ def _deliver(sessions: Sequence[Session], batch: Sequence[Outgoing]) -> tuple[No
     bus, counts = Notebook(), Counts()
 
     async def story() -> None:
-        registry = MemorySessions(8)
+        registry = MemorySessions(config.Sessions(), counts, lambda: 0.0)
         for session in sessions:
             registry.add(session)
         await Delivery(registry, bus, counts).deliver(batch)
@@ -50,7 +51,8 @@ def _deliver(sessions: Sequence[Session], batch: Sequence[Outgoing]) -> tuple[No
 
 
 def session(user: str, device: str, gateway: int, connection: int, encoding: Encoding = Encoding.BINARY) -> Session:
-    return Session(user, device, gateway << COUNTER_BITS | connection, connection, encoding)
+    id_ = gateway << COUNTER_BITS | connection
+    return Session(user, device, "", id_, id_, connection, encoding)
 
 
 def _frame(seq: int) -> Frame:

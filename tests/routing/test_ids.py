@@ -41,7 +41,7 @@ def test_an_id_says_which_server_and_worker_made_it_and_a_javascript_number_hold
 def test_a_session_knows_its_gateway_by_its_id() -> None:
     ids = SessionIds(7, 3, lambda: NOW_S)
     assert ids.gateway == 7 << 8 | 3
-    assert Session("alice", "phone", ids.next(), 1, Encoding.BINARY).gateway == ids.gateway
+    assert Session("alice", "phone", "", 7, ids.next(), 1, Encoding.BINARY).gateway == ids.gateway
 
 
 def test_no_two_sessions_of_a_process_have_the_same_id() -> None:

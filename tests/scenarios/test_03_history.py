@@ -90,7 +90,7 @@ def test_pages_beyond_the_ends_are_empty(door: Door) -> None:
     [
         {"limit": 201},
         {"limit": 2**32 - 1},
-        {"after": 1, "before": 5},
+        {"after": 5, "before": 5},
         {"after": 2**53},
         {"before": 2**64 - 1},
         {"conversation": ""},
@@ -153,7 +153,7 @@ def test_only_what_changed_since_the_last_sync_is_listed_again(door: Door) -> No
     changed = {conversation.id: conversation for conversation in second.conversations}
     assert with_bob in changed
     assert changed[with_bob].head == 2
-    assert {member.user: member.delivered for member in changed[with_bob].members} == {alice.user: 0, bob.user: 1}
+    assert {member.user: member.delivered for member in changed[with_bob].members} == {alice.user: 1, bob.user: 1}
     assert second.synced_at >= first.synced_at
     newest = max(conversation.changed_at for conversation in second.conversations)
     later = alice.conversations(since=newest + 1)

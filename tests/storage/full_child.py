@@ -33,7 +33,7 @@ async def _main(folder: Path) -> None:
         (len(acked) + 1, False),
         (1, True),
     ]
-    await store.conversations.mark_delivered([Mark(chat, "bob", len(acked) + 1)])
+    await store.conversations.mark([Mark(chat, "bob", len(acked) + 1)])
     assert (await store.conversations.open_direct("bob", "alice")).members[1].delivered == len(acked) + 1
     await store.close()
 

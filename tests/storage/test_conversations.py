@@ -1,6 +1,6 @@
-"""base.Conversations and base.Users on every backend: opened once, marks that only rise, changes that are never missed.
+"""base.Conversations and base.Users on every backend: opened once, changes that are never missed.
 
-Read next: test_order.py.
+Read next: test_marks.py, test_sync.py.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import pytest
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.storage.base import Append, Changes, Mark, Marked, Member, Store
+from longlink.storage.base import Append, Changes, Mark, Member, Store
 
-from .scene import NOON_MS, Scene, direct, refused, say
+from .scene import NOON_MS, Scene, direct, say
 
 
 def test_two_users_have_one_direct_conversation_whoever_opens_it(scene: Scene) -> None:
     async def story(store: Store) -> None:
         chat = await direct(store)
         assert (chat.kind, chat.head, chat.changed_at) == (1, 0, NOON_MS)
-        assert chat.members == (Member("alice", 0), Member("bob", 0))
+        assert chat.members == (Member("alice", 0, 0), Member("bob", 0, 0))
         assert await store.conversations.open_direct("bob", "alice") == chat
         assert re.fullmatch(r"d_[a-z2-7]{20}", chat.id)
 
@@ -43,11 +43,11 @@ def test_opening_again_shows_the_conversation_as_it_is_now(scene: Scene) -> None
         chat = await direct(store)
         scene.now_ms += 1_000
         said = store.messages.append([Append(chat.id, "alice", "one", b"1")])
-        marked = store.conversations.mark_delivered([Mark(chat.id, "bob", 1)])
+        marked = store.conversations.mark([Mark(chat.id, "bob", 1)])
         opened = store.conversations.open_direct("bob", "alice")
         await asyncio.gather(said, marked)
         for now in (await opened, await store.conversations.open_direct("bob", "alice")):
-            assert (now.head, now.members) == (1, (Member("alice", 0), Member("bob", 1)))
+            assert (now.head, now.members) == (1, (Member("alice", 1, 1), Member("bob", 1, 0)))
             assert now.changed_at == NOON_MS + 1_000
 
     scene.play(story)
@@ -56,14 +56,14 @@ def test_opening_again_shows_the_conversation_as_it_is_now(scene: Scene) -> None
 
 async def _still_marked(store: Store) -> None:
     chat = await store.conversations.open_direct("alice", "bob")
-    assert (chat.head, chat.members) == (1, (Member("alice", 0), Member("bob", 1)))
+    assert (chat.head, chat.members) == (1, (Member("alice", 1, 1), Member("bob", 1, 0)))
 
 
 def test_a_conversation_with_oneself_has_one_member(scene: Scene) -> None:
     async def story(store: Store) -> None:
         await store.users.remember(["alice"])
         chat = await store.conversations.open_direct("alice", "alice")
-        assert chat.members == (Member("alice", 0),)
+        assert chat.members == (Member("alice", 0, 0),)
         assert (await say(store, chat.id, "note"))[0].members == ("alice",)
         assert (await store.conversations.open_direct("alice", "alice")).id == chat.id
 
@@ -96,26 +96,6 @@ def test_users_are_remembered_across_restarts(scene: Scene) -> None:
     scene.play(after)
 
 
-def test_marks_only_rise_and_never_pass_the_head(scene: Scene) -> None:
-    async def story(store: Store) -> None:
-        chat = (await direct(store)).id
-        await say(store, chat, "1", "2", "3")
-        both = ("alice", "bob")
-        marks = [Mark(chat, "bob", seq) for seq in (2, 1, 2, 3, 0)]
-        assert await store.conversations.mark_delivered(marks) == [
-            Marked(2, True, both), Marked(2, False, both), Marked(2, False, both), Marked(3, True, both),
-            Marked(3, False, both),
-        ]  # fmt: skip
-        ahead, unknown, foreign = await store.conversations.mark_delivered([
-            Mark(chat, "alice", 4), Mark("d_nothing", "alice", 1), Mark(chat, "carol", 1),
-        ])  # fmt: skip
-        assert refused(ahead) is errors.SEQ_AHEAD
-        assert refused(unknown) is errors.CONVERSATION_UNKNOWN
-        assert refused(foreign) is errors.NOT_A_MEMBER
-
-    scene.play(story)
-
-
 async def _changed(store: Store, since: int = 0, *, user: str = "alice", limit: int = 100) -> Changes:
     return await store.conversations.changed(user, since=since, cursor="", limit=limit)
 
@@ -128,11 +108,11 @@ def test_changed_shows_messages_and_marks_oldest_change_first(scene: Scene) -> N
         scene.now_ms += 1_000
         await say(store, chats[0], "1")
         scene.now_ms += 1_000
-        await store.conversations.mark_delivered([Mark(chats[2], "dave", 1)])
+        await store.conversations.mark([Mark(chats[2], "dave", 1)])
         found = await _changed(store)
         assert [chat.id for chat in found.conversations] == [chats[1], chats[0], chats[2]]
         assert [chat.changed_at - NOON_MS for chat in found.conversations] == [0, 2_000, 3_000]
-        assert found.conversations[2].members == (Member("alice", 0), Member("dave", 1))
+        assert found.conversations[2].members == (Member("alice", 1, 1), Member("dave", 1, 0))
         assert [chat.id for chat in (await _changed(store, NOON_MS + 3_000)).conversations] == [chats[2]]
         assert (await _changed(store, NOON_MS + 3_001)).conversations == ()
         assert (await _changed(store, user="nobody")).conversations == ()
@@ -149,7 +129,7 @@ def test_what_changes_after_a_sync_is_in_the_next_one(scene: Scene) -> None:
         assert chats[1] in [chat.id for chat in (await _changed(store, synced_at)).conversations]
         scene.now_ms -= 3_600_000
         synced_at = (await _changed(store)).synced_at
-        await store.conversations.mark_delivered([Mark(chats[1], "alice", 1)])
+        await store.conversations.mark([Mark(chats[1], "carol", 1)])
         assert chats[1] in [chat.id for chat in (await _changed(store, synced_at)).conversations]
 
     scene.play(story)

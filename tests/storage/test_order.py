@@ -24,11 +24,11 @@ def test_calls_are_applied_in_their_order_though_none_was_awaited(scene: Scene) 
         chat = (await opened).id
         await remembered
         appends = [store.messages.append([Append(chat, "alice", str(number), b"")]) for number in range(50)]
-        marks = store.conversations.mark_delivered([Mark(chat, "bob", 50)])
+        marks = store.conversations.mark([Mark(chat, "bob", 50)])
         page = await store.messages.history(chat, "bob", after=0, before=0, limit=100, page_bytes=1 << 30)
         assert [entry.client_id for entry in page.entries] == [str(number) for number in range(50)]
         shown = await store.conversations.open_direct("bob", "alice")
-        assert [member.delivered for member in shown.members] == [0, 50]
+        assert [member.delivered for member in shown.members] == [50, 50]
         await asyncio.gather(marks, *reversed(appends))
 
     scene.play(story)
@@ -142,7 +142,7 @@ def test_times_never_decrease_when_the_clock_steps_back(scene: Scene) -> None:
         assert (await say(store, chats[0], "1"))[0].sent_at == NOON_MS
         scene.now_ms -= 60_000
         assert (await say(store, chats[0], "2"))[0].sent_at == NOON_MS
-        await store.conversations.mark_delivered([Mark(chats[0], "bob", 2)])
+        await store.conversations.mark([Mark(chats[0], "bob", 2)])
 
     async def after(store: Store) -> None:
         assert (await say(store, chats[0], "3"))[0].sent_at == NOON_MS

@@ -69,11 +69,11 @@ def test_a_write_that_cannot_be_stored_fails_alone(tmp_path: Path) -> None:
             first = store.messages.append([Append(chat, "alice", "0", b"")])
             middle = store.messages.append(bad)
             last = store.messages.append([Append(chat, "alice", "3", b"")])
-            marks = store.conversations.mark_delivered([Mark(chat, "bob", 1)])
+            marks = store.conversations.mark([Mark(chat, "bob", 1)])
         good, broken, more = await middle
         assert refused(broken) is errors.INTERNAL
         assert [one.seq for one in stored([*await first, good, more, *await last])] == [1, 2, 3, 4]
-        assert await marks == [Marked(1, True, ("alice", "bob"))]
+        assert await marks == [Marked(1, 0, True, False, ("alice", "bob"))]
         assert len(await texts(store, chat)) == 4
 
     _play(tmp_path, story)
@@ -120,8 +120,9 @@ def test_what_was_forgotten_is_read_again(tmp_path: Path, monkeypatch: pytest.Mo
         for round_ in range(3):
             results = await store.messages.append([Append(chat, "alice", str(round_), b"x") for chat in chats])
             assert [result.seq for result in results if isinstance(result, Appended)] == [round_ + 1] * 6
-            marks = await store.conversations.mark_delivered([Mark(chat, "alice", round_ + 1) for chat in chats])
-            assert all(not isinstance(mark, LonglinkError) and mark.moved for mark in marks)
+            peers = [Mark(chat, f"peer-{number}", round_ + 1) for number, chat in enumerate(chats)]
+            marks = await store.conversations.mark(peers)
+            assert all(not isinstance(mark, LonglinkError) and mark.delivered_moved for mark in marks)
         again = [(await store.conversations.open_direct(f"peer-{number}", "alice")).id for number in range(6)]
         assert again == chats
 

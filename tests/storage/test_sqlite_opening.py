@@ -16,8 +16,11 @@ import pytest
 from longlink import errors
 from longlink.config import Storage
 from longlink.errors import LonglinkError, Row
+from longlink.storage.base import Append, Member
 from longlink.storage.sqlite import engine, migrations, open_store
 from longlink.storage.sqlite.migrations import Migration
+
+from .scene import stored, texts
 
 
 def _opened(folder: Path) -> None:
@@ -179,6 +182,41 @@ def test_an_applied_migration_whose_text_has_changed_is_refused(tmp_path: Path) 
     with pytest.raises(LonglinkError, match=r"another text of 0001_one\.sql") as caught:
         _migrated(file, [Migration(1, ONE.name, ONE.sql + " "), TWO], "SELECT 1")
     assert caught.value.row is errors.DATA_UNUSABLE
+
+
+def test_a_folder_of_the_first_schema_keeps_all_and_what_was_received_counts_as_read(tmp_path: Path) -> None:
+    connection = apsw.Connection(str(tmp_path / engine.DATABASE))
+    migrations.migrate(connection, tmp_path / engine.DATABASE, migrations.shipped()[:1])
+    connection.execute(
+        "INSERT INTO users VALUES (1, 'alice'), (2, 'bob');"
+        "INSERT INTO conversations VALUES (1, 'd_aaaaaaaaaaaaaaaaaaaa', 1, 3, 1790000000000123);"
+        "INSERT INTO directs VALUES (1, 2, 1);"
+        "INSERT INTO members VALUES (1, 1, 3), (1, 2, 2);"
+        "INSERT INTO messages VALUES (1, 1, 1, 'a', 1790000000000, x'0a0131'),"
+        " (1, 2, 2, 'a', 1790000000000, x'0a0132'), (1, 3, 1, 'b', 1790000000000, x'0a0133')"
+    )
+    connection.close()
+
+    async def story() -> None:
+        store = await open_store(tmp_path, Storage())
+        chat = await store.conversations.open_direct("bob", "alice")
+        assert chat.members == (Member("alice", 3, 3), Member("bob", 2, 2))
+        assert (chat.id, chat.unread, chat.mentions) == ("d_aaaaaaaaaaaaaaaaaaaa", 1, 0)
+        assert await texts(store, chat.id) == [b"\n\x011", b"\n\x012", b"\n\x013"]
+        mention = Append(chat.id, "alice", "c", b"", ("bob",))
+        again, new = stored(await store.messages.append([Append(chat.id, "alice", "b", b"\n\x013"), mention]))
+        assert [(again.seq, again.duplicate), (new.seq, new.duplicate)] == [(3, True), (4, False)]
+        synced = await store.conversations.sync(
+            "bob", since=1_790_000_000_000, cursor="", limit=5, messages=5, page_bytes=10_000
+        )
+        (change,) = synced.changes
+        assert [entry.seq for entry in change.entries] == [1, 2, 3, 4]
+        assert (change.conversation.unread, change.conversation.mentions) == (2, 1)
+        await store.close()
+
+    for _ in range(2):
+        _opened(tmp_path)
+    asyncio.run(story())
 
 
 def test_the_shipped_migrations_are_numbered_without_gaps() -> None:

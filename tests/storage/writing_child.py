@@ -29,7 +29,7 @@ async def _write(store: SqliteStore, conversation: str, task: int, round_: int) 
             assert isinstance(result, Appended), result
             os.write(1, json.dumps([conversation, name, result.seq, result.sent_at]).encode() + b"\n")
         head = max(result.seq for result in await store.messages.append(batch) if isinstance(result, Appended))
-        await store.conversations.mark_delivered([Mark(conversation, "alice", head)])
+        await store.conversations.mark([Mark(conversation, "alice", head)])
         names = []
 
 

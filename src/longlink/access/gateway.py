@@ -8,11 +8,11 @@ means. Read next: handshake.py, ../routing/calls.py.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Final
 
 from longlink import _core, errors
-from longlink.access.handshake import Handshake
+from longlink.access.handshake import Admitted, Handshake
 from longlink.errors import LonglinkError
 from longlink.ops import logs
 from longlink.ops.metrics import Counts
@@ -20,11 +20,12 @@ from longlink.ops.tasks import Tasks
 from longlink.protocol import limits, session
 from longlink.protocol.codec import Encoding, decode
 from longlink.protocol.frames import Closing, Frame, Missed, error_frame
+from longlink.protocol.heartbeats import Heartbeats
 from longlink.protocol.session import State
 from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.calls import Call, Handler, Reply
 from longlink.routing.ids import SessionIds
-from longlink.routing.sessions import Registry, Session
+from longlink.routing.sessions import FRESH, Arrival, Registry, Session
 
 log = logs.get("gateway")
 
@@ -39,9 +40,13 @@ MISSED_PER_S: Final = 5_000
 """Sessions of one machine that are told in a second that they may have missed something."""
 MISSED_STEP_S: Final = 0.05
 EVERYBODY: Final = {Encoding.BINARY: 1, Encoding.TEXT: 2}
-"""The topics of the core that every session is in, by its encoding."""
+"""The topics of the core that every session in the foreground is in, by its encoding."""
+BEHIND: Final = Arrival(background=True)
+"""How a session is announced that is in the background."""
 
 Groups = dict[str, list[Call]]
+Work = Callable[[Sequence[Call]], Coroutine[None, None, None]]
+"""Has a batch of calls done, and passes the answers on."""
 
 
 class Gateway:
@@ -55,6 +60,7 @@ class Gateway:
         handler: Handler,
         registry: Registry,
         counts: Counts,
+        heartbeats: Heartbeats,
         missed_per_s: int = MISSED_PER_S,
     ) -> None:
         self._ids = ids
@@ -63,13 +69,16 @@ class Gateway:
         self._handler = handler
         self._registry = registry
         self._counts = counts
+        self._heartbeats = heartbeats
         self._missed_per_s = missed_per_s
         self._sessions: dict[int, Session] = {}
-        self._connecting: dict[int, int] = {}
+        self._background: set[int] = set()
+        self._connecting: dict[int, tuple[Admitted, Arrival]] = {}
         self._leaving: set[int] = set()
         self._tasks = Tasks(log)
         self._flush_waits = False
         self._telling: asyncio.Task[None] | None = None
+        self._works: dict[str, Work] = {"connect": self._connect, "adjust": self._adjust, "logout": self._log_out}
 
     def start(self) -> None:
         """Begin to serve what the core brings."""
@@ -111,7 +120,7 @@ class Gateway:
             else:
                 self._missed(connection, data)
         for name, calls in groups.items():
-            self._tasks.begin(self._connect(calls) if name == "connect" else self._answer(calls))
+            self._tasks.begin(self._works.get(name, self._answer)(calls))
         if len(events) == POLL_LIMIT:
             asyncio.get_running_loop().call_soon(self._poll)
 
@@ -140,12 +149,18 @@ class Gateway:
         return State.CONNECTING if connection in self._connecting else State.NEW
 
     def _begin(self, connection: int, encoding: Encoding, frame: Frame) -> Session:
-        admitted = self._handshake.verify(frame.connect)
-        self._connecting[connection] = admitted.lifetime_ms
-        return Session(admitted.user, frame.connect.device, self._ids.next(), connection, encoding)
+        """The session that asks to be connected; its proofs stay here."""
+        asked = frame.connect
+        admitted = self._handshake.verify(asked)
+        self._connecting[connection] = (admitted, Arrival(asked.background, admitted.link, asked.received))
+        asked.token, asked.key = "", str(admitted.link or "")
+        link = self._ids.next()
+        id_ = admitted.session or link
+        return Session(admitted.user, asked.device, admitted.platform, id_, link, connection, encoding)
 
     def _closed(self, connection: int) -> None:
         self._connecting.pop(connection, None)
+        self._background.discard(connection)
         self._leaving.discard(connection)
         gone = self._sessions.pop(connection, None)
         if gone is not None:
@@ -167,21 +182,61 @@ class Gateway:
             if call.session.connection not in self._connecting:
                 continue
             if reply.code:
-                self._pass_on(call.session, reply)
-                self._hang_up(call.session.connection, reply.code, errors.TABLE[reply.code].name)
+                self._turn_away(call.session, reply)
             else:
-                await self._admit(call.session, reply)
+                await self._admit(call.session, decode(reply.payload))
 
-    async def _admit(self, here: Session, connected: Reply) -> None:
-        lifetime_ms = self._connecting.pop(here.connection)
+    def _turn_away(self, stranger: Session, reply: Reply) -> None:
+        self._pass_on(stranger, reply)
+        del self._connecting[stranger.connection]
+        name = errors.TABLE[reply.code].name
+        if name not in session.KEY_REFUSALS:
+            self._hang_up(stranger.connection, reply.code, name)
+
+    async def _admit(self, here: Session, frame: Frame) -> None:
+        """Connected goes out before anything that follows from registering: what was missed, or that it must go."""
+        admitted, arrival = self._connecting.pop(here.connection)
+        connected = frame.connected
+        if connected.detached_ms:
+            connected.key = self._handshake.key(here, admitted.expires_at_s)
         self._sessions[here.connection] = here
-        await self._registry.add(here)
+        self._hold(here.connection, admitted.lifetime_ms, connected.heartbeat_ms)
+        self._send(here, frame)
+        if arrival.background:
+            self._background.add(here.connection)
+        else:
+            self._core.subscribe(here.connection, EVERYBODY[here.encoding])
+        await self._registry.add(here, arrival._replace(missed=connected.missed))
         if self._sessions.get(here.connection) is not here:
             await self._registry.remove(here)
-        elif here.connection not in self._leaving:
-            self._core.admit(here.connection, lifetime_ms)
-            self._pass_on(here, connected)
+
+    async def _adjust(self, calls: Sequence[Call]) -> None:
+        for call, reply in zip(calls, await self._handler(calls), strict=True):
+            if not reply.code and self._stays(call.session):
+                self._hold(call.session.connection, 0, decode(reply.payload).adjusted.heartbeat_ms)
+                self._move(call.session, background=call.frame.adjust.background)
+            self._pass_on(call.session, reply)
+
+    def _move(self, here: Session, *, background: bool) -> None:
+        """To the background or back, as far as notices are concerned; logic sees to events."""
+        if background and here.connection not in self._background:
+            self._background.add(here.connection)
+            self._core.unsubscribe(here.connection, EVERYBODY[here.encoding])
+        elif not background and here.connection in self._background:
+            self._background.discard(here.connection)
             self._core.subscribe(here.connection, EVERYBODY[here.encoding])
+
+    async def _log_out(self, calls: Sequence[Call]) -> None:
+        for call, reply in zip(calls, await self._handler(calls), strict=True):
+            self._pass_on(call.session, reply)
+            if not reply.code and self._stays(call.session):
+                self._close(call.session, LonglinkError(errors.LOGGED_OUT, "you have logged out"))
+
+    def _hold(self, connection: int, lifetime_ms: int, heartbeat_ms: int) -> None:
+        self._core.admit(connection, lifetime_ms, self._heartbeats.patience(heartbeat_ms))
+
+    def _stays(self, here: Session) -> bool:
+        return self._sessions.get(here.connection) is here and here.connection not in self._leaving
 
     def _pass_on(self, to: Session, reply: Reply) -> None:
         if to.encoding is Encoding.BINARY:
@@ -195,7 +250,7 @@ class Gateway:
         self._counts.errors[error.name] += 1
         answer = encoding.encode(error_frame(error, request))
         self._core.send(connection, answer, _core.REPLY, encoding is Encoding.TEXT)
-        if here is None or session.ends_connection(error):
+        if session.ends_connection(error, self._state(here, connection)):
             self._hang_up(connection, error.code, _reason(error))
             log.info("refused", peer=self._core.peer(connection), user=here and here.user, error=str(error))
         self._flush_soon()
@@ -212,7 +267,7 @@ class Gateway:
         """As routing.bus.base.Receiver."""
         for ending in endings:
             here = self._sessions.get(ending.connection)
-            if here is not None and here.id == ending.session:
+            if here is not None and here.link == ending.link:
                 self._close(here, LonglinkError(errors.TABLE[ending.code], ending.message))
 
     def broadcast(self, binary: bytes, text: bytes) -> None:
@@ -221,12 +276,13 @@ class Gateway:
         self._core.publish(EVERYBODY[Encoding.TEXT], text, _core.TRANSIENT, text=True)
         self._flush_soon()
 
-    def sessions(self, most: int) -> Iterator[list[Session]]:
+    def sessions(self, most: int) -> Iterator[list[tuple[Session, Arrival]]]:
         """As routing.bus.base.Receiver."""
         connections = list(self._sessions)
         for begin in range(0, len(connections), most):
             part = connections[begin : begin + most]
-            yield [self._sessions[each] for each in part if each in self._sessions and each not in self._leaving]
+            here = [self._sessions[each] for each in part if each in self._sessions and each not in self._leaving]
+            yield [(each, BEHIND if each.connection in self._background else FRESH) for each in here]
 
     def missed(self) -> None:
         """As routing.bus.base.Receiver."""
@@ -240,7 +296,7 @@ class Gateway:
         frame = Frame(missed=Missed())
         for part in self.sessions(max(1, int(self._missed_per_s * MISSED_STEP_S))):
             for encoding in Encoding:
-                connections = [here.connection for here in part if here.encoding is encoding]
+                connections = [each.connection for each, how in part if each.encoding is encoding and how is FRESH]
                 self._core.send_many(connections, encoding.encode(frame), _core.EVENT, encoding is Encoding.TEXT)
             self._flush_soon()
             await asyncio.sleep(MISSED_STEP_S)

@@ -215,18 +215,23 @@ def make_data_key(folder: Path) -> None:
         "alg": "HS256",
         "use": "sig",
     }
-    fresh = folder / f".{DATA_KEY}.{secrets.token_hex(4)}"
+    write_secret(target, json.dumps(jwk).encode() + b"\n")
+    log.info("signing_key_made", file=str(target))
+
+
+def write_secret(target: Path, secret: bytes) -> None:
+    """A file for its owner alone (mode 0600), whole or not at all. Raises DATA_UNUSABLE."""
+    fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(json.dumps(jwk) + "\n")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secret)
             file.flush()
             os.fsync(descriptor)
         fresh.replace(target)
-        _sync(folder)
+        _sync(target.parent)
     except OSError as error:
-        raise LonglinkError(errors.DATA_UNUSABLE, f"cannot make the signing key {target}: {error.strerror}") from None
-    log.info("signing_key_made", file=str(target))
+        raise LonglinkError(errors.DATA_UNUSABLE, f"cannot make the secret {target}: {error.strerror}") from None
 
 
 def read_data_key(folder: Path) -> Key:

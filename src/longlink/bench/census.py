@@ -11,9 +11,12 @@ import sys
 import time
 from typing import Final
 
+from longlink import config
+from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.routing.ids import SessionIds
-from longlink.routing.sessions import MemorySessions, Session
+from longlink.routing.registry import MemorySessions
+from longlink.routing.sessions import Session
 from longlink.storage.sqlite.known import Known
 
 FIRST: Final = 1 << 24
@@ -25,18 +28,20 @@ BLOCK: Final = 16
 def census(connections: int) -> dict[str, float]:
     """Bytes per connection by kind of object, with so many distinct users on one device each."""
     gateway: dict[int, Session] = {}
-    registry = MemorySessions(32)
+    registry = MemorySessions(config.Sessions(), Counts(), time.monotonic)
     store = Known()
     ids = SessionIds(0, 0, time.time)
     for number in range(connections):
         user, device = "".join(("swarm", f"{number:06}")), "".join(("be", "nch"))
-        session = Session(user, device, ids.next(), FIRST + number, Encoding.BINARY)
+        id_ = ids.next()
+        session = Session(user, device, "", id_, id_, FIRST + number, Encoding.BINARY)
         gateway[session.connection] = session
         registry.add(session)
         store.users[user] = FIRST + number
     sample = next(iter(gateway.values()))
     objects = {
         "Session": sample,
+        "record of the session": registry.find(sample),
         "user name": sample.user,
         "device name": sample.device,
         "session id": sample.id,

@@ -5,7 +5,20 @@ Read next: sections.py (what there is), load.py (where values come from).
 
 from longlink.config.check import split_address
 from longlink.config.load import DEFAULT_FILE, FLAGS, Loaded, find, load
-from longlink.config.sections import Auth, Config, Connection, Data, Drain, Listen, Log, Server, Storage
+from longlink.config.sections import (
+    Auth,
+    Config,
+    Connection,
+    Data,
+    Drain,
+    Http,
+    Listen,
+    Log,
+    Receipts,
+    Server,
+    Sessions,
+    Storage,
+)
 
 __all__ = [
     "DEFAULT_FILE",
@@ -15,10 +28,13 @@ __all__ = [
     "Connection",
     "Data",
     "Drain",
+    "Http",
     "Listen",
     "Loaded",
     "Log",
+    "Receipts",
     "Server",
+    "Sessions",
     "Storage",
     "find",
     "load",

@@ -45,7 +45,7 @@ class Listen(Struct, frozen=True, forbid_unknown_fields=True):
     """[listen] Where the server can be reached."""
 
     address: Annotated[str, Meta(description="The long link: WebSocket and TCP, host:port.")] = "127.0.0.1:7700"
-    http: Annotated[str, Meta(description="HTTP: health and metrics, host:port.")] = "127.0.0.1:7701"
+    http: Annotated[str, Meta(description="HTTP: calls, health and metrics, host:port.")] = "127.0.0.1:7701"
     tls_certificate: Annotated[str, Meta(description="PEM file with the certificate chain; empty: no TLS.")] = ""
     tls_key: Annotated[str, Meta(description="PEM file with the private key.")] = ""
     behind_proxy: Annotated[
@@ -89,13 +89,23 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     hello_timeout_ms: Annotated[
         MillisecondsOrOff, Meta(description="From the upgrade to a valid Connect; 0: no limit.")
     ] = 10_000
-    sessions_per_user: Annotated[
-        Count, Meta(description="Devices of one user at once; above it the oldest is ended.")
-    ] = 32
-    heartbeat_ms: Annotated[Milliseconds, Meta(description="How often a client must send something.")] = 240_000
+    heartbeat_ms: Annotated[
+        Milliseconds, Meta(description="How often a client must send something that asks for nothing else.")
+    ] = 240_000
+    heartbeat_least_ms: Annotated[
+        Milliseconds, Meta(description="The shortest silence that a client may ask for; at most heartbeat_ms counts.")
+    ] = 30_000
+    heartbeat_most_ms: Annotated[
+        Milliseconds,
+        Meta(description="The longest; what counts is at most idle_timeout_ms / 2.25, and at least heartbeat_ms."),
+    ] = 300_000
     idle_timeout_ms: Annotated[
-        MillisecondsOrOff, Meta(description="Closed after so long without a byte; above twice the heartbeat; 0: never.")
-    ] = 540_000
+        MillisecondsOrOff,
+        Meta(
+            description="Closed after so long without a byte, or after 2.25 times what was agreed with the client if "
+            "that is less; above twice the heartbeat; 0: never."
+        ),
+    ] = 675_000
     stall_timeout_ms: Annotated[
         Milliseconds, Meta(description="Dropped when waiting bytes cannot be written so long.")
     ] = 30_000
@@ -120,6 +130,49 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     ring_bytes: Annotated[Count, Meta(description="Bytes waiting for Python before the sockets are left unread.")] = (
         67_108_864
     )
+
+
+class Http(Struct, frozen=True, forbid_unknown_fields=True):
+    """[http] The short link: requests as HTTP calls."""
+
+    call_rate: Annotated[
+        CountOrOff, Meta(description="Calls a second of one user at one process; above it `rate_limited`; 0: no limit.")
+    ] = 50
+    call_burst: Annotated[Count, Meta(description="Calls at once of one user.")] = 100
+
+
+class Receipts(Struct, frozen=True, forbid_unknown_fields=True):
+    """[receipts] What members of a conversation see of each other's marks. A user's own devices see all of his."""
+
+    direct: Annotated[
+        str,
+        Meta(
+            description="In direct conversations: read, delivered or none; read: delivered too.",
+            pattern="^(read|delivered|none)$",
+        ),
+    ] = "read"
+
+
+class Sessions(Struct, frozen=True, forbid_unknown_fields=True):
+    """[sessions] Sessions that outlive their connections, and how many a user may have."""
+
+    policy: Annotated[
+        str,
+        Meta(
+            description="Which devices of a user may be there together: all, one of each platform, or one.",
+            pattern="^(all|platform|one)$",
+        ),
+    ] = "all"
+    per_user: Annotated[
+        Count, Meta(description="Sessions of one user; above it one that waits for its client ends, or the oldest.")
+    ] = 32
+    detached_ms: Annotated[
+        MillisecondsOrOff,
+        Meta(description="How long a session waits for its client after its connection has ended; 0: it ends at once."),
+    ] = 300_000
+    detached: Annotated[
+        Count, Meta(description="Sessions that wait for their clients; above it the one that waits longest ends.")
+    ] = 1_000_000
 
 
 class Storage(Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,6 +217,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     data: Data = Data()
     auth: Auth = Auth()
     connection: Connection = Connection()
+    http: Http = Http()
+    receipts: Receipts = Receipts()
+    sessions: Sessions = Sessions()
     storage: Storage = Storage()
     log: Log = Log()
     drain: Drain = Drain()

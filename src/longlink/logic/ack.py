@@ -1,46 +1,104 @@
-"""ack: ack:R to ack:A and ack:N. Raises the user's delivered mark, durably, and tells the other members once."""
+"""ack: ack:R to ack:A and ack:N. Raises the user's own marks, durably, and tells of each rise once.
+
+A read mark that rises is told to the user's other sessions too, a delivered one to the other members only, and not
+beside a read mark that says as much. What members see of each other is the setting receipts.direct. Read next:
+replies.py, which keeps the same setting in answers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from longlink.errors import LonglinkError
-from longlink.logic.services import Services
-from longlink.protocol.frames import Frame
+from longlink.logic.services import Receipts, Services
+from longlink.protocol import frames
+from longlink.protocol.frames import Acked, Delivered, Frame, Read
 from longlink.routing.calls import Call
 from longlink.routing.delivery import Outgoing
 from longlink.storage.base import Mark, Marked
 
+TOGETHER: Final = 1_000
+"""Marks in one write. A batch of calls may hold far more, and nobody else is to wait for all of them."""
+
 
 async def ack(services: Services, calls: Sequence[Call]) -> list[Frame | LonglinkError]:
-    """Per call: Acked, CONVERSATION_UNKNOWN, NOT_A_MEMBER or SEQ_AHEAD. Raises STORAGE_UNAVAILABLE, OVERLOADED."""
-    marks = [Mark(call.frame.ack.conversation, call.session.user, call.frame.ack.seq) for call in calls]
+    """Per call: Acked; with one mark also CONVERSATION_UNKNOWN, NOT_A_MEMBER, SEQ_AHEAD, which marks have as codes.
+
+    STORAGE_UNAVAILABLE and OVERLOADED for those calls of a batch that were written together.
+    """
+    results: list[Frame | LonglinkError] = []
+    for portion in _portions(calls):
+        try:
+            results += await _together(services, portion)
+        except LonglinkError as error:
+            results += [error] * len(portion)
+    return results
+
+
+def _portions(calls: Sequence[Call]) -> Iterator[list[Call]]:
+    portion: list[Call] = []
+    size = 0
+    for call in calls:
+        marks = max(1, len(call.frame.ack.marks))
+        if portion and size + marks > TOGETHER:
+            yield portion
+            portion, size = [], 0
+        portion.append(call)
+        size += marks
+    yield portion
+
+
+async def _together(services: Services, calls: Sequence[Call]) -> list[Frame | LonglinkError]:
+    asked = [_marks(call) for call in calls]
+    answers = iter(await services.store.conversations.mark([mark for marks in asked for mark in marks]))
     results: list[Frame | LonglinkError] = []
     pushes: list[Outgoing] = []
-    for mark, result, call in zip(marks, await services.store.conversations.mark_delivered(marks), calls, strict=True):
-        if isinstance(result, LonglinkError):
-            results.append(result)
-            continue
-        results.append(_acked(mark, result))
-        if result.moved:
-            pushes.append(_delivered(mark, result, call))
-    services.counts.marks += len(pushes)
+    for call, marks in zip(calls, asked, strict=True):
+        found = [next(answers) for _ in marks]
+        results.append(_all(services, marks, found) if call.frame.ack.marks else _one(marks[0], found[0]))
+        for mark, marked in zip(marks, found, strict=True):
+            if isinstance(marked, Marked) and marked.delivered_moved | marked.read_moved:
+                services.counts.marks += 1
+                pushes += _told(services.receipts, mark, marked, call)
     await services.delivery.deliver(pushes)
     return results
 
 
-def _acked(mark: Mark, marked: Marked) -> Frame:
+def _marks(call: Call) -> list[Mark]:
+    request = call.frame.ack
+    user = call.session.user
+    if not request.marks:
+        return [Mark(request.conversation, user, request.seq, request.read)]
+    return [Mark(mark.conversation, user, mark.seq, mark.read) for mark in request.marks]
+
+
+def _one(mark: Mark, result: Marked | LonglinkError) -> Frame | LonglinkError:
+    if isinstance(result, LonglinkError):
+        return result
+    return Frame(acked=Acked(conversation=mark.conversation, seq=result.delivered, read=result.read))
+
+
+def _all(services: Services, marks: Sequence[Mark], results: Sequence[Marked | LonglinkError]) -> Frame:
     frame = Frame()
-    frame.acked.conversation = mark.conversation
-    frame.acked.seq = marked.seq
+    frame.acked.SetInParent()
+    for mark, result in zip(marks, results, strict=True):
+        if isinstance(result, LonglinkError):
+            services.counts.errors[result.name] += 1
+            shown = frames.Marked(conversation=mark.conversation, code=result.code)
+        else:
+            shown = frames.Marked(conversation=mark.conversation, seq=result.delivered, read=result.read)
+        frame.acked.marks.append(shown)
     return frame
 
 
-def _delivered(mark: Mark, marked: Marked, call: Call) -> Outgoing:
-    others = tuple([user for user in marked.members if user != mark.user])
-    frame = Frame()
-    delivered = frame.delivered
-    delivered.conversation = mark.conversation
-    delivered.user = mark.user
-    delivered.seq = marked.seq
-    return Outgoing(frame, others, call.session)
+def _told(receipts: Receipts, mark: Mark, marked: Marked, call: Call) -> Iterator[Outgoing]:
+    conversation, user = mark.conversation, mark.user
+    others = tuple([member for member in marked.members if member != user])
+    if marked.read_moved:
+        frame = Frame(read=Read(conversation=conversation, user=user, seq=marked.read))
+        yield Outgoing(frame, marked.members if receipts.read else (user,), call.session)
+    said = receipts.read and marked.read_moved and marked.read == marked.delivered
+    if marked.delivered_moved and receipts.delivered and not said:
+        frame = Frame(delivered=Delivered(conversation=conversation, user=user, seq=marked.delivered))
+        yield Outgoing(frame, others, call.session)

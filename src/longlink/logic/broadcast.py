@@ -13,7 +13,7 @@ from longlink.protocol.codec import encode, encode_text
 from longlink.protocol.frames import Content, Frame, Notice
 from longlink.protocol.limits import check_content
 from longlink.routing.bus.base import Bus
-from longlink.routing.sessions import MemorySessions
+from longlink.routing.registry import MemorySessions
 
 
 class Handed(NamedTuple):

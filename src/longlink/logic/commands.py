@@ -12,7 +12,7 @@ from typing import Final
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.logic import ack, connect, list_conversations, open_direct, read_history, send
+from longlink.logic import ack, adjust, connect, list_conversations, logout, open_direct, read_history, send, sync
 from longlink.logic.services import Services
 from longlink.ops import logs
 from longlink.protocol.codec import encode
@@ -29,6 +29,9 @@ TABLE: Final[Mapping[str, Command]] = {
     "ack": ack.ack,
     "read_history": read_history.read_history,
     "list_conversations": list_conversations.list_conversations,
+    "sync": sync.sync,
+    "adjust": adjust.adjust,
+    "logout": logout.logout,
 }
 
 log = logs.get("logic")
@@ -46,6 +49,11 @@ def handler(services: Services) -> Handler:
 
 async def _run(services: Services, calls: Sequence[Call]) -> Sequence[Result]:
     name = body_name(calls[0].frame)
+    caller = calls[0].session
+    # A call by a key over HTTP; those of one batch come from one caller. A gateway knows that its sessions go on.
+    if caller.id and not caller.connection and not services.sessions.knows(caller):
+        gone = LonglinkError(errors.SESSION_UNKNOWN, "the session of this key has ended or was forgotten")
+        return [gone] * len(calls)
     try:
         return await TABLE[str(name)](services, calls)
     except LonglinkError as error:

@@ -1,4 +1,4 @@
-"""list_conversations: what changed since the client last looked, so that it knows what it lacks (WX-2)."""
+"""list_conversations: the user's conversations that changed since a time, without messages. Read next: sync.py."""
 
 from __future__ import annotations
 
@@ -26,5 +26,6 @@ async def _one(services: Services, call: Call) -> Frame | LonglinkError:
         )
     except LonglinkError as error:
         return error
-    listed = [replies.conversation(conversation) for conversation in changes.conversations]
+    user, receipts = call.session.user, services.receipts
+    listed = [replies.conversation(conversation, user, receipts) for conversation in changes.conversations]
     return Frame(conversations=Conversations(conversations=listed, next=changes.next, synced_at=changes.synced_at))

@@ -22,4 +22,4 @@ async def _one(services: Services, call: Call) -> Frame | LonglinkError:
         opened = await services.store.conversations.open_direct(call.session.user, call.frame.open_direct.user)
     except LonglinkError as error:
         return error
-    return Frame(conversation=replies.conversation(opened))
+    return Frame(conversation=replies.conversation(opened, call.session.user, services.receipts))

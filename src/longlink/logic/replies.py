@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from longlink.logic.services import Receipts
 from longlink.protocol import frames
 from longlink.storage import base
 
+_OWN: Final = Receipts(delivered=True, read=True)
 
-def conversation(stored: base.Conversation) -> frames.Conversation:
+
+def conversation(stored: base.Conversation, user: str, receipts: Receipts) -> frames.Conversation:
+    """As this user may see it: marks of others are 0 where the receipts are off."""
     return frames.Conversation(
         id=stored.id,
         kind=frames.Conversation.Kind.ValueType(stored.kind),
         head=stored.head,
-        members=[frames.Member(user=member.user, delivered=member.delivered) for member in stored.members],
+        members=[_member(member, receipts if member.user != user else _OWN) for member in stored.members],
         changed_at=stored.changed_at,
+        unread=stored.unread,
+        mentions=stored.mentions,
     )
 
 
@@ -27,3 +35,11 @@ def message(conversation_id: str, entry: base.Entry) -> frames.Message:
     )
     shown.content.ParseFromString(entry.content)
     return shown
+
+
+def _member(member: base.Member, seen: Receipts) -> frames.Member:
+    return frames.Member(
+        user=member.user,
+        delivered=member.delivered if seen.delivered else 0,
+        read=member.read if seen.read else 0,
+    )

@@ -37,7 +37,10 @@ async def send(services: Services, calls: Sequence[Call]) -> list[Frame | Longli
 
 def _append(call: Call) -> Append:
     request = call.frame.send
-    return Append(request.conversation, call.session.user, request.client_id, request.content.SerializeToString())
+    content = request.content
+    said = content.SerializeToString()
+    mentions = tuple(content.mentions) if content.mentions else ()
+    return Append(request.conversation, call.session.user, request.client_id, said, mentions, content.mentions_all)
 
 
 def _sent(call: Call, appended: Appended) -> Frame:

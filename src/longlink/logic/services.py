@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from longlink.ops.metrics import Counts
+from longlink.protocol.heartbeats import Heartbeats
 from longlink.routing.delivery import Delivery
+from longlink.routing.registrar import Registrar
 from longlink.storage.base import Store
+
+
+class Receipts(NamedTuple):
+    """Which marks the members of a direct conversation see of each other."""
+
+    delivered: bool
+    read: bool
+
+
+RECEIPTS: Final[Mapping[str, Receipts]] = {
+    "read": Receipts(delivered=True, read=True),
+    "delivered": Receipts(delivered=True, read=False),
+    "none": Receipts(delivered=False, read=False),
+}
+"""By the values of receipts.direct."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +33,13 @@ class Services:
     """now_ms: ms since the Unix epoch, injected so that tests own the clock. page_bytes: largest reply."""
 
     store: Store
+    sessions: Registrar
     delivery: Delivery
     counts: Counts
     now_ms: Callable[[], int]
     server: str
-    heartbeat_ms: int
+    heartbeats: Heartbeats
+    detached_ms: int
     max_frame_bytes: int
     page_bytes: int
+    receipts: Receipts

@@ -20,9 +20,30 @@ COUNTS: Final[dict[str, Metric]] = {
     "messages": Metric("counter", "Messages stored and acknowledged for the first time."),
     "duplicates": Metric("counter", "Resent messages that were stored already and got their first answer again."),
     "deliveries": Metric("counter", "Frames handed to gateways for receivers, one for each connection."),
-    "marks": Metric("counter", "Delivered marks that moved."),
+    "http_calls": Metric("counter", "Calls of the short link (HTTP), answered or refused."),
+    "http_limited": Metric("counter", "Calls of the short link refused because their user calls too often."),
+    "http_seconds": Metric("histogram", "From a call of the short link to its answer."),
+    "marks": Metric("counter", "Acknowledgements that raised a mark, delivered or read."),
+    "sessions_attached": Metric("gauge", "Sessions whose client is connected."),
+    "sessions_detached": Metric("gauge", "Sessions that wait for their client to come back."),
+    "sessions_expired": Metric("counter", "Sessions that ended because their client did not come back in detached_ms."),
+    "sessions_evicted": Metric("counter", "Of those that waited: ended because more than sessions.detached waited."),
+    "sessions_replaced": Metric(
+        "counter", "Sessions that gave way to a newer one: of the same device, by sessions.policy, or one too many."
+    ),
+    "sessions_ended": Metric("counter", "Sessions that the operator ended."),
+    "logouts": Metric("counter", "Sessions that their users ended."),
+    "takeovers": Metric("counter", "Links that were closed because their session was resumed over a newer one."),
     "loop_lag_seconds": Metric("histogram", "How late the event loop ran a timer; grows when Python is busy."),
 }
+
+RESUMES: Final = Metric(
+    "counter",
+    "Keys that were good, by what followed: whole (nothing was missed), missed, or unknown (the session had ended). "
+    "Keys that were not are among the errors.",
+)
+OUTCOMES: Final = ("whole", "missed", "unknown")
+"""Labels of RESUMES."""
 
 ERRORS: Final = Metric("counter", "Requests and connections refused, by the name of the error.")
 
@@ -80,7 +101,7 @@ STORE: Final[dict[str, Metric]] = {
     "failures": Metric("counter", "Commits that failed, and single writes refused as defects."),
     "appended": Metric("counter", "Messages written."),
     "duplicates": Metric("counter", "Resent messages met in a commit."),
-    "marks": Metric("counter", "Delivered marks written."),
+    "marks": Metric("counter", "Marks of members written, also those that a message of their own raised."),
     "batch_sum": Metric("counter", "Writes of all commits together; divided by commits, the mean batch."),
     "batch_max": Metric("gauge", "Writes of the largest commit so far."),
     "commit_seconds": Metric("histogram", "How long a commit took, planning included."),
@@ -134,6 +155,7 @@ SECTIONS: Final[dict[str, tuple[str, dict[str, Metric]]]] = {
 
 LABELLED: Final[dict[str, tuple[str, str, Metric]]] = {
     "errors": ("longlink_errors", "name", ERRORS),
+    "resumes": ("longlink_resumes", "outcome", RESUMES),
     "worker_up": ("longlink_worker_up", "worker", WORKER_UP),
     "worker_restarts": ("longlink_worker_restarts", "worker", WORKER_RESTARTS),
     "worker_connections": ("longlink_worker_connections", "worker", WORKER_CONNECTIONS),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 LAG_BOUNDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
+CALL_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 LAG_EVERY_S: Final = 1.0
 """Seldom enough that a server at rest stays at rest."""
 
@@ -45,14 +46,45 @@ class Histogram:
 class Counts:
     """What the Python layers count: one instance of a server, handed to each layer. Meanings: catalogue.COUNTS."""
 
-    __slots__ = ("deliveries", "duplicates", "errors", "loop_lag_seconds", "marks", "messages")
+    __slots__ = (
+        "deliveries",
+        "duplicates",
+        "errors",
+        "http_calls",
+        "http_limited",
+        "http_seconds",
+        "logouts",
+        "loop_lag_seconds",
+        "marks",
+        "messages",
+        "resumes",
+        "sessions_attached",
+        "sessions_detached",
+        "sessions_ended",
+        "sessions_evicted",
+        "sessions_expired",
+        "sessions_replaced",
+        "takeovers",
+    )
 
     def __init__(self) -> None:
+        self.sessions_attached = 0
+        self.sessions_detached = 0
+        self.sessions_expired = 0
+        self.sessions_evicted = 0
+        self.sessions_replaced = 0
+        self.sessions_ended = 0
+        self.logouts = 0
+        self.takeovers = 0
+        self.resumes: collections.Counter[str] = collections.Counter()
         self.messages = 0
         self.duplicates = 0
         self.deliveries = 0
         self.marks = 0
         self.errors: collections.Counter[str] = collections.Counter()
+        self.http_calls = 0
+        self.http_limited = 0
+        self.http_seconds = Histogram(CALL_BOUNDS)
         self.loop_lag_seconds = Histogram(LAG_BOUNDS)
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from longlink import errors
 from longlink.ops import catalogue
-from longlink.ops.metrics import Buckets, Counts
+from longlink.ops.metrics import Buckets, Counts, Histogram
 
 STARTED_S: Final = time.time()
 
@@ -39,10 +39,13 @@ class StoreNumbers(Protocol):
 
 def of_counts(counts: Counts) -> Numbers:
     """What the layers of this process have counted; every error of the table is there, so that rates can be taken."""
-    plain: dict[str, Number] = {name: getattr(counts, name) for name in catalogue.COUNTS if name != "loop_lag_seconds"}
-    plain["loop_lag_seconds"] = counts.loop_lag_seconds.buckets()
+    values = {name: getattr(counts, name) for name in catalogue.COUNTS}
+    plain: dict[str, Number] = {
+        name: value.buckets() if isinstance(value, Histogram) else value for name, value in values.items()
+    }
     refused: dict[str, Number] = {row.name: counts.errors[row.name] for row in errors.TABLE.values()}
-    return {"messages": plain, "errors": refused}
+    resumed: dict[str, Number] = {outcome: counts.resumes[outcome] for outcome in catalogue.OUTCOMES}
+    return {"messages": plain, "errors": refused, "resumes": resumed}
 
 
 def of_core(core: CoreNumbers) -> Numbers:

@@ -73,6 +73,12 @@ def check_user(user: str, field: str) -> None:
         raise _invalid(field, "1 to 64 bytes of UTF-8, no control characters, no white space at its ends", user)
 
 
+def check_device(device: str, field: str) -> None:
+    """1 to 64 characters of A-Z a-z 0-9 . _ : - name an installation. Raises FIELD_INVALID."""
+    if not _device(device):
+        raise _invalid(field, "1 to 64 characters of A-Z a-z 0-9 . _ : -", device)
+
+
 def check_printable(value: str, field: str, most: int = NAME_MAX) -> None:
     """1..most characters of printable ASCII, 0x20 to 0x7E. Raises FIELD_INVALID."""
     if not (0 < len(value) <= most and value.isascii() and value.isprintable()):
@@ -105,8 +111,7 @@ def _connect(frame: Frame) -> None:
     request: Connect = frame.connect
     if request.version != VERSION:
         raise LonglinkError(errors.VERSION_UNSUPPORTED, f"connect.version: expected {VERSION}, got {request.version}")
-    if not _device(request.device):
-        raise _invalid("connect.device", "1 to 64 characters of A-Z a-z 0-9 . _ : -", request.device)
+    check_device(request.device, "connect.device")
     if request.agent:
         check_printable(request.agent, "connect.agent")
     if request.key:
@@ -152,8 +157,9 @@ def _read_history(frame: Frame) -> None:
     check_range(request.limit, "read_history.limit", 0, PAGE_MAX)
     check_range(request.after, "read_history.after", 0, SEQ_MAX)
     check_range(request.before, "read_history.before", 0, SEQ_MAX)
-    if request.after and request.before:
-        raise _invalid("read_history", "after or before", f"after {request.after} and before {request.before}")
+    if 0 < request.before <= request.after:
+        message = f"read_history: expected after below before, got after {request.after} and before {request.before}"
+        raise LonglinkError(errors.FIELD_INVALID, message)
 
 
 def _list_conversations(frame: Frame) -> None:

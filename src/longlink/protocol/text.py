@@ -21,7 +21,7 @@ from google.protobuf.message import Message
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.protocol.frames import Frame
+from longlink.protocol.frames import Frame, RequestName, body_name
 
 SHOWN: Final = 60
 """How many characters of a name or value from outside an error repeats."""
@@ -43,6 +43,51 @@ def decode_text(data: bytes | str, *, strict: bool = True) -> Frame:
         error.request = _request(fields)
         raise
     return frame
+
+
+def decode_body(name: RequestName, data: bytes) -> Frame:
+    """The request `name` whose fields are this JSON object; nothing at all stands for an empty one. Its id is 1.
+
+    Raises as decode_text.
+    """
+    frame = Frame(id=1)
+    body = getattr(frame, name)
+    body.SetInParent()
+    shape = _FRAME.fields[name].shape
+    if data.strip() and shape is not None:
+        _fill(body, _object(data), shape, name, strict=True)
+    return frame
+
+
+def decode_list(data: bytes, name: str) -> list[Frame | LonglinkError]:
+    """The frames of {name: [frame, ...]}; one that is wrong is its error, under its id. Raises FRAME_MALFORMED."""
+    fields = _object(data)
+    items = fields.get(name)
+    if len(fields) != 1 or not isinstance(items, list):
+        raise LonglinkError(
+            errors.FRAME_MALFORMED, f'expected {{"{name}": [...]}}, got {", ".join(fields) or "nothing"}'
+        )
+    return [_item(item, f"{name}[{index}]") for index, item in enumerate(items)]
+
+
+def _item(item: object, path: str) -> Frame | LonglinkError:
+    frame = Frame()
+    try:
+        _fill(frame, item, _FRAME, path, strict=True)
+    except LonglinkError as error:
+        error.request = _request(item) if isinstance(item, dict) else 0
+        return error
+    return frame
+
+
+def body_fields(frame: Frame) -> dict[str, Any]:
+    """The fields of the body that is set, as JSON values."""
+    return json_format.MessageToDict(getattr(frame, str(body_name(frame))))
+
+
+def frame_fields(frame: Frame) -> dict[str, Any]:
+    """The whole frame as JSON values."""
+    return json_format.MessageToDict(frame)
 
 
 def encode_text(frame: Frame) -> bytes:

@@ -17,7 +17,10 @@ from longlink.routing.sessions import Session
 
 
 class Call(NamedTuple):
-    """One request of a verified session. frame has passed the state table and the field rules."""
+    """One request of a verified session. frame has passed the state table and the field rules.
+
+    Of a Connect what proved its identity is left out: token is empty, and key the number of the link that it named.
+    """
 
     session: Session
     frame: Frame

@@ -1,6 +1,7 @@
 """Delivery: one frame to every session of some users, encoded once per encoding, handed to each gateway once.
 
-Never waits for a receiver and never retries: whoever misses a frame sees the gap in the sequence. Read next: bus/.
+Never waits for a receiver and never retries: whoever misses a frame sees the gap in the sequence, or hears of it when
+he comes back, because the registry counts. Read next: registry.py, bus/.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ EVENT = 1
 
 
 class Outgoing(NamedTuple):
-    """A frame (id 0) for all sessions of users, but not for the session that caused it."""
+    """A frame (id 0) for all sessions of users, but not over the link of the one that caused it."""
 
     frame: Frame
     users: tuple[str, ...]
@@ -36,21 +37,20 @@ class Delivery:
         """Hand over in order. Returns when the bus has the parcels, which says nothing of arrival."""
         by_gateway: dict[int, list[Parcel]] = {}
         for outgoing in batch:
-            targets = await self._sessions.of(outgoing.users)
-            _pack(outgoing, targets, by_gateway)
+            besides = outgoing.besides.link if outgoing.besides is not None else 0
+            _pack(outgoing.frame, await self._sessions.reach(outgoing.users, besides), by_gateway)
         for gateway, parcels in by_gateway.items():
             self._counts.deliveries += sum(len(parcel.connections) for parcel in parcels)
             self._bus.publish(gateway, parcels)
 
 
-def _pack(outgoing: Outgoing, targets: Sequence[Session], by_gateway: dict[int, list[Parcel]]) -> None:
+def _pack(frame: Frame, targets: Sequence[Session], by_gateway: dict[int, list[Parcel]]) -> None:
     groups: dict[tuple[int, Encoding], list[int]] = {}
     for session in targets:
-        if session != outgoing.besides:
-            groups.setdefault((session.gateway, session.encoding), []).append(session.connection)
+        groups.setdefault((session.gateway, session.encoding), []).append(session.connection)
     payloads: dict[Encoding, bytes] = {}
     for (gateway, encoding), connections in groups.items():
         if encoding not in payloads:
-            payloads[encoding] = encoding.encode(outgoing.frame)
+            payloads[encoding] = encoding.encode(frame)
         parcel = Parcel(tuple(connections), payloads[encoding], EVENT, encoding is Encoding.TEXT)
         by_gateway.setdefault(gateway, []).append(parcel)

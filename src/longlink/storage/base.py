@@ -21,13 +21,22 @@ Histogram = tuple[Sequence[float], Sequence[int], float]
 """Upper bounds, cumulative counts (one more than bounds, for +Inf), sum."""
 
 
+MENTIONS_COUNTED: Final = 1_000
+"""Unread mentions of a conversation are counted up to here: more are shown as so many."""
+
+
 class Append(Struct, frozen=True, gc=False):
-    """One message to append. content: serialized longlink.v1.Content. client_id: unique per conversation and sender."""
+    """One message to append. content: serialized longlink.v1.Content. client_id: unique per conversation and sender.
+
+    mentions: users whom it mentions; those who are no members, and the sender, are left out. mentions_all: all others.
+    """
 
     conversation: str
     sender: str
     client_id: str
     content: bytes
+    mentions: tuple[str, ...] = ()
+    mentions_all: bool = False
 
 
 class Appended(Struct, frozen=True, gc=False):
@@ -50,7 +59,7 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 class Page(Struct, frozen=True, gc=False):
-    """A page of a log in ascending order of seq. more: whether the direction that was asked has more."""
+    """A page of a log in ascending order of seq. more: whether what was asked for holds more."""
 
     entries: tuple[Entry, ...]
     head: int
@@ -58,14 +67,18 @@ class Page(Struct, frozen=True, gc=False):
 
 
 class Member(Struct, frozen=True, gc=False):
+    """delivered: everything up to this seq has been received; read: and read, so never above delivered."""
+
     user: str
     delivered: int
+    read: int
 
 
 class Conversation(Struct, frozen=True, gc=False):
-    """A conversation as its members see it. kind: longlink.v1.Conversation.Kind.
+    """A conversation as one of its members sees it. kind: longlink.v1.Conversation.Kind.
 
-    changed_at: of the newest entry or move of a mark, ms since the Unix epoch.
+    changed_at: of the newest entry or move of a mark, ms since the Unix epoch. unread: entries above his read mark;
+    mentions: how many of them mention him, at most MENTIONS_COUNTED.
     """
 
     id: str
@@ -73,6 +86,8 @@ class Conversation(Struct, frozen=True, gc=False):
     head: int
     members: tuple[Member, ...]
     changed_at: int
+    unread: int
+    mentions: int
 
 
 class Changes(Struct, frozen=True, gc=False):
@@ -86,19 +101,41 @@ class Changes(Struct, frozen=True, gc=False):
     synced_at: int
 
 
+class Change(Struct, frozen=True, gc=False):
+    """A conversation that changed, with its newest entries of that time in ascending order of seq.
+
+    more: whether there are older entries of that time.
+    """
+
+    conversation: Conversation
+    entries: tuple[Entry, ...]
+    more: bool
+
+
+class Synced(Struct, frozen=True, gc=False):
+    """One page of a pass over what changed; next and synced_at as in Changes, the latter the same on all its pages."""
+
+    changes: tuple[Change, ...]
+    next: str
+    synced_at: int
+
+
 class Mark(Struct, frozen=True, gc=False):
-    """The user has received everything up to and including seq."""
+    """The user has received everything up to and including delivered, and read up to read. 0 says nothing of it."""
 
     conversation: str
     user: str
-    seq: int
+    delivered: int
+    read: int = 0
 
 
 class Marked(Struct, frozen=True, gc=False):
-    """seq: the mark that holds now. moved: whether this call raised it. members: who is to hear of it."""
+    """The marks that hold now, and which of them this call has raised. members: who is to hear of it."""
 
-    seq: int
-    moved: bool
+    delivered: int
+    read: int
+    delivered_moved: bool
+    read_moved: bool
     members: tuple[str, ...]
 
 
@@ -110,16 +147,17 @@ class Messages(Protocol):
 
         Membership is checked in the same transaction. Per item: CONVERSATION_UNKNOWN, NOT_A_MEMBER, or CONTENT_DIFFERS
         (the client_id is stored with other content). A resend, within the batch too, gives the first answer with
-        duplicate=True. Raises for the whole batch, with nothing stored: OVERLOADED, STORAGE_UNAVAILABLE.
+        duplicate=True. Each mark of the sender that stood just below the new seq moves to it. Raises for the whole
+        batch, with nothing stored: OVERLOADED, STORAGE_UNAVAILABLE.
         """
 
     async def history(
         self, conversation: str, user: str, *, after: int, before: int, limit: int, page_bytes: int
     ) -> Page:
-        """Entries with seq > after from the oldest, or, when before > 0, the newest with seq < before.
+        """Entries with seq > after, and seq < before when before > 0: the oldest, or with before alone the newest.
 
         At most limit, and at most page_bytes of contents and ENTRY_OVERHEAD_BYTES each, but always the first one, so
-        that every reader makes progress.
+        that every reader makes progress. more: whether others lie within the bounds.
 
         Raises CONVERSATION_UNKNOWN, NOT_A_MEMBER, STORAGE_UNAVAILABLE.
         """
@@ -140,8 +178,26 @@ class Conversations(Protocol):
         Raises FIELD_INVALID for a bad cursor, STORAGE_UNAVAILABLE.
         """
 
-    async def mark_delivered(self, batch: Sequence[Mark]) -> list[Marked | LonglinkError]:
-        """Raise delivered marks, never lower them. Per item: CONVERSATION_UNKNOWN, NOT_A_MEMBER, SEQ_AHEAD."""
+    async def sync(
+        self, user: str, *, since: int, cursor: str, limit: int, messages: int, page_bytes: int
+    ) -> Synced:  # fmt: skip
+        """The user's conversations with changed_at >= since, newest change first, each with its newest entries with
+        sent_at >= since.
+
+        At most limit conversations and messages entries of each, and at most page_bytes on the wire, but always one
+        conversation. When not all entries fit, each conversation has its newest before any has more; large ones are
+        left out, and with them what is older. `more` tells. After the last of several pages come those that have
+        changed since the first, oldest change first: a conversation that overtakes the pages is not passed over.
+
+        Raises SINCE_AHEAD for a time that this store has not reached, FIELD_INVALID for a cursor that is not `next` of
+        a page of this user, STORAGE_UNAVAILABLE.
+        """
+
+    async def mark(self, batch: Sequence[Mark]) -> list[Marked | LonglinkError]:
+        """Raise marks, never lower them; a read mark raises the delivered one. One result per item.
+
+        Per item: CONVERSATION_UNKNOWN, NOT_A_MEMBER, or SEQ_AHEAD (one of the two is beyond the head; neither moves).
+        """
 
 
 class Users(Protocol):

@@ -68,7 +68,7 @@ class _Process:
         drain_s = (self._shared.config.drain.duration_ms + FINISH_MS) / 1000 + 2 * GOODBYE_S
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hub.alone(), drain_s)
-        await self._logic.control.stop()
+        await self._logic.stop()
         self._server.close()
         self._watching.cancel()
         await self._hub.stop()

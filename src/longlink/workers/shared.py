@@ -14,6 +14,7 @@ from typing import Final
 from msgspec import structs
 
 from longlink import errors
+from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
 from longlink.config import Config
 from longlink.errors import LonglinkError
@@ -58,8 +59,9 @@ def share(config: Config) -> Shared:
     """Take the folder, the keys and the ports. Raises DATA_LOCKED, DATA_UNUSABLE, CONFIG_INVALID, PORT_TAKEN."""
     folder = Path(config.data.dir)
     lock = lock_folder(folder)
-    # Made here if there is none, so that gateways do not make one each.
+    # Made here if there are none, so that gateways do not make one each.
     Verifier.from_config(config.auth, folder)
+    ResumeKeys.from_folder(folder)
     link, http = HeldPort(config.listen.address, "listen.address"), HeldPort(config.listen.http, "listen.http")
     listen = structs.replace(config.listen, address=link.address, http=http.address)
     real = structs.replace(config, listen=listen)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import httpx2 as httpx
 import pytest
 
 from longlink import errors
-from longlink.access.http import build_http, endpoints
+from longlink.access.http import Callers, Rates, ShortLink, build_http, endpoints
+from longlink.access.resume import ResumeKeys
+from longlink.access.tokens import Verifier
+from longlink.config import Auth
 from longlink.errors import LonglinkError
+from longlink.ops.metrics import Counts
+from longlink.routing.calls import Call, Reply
 
 
 async def is_ready() -> list[str]:
@@ -21,6 +26,15 @@ async def one_number() -> bytes:
     return b"x 1\n"
 
 
+async def no_logic(_: Sequence[Call]) -> list[Reply]:
+    raise AssertionError("operators ask no logic")
+
+
+NOBODY = ShortLink(
+    Callers(Verifier(Auth(), list), ResumeKeys(b""), float), Rates(0, 1, float), no_logic, Counts(), most_bytes=1
+)
+
+
 def ask(
     path: str,
     method: str = "GET",
@@ -28,7 +42,9 @@ def ask(
     metrics: Callable[[], Awaitable[bytes]] = one_number,
 ) -> httpx.Response:
     async def one() -> httpx.Response:
-        transport = httpx.ASGITransport(build_http(ready=ready, metrics=metrics), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(
+            build_http(ready=ready, metrics=metrics, short_link=NOBODY), raise_app_exceptions=False
+        )
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.request(method, path)
 
@@ -85,7 +101,8 @@ def test_an_unknown_path_is_an_error_of_the_table_that_names_those_there_are() -
     assert answer.status_code == 404
     error = answer.json()["error"]
     assert (error["code"], error["name"], error["retry"]) == (errors.PATH_UNKNOWN.code, "path_unknown", False)
-    assert error["message"] == "expected one of /healthz, /readyz, /metrics, got '/metric'"
+    assert error["message"].startswith("expected one of /healthz, /readyz, /metrics, /v1/openapi.json, /v1/frames, ")
+    assert error["message"].endswith(", got '/metric'")
     assert error["remedy"] == errors.PATH_UNKNOWN.remedy
 
 

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
-from longlink import errors
+from longlink import config, errors
 from longlink.errors import LonglinkError
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
@@ -18,7 +18,8 @@ from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.calls import Call, Reply
 from longlink.routing.ids import COUNTER_BITS
 from longlink.routing.registrar import Registrar
-from longlink.routing.sessions import MemorySessions, Session
+from longlink.routing.registry import MemorySessions
+from longlink.routing.sessions import FRESH, Arrival, Session
 from longlink.routing.trunk.frames import Hello
 from longlink.routing.trunk.gateway import Trunk
 from longlink.routing.trunk.logic import Hub
@@ -55,9 +56,9 @@ class Gateway:
     def broadcast(self, binary: bytes, text: bytes) -> None:
         self.heard.append((binary, text))
 
-    def sessions(self, most: int) -> Iterator[list[Session]]:
+    def sessions(self, most: int) -> Iterator[list[tuple[Session, Arrival]]]:
         for begin in range(0, len(self.here), most):
-            yield self.here[begin : begin + most]
+            yield [(each, FRESH) for each in self.here[begin : begin + most]]
 
     def missed(self) -> None:
         self.heard.append("missed")
@@ -70,14 +71,19 @@ class Logic:
     """
 
     def __init__(self) -> None:
-        self.sessions = MemorySessions(8)
+        counts = Counts()
+        self.sessions = MemorySessions(config.Sessions(), counts, lambda: 0.0)
         self.taken: list[str] = []
         self.known: list[int] = []
         self.open_gate = asyncio.Event()
         self.open_gate.set()
         self.here: list[Hello] = []
         self.hub = Hub(SECRET, self)
-        self.registrar = Registrar(self.sessions, self.hub)
+        self.registrar = Registrar(self.sessions, self.hub, counts)
+
+    def present(self, *users: str) -> list[Session]:
+        """Who is attached."""
+        return [record.session for user in users for record, _ in self.sessions.of(user) if record.attached]
 
     def attached(self, hello: Hello) -> None:
         self.here.append(hello)
@@ -179,7 +185,8 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def session(user: str, gateway: int, number: int, device: str = "phone") -> Session:
-    return Session(user, device, gateway << COUNTER_BITS | number, number, Encoding.BINARY)
+    id_ = gateway << COUNTER_BITS | number
+    return Session(user, device, "", id_, id_, number, Encoding.BINARY)
 
 
 def send(caller: Session, *client_ids: str) -> list[Call]:

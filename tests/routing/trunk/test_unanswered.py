@@ -10,7 +10,7 @@ from longlink.routing.calls import Call, Reply
 from longlink.routing.sessions import Session
 from longlink.routing.trunk.unanswered import Bounds, Unanswered
 
-ALICE = Session("alice", "phone", 1, 1, Encoding.BINARY)
+ALICE = Session("alice", "phone", "", 1, 1, 1, Encoding.BINARY)
 BOUNDS = Bounds(calls=10, call_bytes=1_000, answer_s=8.0)
 
 

@@ -1,6 +1,9 @@
 """HTTP beside the long link: what operators and their machines ask. Read next: endpoints.py, server.py."""
 
+from longlink.access.http.callers import Callers
+from longlink.access.http.calls import ShortLink
 from longlink.access.http.endpoints import build_http
+from longlink.access.http.rates import Rates
 from longlink.access.http.server import HttpServer, serve_http
 
-__all__ = ["HttpServer", "build_http", "serve_http"]
+__all__ = ["Callers", "HttpServer", "Rates", "ShortLink", "build_http", "serve_http"]

@@ -1,13 +1,15 @@
-"""The operator's endpoints: GET /healthz (alive), /readyz (may get traffic), /metrics (Prometheus text).
+"""All that HTTP answers: for operators GET /healthz (alive), /readyz (may get traffic), /metrics (Prometheus text);
+for clients the short link under /v1, and GET /v1/openapi.json, which describes it.
 
-Everything else is an error of the table, as JSON: {"error": {"code", "name", "message", "remedy", "retry"}}. Nothing
-here shows users or messages, so nothing here asks who is there. Read next: server.py.
+Everything else is an error of the table (answers.py). What operators ask shows no users and no messages, so it asks
+nobody who he is. Read next: calls.py, server.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
@@ -17,20 +19,45 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from longlink import errors
+from longlink.access.http.answers import NO_STORE, answer_error
+from longlink.access.http.calls import CORS, ShortLink
 from longlink.errors import LonglinkError
 
 READY_S: Final = 5.0
 """How long the readiness check may take; a store that needs longer is not ready."""
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
-def build_http(*, ready: Callable[[], Awaitable[list[str]]], metrics: Callable[[], Awaitable[bytes]]) -> Starlette:
+OPENAPI: Final = Path(__file__).with_name("openapi.json")
+"""Made by docs/generate_openapi.py."""
+
+
+def build_http(
+    *, ready: Callable[[], Awaitable[list[str]]], metrics: Callable[[], Awaitable[bytes]], short_link: ShortLink
+) -> Starlette:
     """ready: why this server should get no traffic now, empty when it should.
 
     metrics: Prometheus text; raises the LonglinkError that is to be answered when the numbers cannot be had.
     """
+    routes = [*_for_operators(ready, metrics), _description(), *short_link.routes()]
+    paths = ", ".join(dict.fromkeys(route.path for route in routes))
 
+    async def answer_refused(request: Request, refusal: Exception) -> Response:
+        allowed = ", ".join(sorted((getattr(refusal, "headers", None) or {}).get("Allow", "").split(", ")))
+        if isinstance(refusal, HTTPException) and refusal.status_code == errors.METHOD_UNKNOWN.http:
+            message = f"expected one of {allowed} for {request.url.path}, got {request.method}"
+            return answer_error(LonglinkError(errors.METHOD_UNKNOWN, message), {"Allow": allowed})
+        message = f"expected one of {paths}, got {request.url.path[:100]!r}"
+        return answer_error(LonglinkError(errors.PATH_UNKNOWN, message))
+
+    async def answer_defect(_: Request, __: Exception) -> Response:
+        message = "the request met a defect of the server; its log has the details"
+        return answer_error(LonglinkError(errors.INTERNAL, message))
+
+    return Starlette(routes=routes, exception_handlers={HTTPException: answer_refused, Exception: answer_defect})
+
+
+def _for_operators(ready: Callable[[], Awaitable[list[str]]], metrics: Callable[[], Awaitable[bytes]]) -> list[Route]:
     async def answer_alive(_: Request) -> Response:
         return JSONResponse({"status": "ok"}, headers=NO_STORE)
 
@@ -43,28 +70,19 @@ def build_http(*, ready: Callable[[], Awaitable[list[str]]], metrics: Callable[[
         try:
             text = await metrics()
         except LonglinkError as error:
-            return _error(error)
+            return answer_error(error)
         return Response(text, media_type=METRICS_TYPE, headers=NO_STORE)
 
-    routes = [
-        Route("/healthz", answer_alive),
-        Route("/readyz", answer_ready),
-        Route("/metrics", answer_metrics),
-    ]
-    paths = ", ".join(route.path for route in routes)
+    return [Route("/healthz", answer_alive), Route("/readyz", answer_ready), Route("/metrics", answer_metrics)]
 
-    async def answer_refused(request: Request, refusal: Exception) -> Response:
-        allowed = ", ".join(sorted((getattr(refusal, "headers", None) or {}).get("Allow", "").split(", ")))
-        if isinstance(refusal, HTTPException) and refusal.status_code == errors.METHOD_UNKNOWN.http:
-            message = f"expected one of {allowed} for {request.url.path}, got {request.method}"
-            return _error(LonglinkError(errors.METHOD_UNKNOWN, message), {"Allow": allowed})
-        message = f"expected one of {paths}, got {request.url.path[:100]!r}"
-        return _error(LonglinkError(errors.PATH_UNKNOWN, message))
 
-    async def answer_defect(_: Request, __: Exception) -> Response:
-        return _error(LonglinkError(errors.INTERNAL, "the request met a defect of the server; its log has the details"))
+def _description() -> Route:
+    document = OPENAPI.read_bytes()
 
-    return Starlette(routes=routes, exception_handlers={HTTPException: answer_refused, Exception: answer_defect})
+    async def answer_openapi(_: Request) -> Response:
+        return Response(document, media_type="application/json", headers=CORS)
+
+    return Route("/v1/openapi.json", answer_openapi)
 
 
 async def _reasons(ready: Callable[[], Awaitable[list[str]]]) -> list[str]:
@@ -72,14 +90,3 @@ async def _reasons(ready: Callable[[], Awaitable[list[str]]]) -> list[str]:
         return await asyncio.wait_for(ready(), READY_S)
     except TimeoutError:
         return [f"the check took longer than {READY_S:g} s"]
-
-
-def _error(error: LonglinkError, headers: dict[str, str] | None = None) -> Response:
-    body = {
-        "code": error.code,
-        "name": error.name,
-        "message": error.message,
-        "remedy": error.row.remedy,
-        "retry": error.retry,
-    }
-    return JSONResponse({"error": body}, error.row.http, headers=NO_STORE | (headers or {}))

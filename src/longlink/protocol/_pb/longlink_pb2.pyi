@@ -247,7 +247,7 @@ Global___OpenDirect: _TypeAlias = OpenDirect  # noqa: Y015
 
 @_typing.final
 class Send(_message.Message):
-    """msg:R. Answer: Sent, after the message is on disk."""
+    """Store a message (msg:R). Answer: Sent, after the message is on disk."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -278,7 +278,7 @@ Global___Send: _TypeAlias = Send  # noqa: Y015
 
 @_typing.final
 class Ack(_message.Message):
-    """ack:R. "This user has received everything up to and including seq, and has read everything up to read." Cumulative;
+    """Say how far the user is (ack:R). "The user has received everything up to and including seq, and has read everything up to read." Cumulative;
     going back is not an error and changes nothing. For one conversation, or by `marks` for many. Answer: Acked.
     """
 
@@ -350,9 +350,9 @@ class ReadHistory(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     after: _builtins.int
-    """Entries with seq > after. Give after or before, not both; neither reads from the beginning."""
+    """Entries with seq > after, the oldest ones; 0 reads from the beginning."""
     before: _builtins.int
-    """Entries with seq < before, the newest ones."""
+    """Entries with seq < before: without after the newest ones, with it the oldest ones between the two."""
     limit: _builtins.int
     """1..200; 0 means 50."""
     def __init__(
@@ -612,7 +612,9 @@ class Conversation(_message.Message):
     changed_at: _builtins.int
     """Of the newest change, ms since the Unix epoch."""
     unread: _builtins.int
-    """For the user who asked: how many messages lie above his read mark, and how many of them mention him."""
+    """For the user who asked: how many messages lie above his read mark, and how many of them mention him (1,000 stands
+    for more).
+    """
     mentions: _builtins.int
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___Member]: ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from longlink.routing.sessions import Session
+from longlink.routing.sessions import Arrival, Session
 
 
 class Parcel(NamedTuple):
@@ -25,9 +25,9 @@ class Parcel(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """A session that must go. code: of the table of errors; message: why, for the client."""
+    """A link that must go. code: of the table of errors; message: why, for the client."""
 
-    session: int
+    link: int
     connection: int
     code: int
     message: str
@@ -40,12 +40,12 @@ class Receiver(Protocol):
         """Write these, in order. Connections that have gone are normal."""
 
     def end(self, endings: Sequence[Ending]) -> None:
-        """Tell these sessions why, and close them. Those that have gone are normal."""
+        """Tell these links why, and close them. Those that have gone are normal."""
 
     def broadcast(self, binary: bytes, text: bytes) -> None:
         """Write this to every session, each in its encoding; who reads too slowly does not get it."""
 
-    def sessions(self, most: int) -> Iterator[list[Session]]:
+    def sessions(self, most: int) -> Iterator[list[tuple[Session, Arrival]]]:
         """All sessions that are there, at most so many at a time; each part as it is when it is asked for."""
 
     def missed(self) -> None:

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.calls import Reply
-from longlink.routing.sessions import Session
+from longlink.routing.sessions import Arrival, Session
 
 LARGEST_RECORD: Final = 2**30
 """Bytes. Every queue behind a record is bounded below this; a length beyond it is no length."""
@@ -42,14 +42,14 @@ class Hello(Struct, frozen=True, array_like=True, tag=1):
 
 
 class Came(Struct, frozen=True, array_like=True, tag=2):
-    """Sessions to register. again: they were there before this trunk."""
+    """Sessions that are there, and how they came. again: they were there before this trunk."""
 
-    sessions: list[Session]
+    sessions: list[tuple[Session, Arrival]]
     again: bool
 
 
 class Went(Struct, frozen=True, array_like=True, tag=3):
-    """Sessions to forget."""
+    """Links that have ended."""
 
     sessions: list[Session]
 
@@ -79,7 +79,7 @@ class Parcels(Struct, frozen=True, array_like=True, tag=7):
 
 
 class Endings(Struct, frozen=True, array_like=True, tag=8):
-    """Sessions of this gateway that must go."""
+    """Links of this gateway that must go."""
 
     endings: list[Ending]
 

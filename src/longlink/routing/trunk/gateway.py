@@ -18,7 +18,7 @@ from longlink.ops import logs
 from longlink.ops.metrics import Counts
 from longlink.routing.bus.base import Receiver
 from longlink.routing.calls import Call, Reply, refusal
-from longlink.routing.sessions import Session
+from longlink.routing.sessions import Arrival, Session
 from longlink.routing.trunk.frames import (
     Ask,
     Broadcast,
@@ -87,7 +87,7 @@ class Trunk:
         self._keeping = asyncio.get_running_loop().create_task(self._keep())
 
     async def stop(self) -> None:
-        """End the trunk; logic forgets the sessions of this gateway."""
+        """End the trunk; logic detaches the sessions of this gateway."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
@@ -126,9 +126,12 @@ class Trunk:
         """Bytes on the way to logic. A logic that hangs takes none, and calls that were given up stay among them."""
         return 0 if self._stream is None else self._stream.waiting
 
-    async def add(self, session: Session) -> None:
-        """As routing.sessions.Registry. Order does it: whatever this gateway sends later meets the session."""
-        self._send(Came([session], again=False))
+    async def add(self, session: Session, arrival: Arrival) -> None:
+        """As routing.sessions.Registry. Order does it: whatever this gateway sends later meets the session.
+
+        While all are announced it is one of them: a logic that is new cannot know what this one resumes.
+        """
+        self._send(Came([(session, arrival)], again=not self._attached))
 
     async def remove(self, session: Session) -> None:
         """As routing.sessions.Registry."""

@@ -1,8 +1,8 @@
 """Logic's end of all trunks: the bus to gateways in other processes, and the way in for their calls and sessions.
 
-A gateway whose trunk ends is forgotten with all its sessions; one that comes back announces them anew, and is only
-welcomed once nothing of before is left. Parcels for a gateway that does not keep up are dropped, and it is told so once
-it does again. Read next: gateway.py, the other end; ../registrar.py.
+A gateway whose trunk ends is forgotten, and its sessions wait for their clients; one that comes back announces its own
+anew, and is only welcomed once none of before is attached. Parcels for a gateway that does not keep up are dropped, and
+it is told so once it does again. Read next: gateway.py, the other end; ../registrar.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from longlink.protocol.frames import Frame
 from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.calls import Call, Handler
 from longlink.routing.ids import worker_of
-from longlink.routing.sessions import Session
+from longlink.routing.sessions import Arrival, Session
 from longlink.routing.trunk.frames import (
     Ask,
     Broadcast,
@@ -54,8 +54,8 @@ Answers = Mapping[str, Callable[[], Awaitable[bytes]]]
 class Members(Protocol):
     """The registry of this process."""
 
-    async def add(self, session: Session) -> None: ...
-    async def restore(self, session: Session) -> None: ...
+    async def add(self, session: Session, arrival: Arrival) -> None: ...
+    async def restore(self, session: Session, arrival: Arrival) -> None: ...
     async def remove(self, session: Session) -> None: ...
     async def forget(self, gateway: int) -> None: ...
 
@@ -207,7 +207,7 @@ class Hub:
         self._tasks.begin(self._welcome(self._known[stream]))
 
     async def _welcome(self, attached: Attached) -> None:
-        """Once the sessions of before are forgotten: what is announced from now on stays."""
+        """Once the sessions of before are detached: what is announced from now on stays."""
         forgetting = self._forgetting.get(attached.gateway)
         if forgetting is not None:
             await asyncio.wait([forgetting])
@@ -256,8 +256,8 @@ class Hub:
 
     async def _came(self, came: Came) -> None:
         enter = self._members.restore if came.again else self._members.add
-        for session in came.sessions:
-            await enter(session)
+        for session, arrival in came.sessions:
+            await enter(session, arrival)
 
     async def _went(self, sessions: list[Session]) -> None:
         for session in sessions:

@@ -31,7 +31,7 @@ log = logs.get("storage")
 
 COMMIT: Final = (
     "INSERT INTO work (stamp, new_users, new_conversations, new_directs, new_members,"
-    " new_messages, contents, heads, marks, probe) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " new_messages, contents, new_mentions, heads, marks, probe) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _FIND_MESSAGES: Final = """
 SELECT json_group_array(json_array(m.conversation, m.sender, m.client_id, m.seq, m.sent_at, hex(m.content)))

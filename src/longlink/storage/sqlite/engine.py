@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -92,7 +93,9 @@ def close_quietly(connection: apsw.Connection | None) -> None:
             connection.close(True)
 
 
-def first_value(connection: apsw.Connection, sql: str, bindings: tuple[object, ...]) -> object:
+def first_value(
+    connection: apsw.Connection, sql: str, bindings: tuple[object, ...] | Mapping[str, object]
+) -> object:  # fmt: skip
     """The only column of the first row, in one step of SQLite, or None.
 
     The statement is reset at once: one left open would pin its snapshot, and the log could not start again.

@@ -14,7 +14,6 @@ from typing import Final, TypeVar
 import apsw
 import msgspec
 
-from longlink.storage.base import Conversation, Member
 from longlink.storage.sqlite.engine import first_value
 
 CONVERSATIONS: Final = 32_768
@@ -31,8 +30,8 @@ CROSS JOIN directs AS d ON d.user_a = wanted.value ->> 0 AND d.user_b = wanted.v
 CROSS JOIN conversations AS c ON c.id = d.conversation
 """
 _FIND_CONVERSATIONS: Final = """
-SELECT json_group_array(json_array(c.id, c.public_id, c.kind, c.head, c.changed, json((
-    SELECT json_group_array(json_array(u.name, u.id, m.delivered) ORDER BY u.id)
+SELECT json_group_array(json_array(c.id, c.public_id, c.kind, c.head, json((
+    SELECT json_group_array(json_array(u.name, u.id, m.delivered, m.read) ORDER BY u.id)
     FROM members AS m CROSS JOIN users AS u ON u.id = m.user WHERE m.conversation = c.id))))
 FROM json_each(?) AS wanted CROSS JOIN conversations AS c ON c.public_id = wanted.value
 """
@@ -45,27 +44,24 @@ _Pair = tuple[int, int]
 _encode = msgspec.json.Encoder().encode
 _users = msgspec.json.Decoder(list[tuple[str, int]])
 _directs = msgspec.json.Decoder(list[tuple[int, int, str]])
-_conversations = msgspec.json.Decoder(list[tuple[int, str, int, int, int, list[tuple[str, int, int]]]])
+_conversations = msgspec.json.Decoder(list[tuple[int, str, int, int, list[tuple[str, int, int, int]]]])
 _counters = msgspec.json.Decoder(tuple[int, int])
 
 
 @dataclass(slots=True, eq=False)
 class KnownConversation:
-    """A conversation as it is on disk. members: name to user id, by id; delivered: user id to seq; names: members."""
+    """A conversation as it is on disk. members: name to user id, by id; names: of the members.
+
+    marks: user id to the seqs up to which the user has received and has read everything.
+    """
 
     id: int
     public_id: str
     kind: int
     head: int
-    changed: int
     members: dict[str, int]
-    delivered: dict[int, int]
+    marks: dict[int, tuple[int, int]]
     names: tuple[str, ...]
-
-    def shown(self) -> Conversation:
-        """The value that callers get."""
-        members = tuple([Member(name, self.delivered[user]) for name, user in self.members.items()])
-        return Conversation(self.public_id, self.kind, self.head, members, self.changed // 1000)
 
 
 @dataclass(slots=True)
@@ -101,11 +97,11 @@ class Known:
         if not missing:
             return
         found = _conversations.decode(_text(first_value(connection, _FIND_CONVERSATIONS, (missing,))))
-        for id_, public_id, kind, head, changed, rows in found:
-            members = {name: user for name, user, _ in rows}
-            delivered = {user: seq for _, user, seq in rows}
+        for id_, public_id, kind, head, rows in found:
+            members = {name: user for name, user, _, _ in rows}
+            marks = {user: (delivered, read) for _, user, delivered, read in rows}
             self.conversations[public_id] = KnownConversation(
-                id_, public_id, kind, head, changed, members, delivered, tuple(members)
+                id_, public_id, kind, head, members, marks, tuple(members)
             )
 
     def trim(self) -> None:

@@ -1,6 +1,6 @@
 """The message log on SQLite: base.Messages over the writer and the readers.
 
-Never touches SQLite itself. Read next: committer.py for what an append does, queries.py for what a page is.
+Never touches SQLite itself. Read next: committer.py for what an append does, history.py for what a page is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from longlink.errors import LonglinkError
 from longlink.storage.base import Append, Appended, Page
-from longlink.storage.sqlite.queries import history_query
+from longlink.storage.sqlite.history import history_query
 from longlink.storage.sqlite.reader import Readers
 from longlink.storage.sqlite.requests import Appends
 from longlink.storage.sqlite.writer import Writer

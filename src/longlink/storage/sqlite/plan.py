@@ -16,7 +16,7 @@ import msgspec
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.storage.base import Append, Appended, Conversation, Mark, Marked
+from longlink.storage.base import Append, Appended, Mark, Marked
 from longlink.storage.sqlite.known import Known, KnownConversation
 from longlink.storage.sqlite.requests import Answer, Appends, Marks, OpenDirect, Probe, Remember, Request
 
@@ -51,10 +51,11 @@ class Plan:
         self._directs: dict[tuple[int, int], str] = {}
         self._messages: list[tuple[int, int, int, str, int, int]] = []
         self._contents: list[bytes] = []
+        self._mentions: list[tuple[int, int, int]] = []
         self._offset = 1
         self._touched: dict[int, KnownConversation] = {}
         self._heads: dict[int, int] = {}
-        self._marks: dict[tuple[int, int], int] = {}
+        self._marks: dict[tuple[int, int], tuple[int, int]] = {}
         self._probe = False
         self.appended = 0
         self.duplicates = 0
@@ -87,7 +88,7 @@ class Plan:
 
     @property
     def marked(self) -> int:
-        """How many marks move."""
+        """How many members' marks move."""
         return len(self._marks)
 
     def row(self) -> tuple[object, ...] | None:
@@ -100,11 +101,12 @@ class Plan:
             _rows([(id_, name) for name, id_ in self._users.items()]),
             _rows([(c.id, c.public_id, c.kind) for c in opened]),
             _rows([(*pair, self._opened[public_id].id) for pair, public_id in self._directs.items()]),
-            _rows([(c.id, user) for c in opened for user in c.delivered]),
+            _rows([(c.id, user) for c in opened for user in c.marks]),
             _rows(self._messages),
             b"".join(self._contents),
-            _rows([(id_, self._heads.get(id_, c.head)) for id_, c in self._touched.items()]),
-            _rows([(conversation, user, seq) for (conversation, user), seq in self._marks.items()]),
+            _rows(self._mentions),
+            _rows({id_: self._heads.get(id_, c.head) for id_, c in self._touched.items()}),
+            _rows([(*member, *marks) for member, marks in self._marks.items()]),
             self._probe,
         )
 
@@ -117,10 +119,9 @@ class Plan:
         known.last_user += len(self._users)
         known.last_conversation += len(self._opened)
         for id_, conversation in self._touched.items():
-            conversation.changed = self._stamp
             conversation.head = self._heads.get(id_, conversation.head)
-        for (id_, user), seq in self._marks.items():
-            self._touched[id_].delivered[user] = seq
+        for (id_, user), marks in self._marks.items():
+            self._touched[id_].marks[user] = marks
         known.trim()
 
     def _find(self, public_id: str, user: str) -> tuple[KnownConversation, int] | LonglinkError:
@@ -150,7 +151,19 @@ class Plan:
         self._offset += size
         self._stored[key] = StoredMessage(seq, self._sent_at, item.content)
         self.appended += 1
+        # One's own words are never unread. Across a gap a mark stays, for it would say that the gap was received.
+        own = (conversation.id, sender)
+        delivered, read = self._marks.get(own) or conversation.marks[sender]
+        if delivered == seq - 1:
+            self._marks[own] = (seq, seq if read == delivered else read)
+        if item.mentions or item.mentions_all:
+            self._mention(item, conversation, seq)
         return Appended(seq, self._sent_at, False, conversation.names)
+
+    def _mention(self, item: Append, conversation: KnownConversation, seq: int) -> None:
+        members = conversation.members
+        names = members if item.mentions_all else {name: None for name in item.mentions if name in members}
+        self._mentions += [(conversation.id, members[name], seq) for name in names if name != item.sender]
 
     def _resent(self, item: Append, conversation: KnownConversation, stored: StoredMessage) -> Appended | LonglinkError:
         if stored.content != item.content:
@@ -165,22 +178,27 @@ class Plan:
             return found
         conversation, user = found
         head = self._heads.get(conversation.id, conversation.head)
-        if mark.seq > head:
-            return LonglinkError(errors.SEQ_AHEAD, f"seq must be at most the head, {head}; {mark.seq} came")
+        if mark.delivered > head or mark.read > head:
+            message = f"seq and read must be at most the head, {head}; {mark.delivered} and {mark.read} came"
+            return LonglinkError(errors.SEQ_AHEAD, message)
         key = (conversation.id, user)
-        delivered = self._marks.get(key, conversation.delivered[user])
-        if mark.seq <= delivered:
-            return Marked(delivered, False, conversation.names)
-        self._marks[key] = mark.seq
-        self._touched[conversation.id] = conversation
-        return Marked(mark.seq, True, conversation.names)
+        delivered, read = self._marks.get(key) or conversation.marks[user]
+        if read_moved := mark.read > read:
+            read = mark.read
+        asked = read if read > mark.delivered else mark.delivered
+        if delivered_moved := asked > delivered:
+            delivered = asked
+        if delivered_moved or read_moved:
+            self._marks[key] = (delivered, read)
+            self._touched[conversation.id] = conversation
+        return Marked(delivered, read, delivered_moved, read_moved, conversation.names)
 
     def _remember(self, users: Sequence[str]) -> None:
         for name in users:
             if name not in self._known.users and name not in self._users:
                 self._users[name] = self._known.last_user + len(self._users) + 1
 
-    def _open_direct(self, user: str, peer: str) -> Conversation | LonglinkError:
+    def _open_direct(self, user: str, peer: str) -> str | LonglinkError:
         ids: dict[str, int] = {}
         for name in (user, peer):
             id_ = self._known.users.get(name) or self._users.get(name)
@@ -190,29 +208,15 @@ class Plan:
         members = dict(sorted(ids.items(), key=lambda member: member[1]))
         pair = (min(ids.values()), max(ids.values()))
         public_id = self._known.directs.get(pair) or self._directs.get(pair)
-        if public_id is None:
-            return self._new_direct(pair, members).shown()
-        found = self._known.conversations.get(public_id) or self._opened[public_id]
-        return self._as_planned(found)
+        return self._new_direct(pair, members) if public_id is None else public_id
 
-    def _new_direct(self, pair: tuple[int, int], members: dict[str, int]) -> KnownConversation:
+    def _new_direct(self, pair: tuple[int, int], members: dict[str, int]) -> str:
         public_id = new_direct_id()
         id_ = self._known.last_conversation + len(self._opened) + 1
-        delivered = dict.fromkeys(members.values(), 0)
-        conversation = KnownConversation(id_, public_id, DIRECT, 0, self._stamp, members, delivered, tuple(members))
-        self._opened[public_id] = conversation
+        marks = dict.fromkeys(members.values(), (0, 0))
+        self._opened[public_id] = KnownConversation(id_, public_id, DIRECT, 0, members, marks, tuple(members))
         self._directs[pair] = public_id
-        return conversation
-
-    def _as_planned(self, known: KnownConversation) -> Conversation:
-        # Calls before this one in the batch have been applied, in the order of the calls.
-        if known.id not in self._touched:
-            return known.shown()
-        delivered = {user: self._marks.get((known.id, user), seq) for user, seq in known.delivered.items()}
-        head = self._heads.get(known.id, known.head)
-        return KnownConversation(
-            known.id, known.public_id, known.kind, head, self._stamp, known.members, delivered, known.names
-        ).shown()
+        return public_id
 
 
 def conversation_unknown(public_id: str) -> LonglinkError:
@@ -228,5 +232,5 @@ def new_direct_id() -> str:
     return "d_" + base64.b32encode(secrets.token_bytes(13)).decode().lower()[:_ID_CHARACTERS]
 
 
-def _rows(rows: Sequence[tuple[object, ...]]) -> str | None:
+def _rows(rows: Sequence[tuple[object, ...]] | dict[int, int]) -> str | None:
     return _encode(rows).decode() if rows else None

@@ -1,4 +1,4 @@
-"""The reader threads: history pages and changed conversations, each thread on its own read-only connection.
+"""The reader threads: pages of logs and conversations as users see them, each thread on its own read-only connection.
 
 Each answer is one step of SQLite, however many rows it has, for each step gives the GIL away; so rows are gathered into
 one JSON text by SQLite, contents as hex, and all history pages that wait together are one statement. A page needs no
@@ -21,9 +21,10 @@ import apsw
 from longlink import config, errors
 from longlink.errors import LonglinkError
 from longlink.ops import logs
-from longlink.storage.base import Changes, Page
+from longlink.storage.base import Changes, Conversation, Page, Synced
+from longlink.storage.sqlite.changes import ListQuery, OneQuery, SyncQuery, read_changed, read_one, read_sync
 from longlink.storage.sqlite.engine import STORAGE_ERRORS, close_quietly, connect_reader, unavailable
-from longlink.storage.sqlite.queries import ChangedQuery, HistoryQuery, read_changed, read_history
+from longlink.storage.sqlite.history import HistoryQuery, read_history
 from longlink.storage.sqlite.stats import Stats
 
 log = logs.get("storage")
@@ -31,15 +32,15 @@ log = logs.get("storage")
 _TOGETHER: Final = 32
 _RETRY_AFTER_MS: Final = 500
 
-Query = HistoryQuery | ChangedQuery
-Found = Page | Changes | LonglinkError
+Query = HistoryQuery | OneQuery | ListQuery | SyncQuery
+Found = Page | Conversation | Changes | Synced
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
     query: Query
-    future: asyncio.Future[Page | Changes]
-    answer: Found | None = None
+    future: asyncio.Future[Found]
+    answer: Found | LonglinkError | None = None
 
 
 def connect_readers(file: Path, number: int) -> list[apsw.Connection]:
@@ -81,7 +82,7 @@ class Readers:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, query: Query) -> asyncio.Future[Page | Changes]:
+    def submit(self, query: Query) -> asyncio.Future[Found]:
         """Put a query in the line. Raises OVERLOADED when it is full, STORAGE_UNAVAILABLE after close()."""
         if self._closed:
             raise LonglinkError(errors.STORAGE_UNAVAILABLE, "the store is closed")
@@ -89,7 +90,7 @@ class Readers:
             message = f"at most {self._settings.queue} reads may wait, {self._waiting} do"
             raise LonglinkError(errors.OVERLOADED, message, retry_after_ms=_RETRY_AFTER_MS)
         self._waiting += 1
-        future: asyncio.Future[Page | Changes] = self._loop.create_future()
+        future: asyncio.Future[Found] = self._loop.create_future()
         self._inbox.put(_Job(query, future))
         return future
 
@@ -174,11 +175,16 @@ class Readers:
     def _answer_together(self, connection: apsw.Connection, jobs: Sequence[_Job]) -> None:
         histories = []
         for job in jobs:
-            if isinstance(job.query, HistoryQuery):
-                histories.append((job, job.query))
-            else:
+            match job.query:
+                case HistoryQuery() as query:
+                    histories.append((job, query))
+                case OneQuery() as query:
+                    job.answer = read_one(connection, query)
                 # Asked before the look: whatever is committed later has a later stamp.
-                job.answer = read_changed(connection, job.query, self._committed())
+                case ListQuery() as query:
+                    job.answer = read_changed(connection, query, self._committed())
+                case SyncQuery() as query:
+                    job.answer = read_sync(connection, query, self._committed())
         if histories:
             answers = read_history(connection, [query for _, query in histories])
             for (job, _), answer in zip(histories, answers, strict=True):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from longlink.errors import LonglinkError
-from longlink.storage.base import Append, Appended, Conversation, Mark, Marked
+from longlink.storage.base import Append, Appended, Mark, Marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class OpenDirect:
-    """Answer: Conversation, or LonglinkError when one of the two is unknown."""
+    """Answer: the conversation's public id, or LonglinkError when one of the two is unknown."""
 
     user: str
     peer: str
@@ -48,7 +48,7 @@ class Probe:
 
 
 Request = Appends | Marks | OpenDirect | Remember | Probe
-Answer = list[Appended | LonglinkError] | list[Marked | LonglinkError] | Conversation | LonglinkError | None
+Answer = list[Appended | LonglinkError] | list[Marked | LonglinkError] | str | LonglinkError | None
 
 
 @dataclass(slots=True, eq=False)

@@ -1,0 +1,47 @@
+"""Who asks over HTTP: from the Authorization field to a session, which has no connection.
+
+    Authorization: Bearer TOKEN       a user, as his token says; the device from Longlink-Device, "http" without it
+    Authorization: Longlink KEY       a session on a long link or stream, by its resume key
+
+A key is good here without a look-up; logic asks whether the session goes on. Read next: ../resume.py, ../tokens.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from longlink import errors
+from longlink.access.resume import ResumeKeys
+from longlink.access.tokens import Verifier
+from longlink.errors import LonglinkError
+from longlink.protocol.codec import Encoding
+from longlink.protocol.limits import check_device
+from longlink.routing.sessions import Session
+
+DEVICE: Final = "http"
+
+
+class Callers:
+    """now_s: seconds since the Unix epoch."""
+
+    def __init__(self, verifier: Verifier, keys: ResumeKeys, now_s: Callable[[], float]) -> None:
+        self._verifier = verifier
+        self._keys = keys
+        self._now_s = now_s
+
+    def identify(self, authorization: str, device: str) -> Session:
+        """authorization, device: the fields Authorization and Longlink-Device, empty when they are not there.
+
+        Raises TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_FOREIGN; KEY_INVALID, KEY_EXPIRED; FIELD_INVALID.
+        """
+        scheme, _, proof = authorization.partition(" ")
+        if scheme.lower() == "bearer":
+            check_device(device or DEVICE, "Longlink-Device")
+            user = self._verifier.verify(proof.strip(), self._now_s()).user
+            return Session(user, device or DEVICE, "", 0, 0, 0, Encoding.BINARY)
+        if scheme.lower() == "longlink":
+            known = self._keys.read(proof.strip(), self._now_s())
+            return Session(known.user, known.device, known.platform, known.id, known.link, 0, Encoding.BINARY)
+        message = "expected Authorization: Bearer TOKEN or Longlink KEY, got "
+        raise LonglinkError(errors.TOKEN_MISSING, message + (f"the scheme {scheme[:20]!r}" if scheme else "none"))

@@ -1,0 +1,250 @@
+"""Conversations as one user sees them: one of them, those that changed, and those with their newest entries (sync).
+
+Each answer is one step of SQLite. A page of changes is a walk along the stamps of the user's conversations, upwards or
+downwards; nothing is kept between pages, so the cursor says all. Never writes and never waits. Read next: reader.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+import apsw
+import msgspec
+
+from longlink import errors
+from longlink.errors import LonglinkError
+from longlink.storage.base import MENTIONS_COUNTED, Change, Changes, Conversation, Member, Synced
+from longlink.storage.sqlite.engine import first_value
+from longlink.storage.sqlite.history import Rows, entries_of
+from longlink.storage.sqlite.plan import conversation_unknown
+
+# What things weigh in a Synced frame at most, beside the bytes of names and contents and of the JSON that is counted.
+_PAGE_BYTES: Final = 128
+_CONVERSATION_BYTES: Final = 16
+_ENTRY_BYTES: Final = 56
+# A whole conversation of two users whose names have 64 bytes.
+_LARGEST_CONVERSATION_BYTES: Final = 240
+# An entry that is heavier than such a part of the page is left to history, or it would take the room of all others.
+_PARTS: Final = 8
+# How many entries one page may look at, whether they fit or not.
+_LOOKED_AT: Final = 4_096
+# Beyond any stamp; and beyond any time, yet SQLite can multiply it by a thousand.
+_FAR: Final = 1 << 62
+_FAR_MS: Final = 1 << 52
+
+# Of a row `found` with a conversation and `me`, the id of the user who asks.
+_SHOWN: Final = f"""
+found.public_id, found.kind, found.head, found.changed,
+(SELECT read FROM members WHERE conversation = found.id AND user = found.me),
+(SELECT count(*) FROM (
+    SELECT 1 FROM mentions AS n WHERE n.conversation = found.id AND n.user = found.me
+    AND n.seq > (SELECT read FROM members WHERE conversation = found.id AND user = found.me)
+    LIMIT {MENTIONS_COUNTED})),
+json((SELECT json_group_array(json_array(u.name, m.delivered, m.read) ORDER BY u.id)
+    FROM members AS m CROSS JOIN users AS u ON u.id = m.user WHERE m.conversation = found.id))
+"""  # noqa: S608 - made of constants, as those below
+_ONE: Final = f"""
+SELECT json_array({_SHOWN})
+FROM (SELECT c.*, (SELECT id FROM users WHERE name = ?1) AS me FROM conversations AS c WHERE c.public_id = ?2) AS found
+"""  # noqa: S608
+_OF_USER: Final = """
+FROM users AS me
+CROSS JOIN members AS mine ON mine.user = me.id
+CROSS JOIN conversations AS c ON c.id = mine.conversation
+WHERE me.name = :user
+"""
+# One more than the limit, to know whether there is another page.
+_FOUND: Final = f"""
+SELECT c.*, me.id AS me, row_number() OVER (ORDER BY c.changed * :way, c.public_id) AS number
+{_OF_USER} AND c.changed >= :since * 1000
+AND (c.changed * :way > :stamp * :way OR (c.changed = :stamp AND c.public_id > :public_id))
+ORDER BY c.changed * :way, c.public_id LIMIT :limit + 1
+"""
+_CHANGED: Final = f"""
+SELECT json_group_array(json_array({_SHOWN}) ORDER BY found.number) FROM ({_FOUND}) AS found
+"""  # noqa: S608
+# Entries go into the page by their distance from the head, and at the same distance in the order of the conversations:
+# so each conversation has its newest before any has more. Weights decide which ones; only then contents are read.
+_SYNC: Final = f"""
+WITH found AS MATERIALIZED ({_FOUND}),
+shown AS MATERIALIZED (
+    SELECT found.id, found.head, found.number, json_array({_SHOWN}) AS conversation
+    FROM found WHERE found.number <= :limit),
+weighed AS (
+    SELECT s.number AS number, s.head - m.seq AS place, m.rowid AS entry,
+           octet_length(m.content) + octet_length(m.client_id) + octet_length(u.name) + {_ENTRY_BYTES} AS weight
+    FROM shown AS s CROSS JOIN messages AS m CROSS JOIN users AS u
+    ON m.conversation = s.id AND m.seq BETWEEN s.head - :messages + 1 AND s.head AND m.sent_at >= :since
+    AND u.id = m.sender),
+light AS (
+    SELECT number, place, entry, weight FROM (
+        SELECT *, max(weight) OVER (PARTITION BY number ORDER BY place ROWS UNBOUNDED PRECEDING) AS heaviest
+        FROM weighed)
+    WHERE heaviest <= :page_bytes / {_PARTS}),
+kept AS MATERIALIZED (
+    SELECT number, entry FROM (
+        SELECT *, sum(weight) OVER (ORDER BY place, number ROWS UNBOUNDED PRECEDING) AS total FROM light)
+    WHERE total <= :page_bytes - (SELECT sum(octet_length(conversation) + {_CONVERSATION_BYTES}) FROM shown))
+SELECT json_array(
+    (SELECT count(*) > :limit FROM found),
+    iif(:top < {_FAR}, EXISTS (SELECT 1 {_OF_USER} AND c.changed > :top), 0),
+    json((SELECT json_group_array(json_array(
+        json(s.conversation),
+        json((SELECT json_group_array(json_array(m.seq, u.name, m.client_id, m.sent_at, hex(m.content)) ORDER BY m.seq)
+              FROM kept AS k CROSS JOIN messages AS m ON m.rowid = k.entry CROSS JOIN users AS u ON u.id = m.sender
+              WHERE k.number = s.number)),
+        EXISTS (SELECT 1 FROM messages AS m WHERE m.conversation = s.id AND m.sent_at >= :since
+                AND m.seq = s.head - (SELECT count(*) FROM kept AS k WHERE k.number = s.number))
+    ) ORDER BY s.number) FROM shown AS s)))
+"""  # noqa: S608
+
+_Shown = tuple[str, int, int, int, int, int, list[tuple[str, int, int]]]
+_one = msgspec.json.Decoder(_Shown)
+_changes = msgspec.json.Decoder(list[_Shown])
+_synced = msgspec.json.Decoder(tuple[int, int, list[tuple[_Shown, Rows, int]]])
+
+_LIST, _NEWEST, _LATE = "l", "n", "t"
+_CURSOR: Final = re.compile(r"([lnt])([0-9]{1,18})\.((?:d_[a-z2-7]{20})?)\.([0-9]{1,18})\.([0-9a-f]{12})", re.ASCII)
+
+
+class Place(NamedTuple):
+    """Where a page begins: behind this stamp and conversation. kind: of the pass and its direction.
+
+    _LIST lists oldest change first; _NEWEST syncs newest change first, and then _LATE, oldest first, what has changed
+    since the pass began. top: the newest stamp when it began; -1 on the first page, which finds out.
+    """
+
+    kind: str
+    stamp: int
+    public_id: str
+    top: int
+
+    @property
+    def way(self) -> int:
+        return -1 if self.kind == _NEWEST else 1
+
+    def cursor(self, user: str) -> str:
+        return f"{self.kind}{self.stamp}.{self.public_id}.{self.top}.{_tag(user)}"
+
+
+class OneQuery(NamedTuple):
+    """The conversation as the user, a member, sees it now."""
+
+    user: str
+    public_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """As Conversations.changed of base.py."""
+
+    user: str
+    since: int
+    limit: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class SyncQuery:
+    """As Conversations.sync of base.py."""
+
+    user: str
+    since: int
+    limit: int
+    place: Place
+    messages: int
+    page_bytes: int
+
+
+def list_query(user: str, since: int, cursor: str, limit: int) -> ListQuery:
+    """Raises FIELD_INVALID for a cursor that read_changed did not give to this user."""
+    place = _parse(user, cursor, _LIST) if cursor else Place(_LIST, 0, "", -1)
+    return ListQuery(user, max(0, min(since, _FAR_MS)), limit, place)
+
+
+def sync_query(user: str, since: int, cursor: str, limit: int, messages: int, page_bytes: int) -> SyncQuery:
+    """Raises FIELD_INVALID for a cursor that read_sync did not give to this user."""
+    place = _parse(user, cursor, _NEWEST + _LATE) if cursor else Place(_NEWEST, _FAR, "", -1)
+    room = page_bytes - _PAGE_BYTES
+    limit = max(1, min(limit, room // _LARGEST_CONVERSATION_BYTES))
+    return SyncQuery(user, max(0, since), limit, place, min(messages, _LOOKED_AT // limit), room)
+
+
+def read_one(connection: apsw.Connection, query: OneQuery) -> Conversation | LonglinkError:
+    """May raise apsw.Error."""
+    text = first_value(connection, _ONE, query)
+    return _conversation(_one.decode(text)) if isinstance(text, str) else conversation_unknown(query.public_id)
+
+
+def read_changed(connection: apsw.Connection, query: ListQuery, committed: int) -> Changes:
+    """committed: the stamp of a commit that this snapshot is certain to hold. May raise apsw.Error."""
+    place = _begun(query.place, committed)
+    text = first_value(connection, _CHANGED, _bindings(query, place))
+    rows = _changes.decode(text) if isinstance(text, str) else []
+    shown = rows[: query.limit]
+    onward = _behind(place, shown[-1]).cursor(query.user) if len(rows) > query.limit else ""
+    return Changes(tuple([_conversation(row) for row in shown]), onward, place.top // 1000)
+
+
+def read_sync(connection: apsw.Connection, query: SyncQuery, committed: int) -> Synced | LonglinkError:
+    """As read_changed. SINCE_AHEAD for a time that no commit has reached."""
+    if query.since > committed // 1000:
+        message = f"since: expected at most {committed // 1000}, the newest change of this server; got {query.since}"
+        return LonglinkError(errors.SINCE_AHEAD, message)
+    place = _begun(query.place, committed)
+    # What is committed later than the first page's snapshot lies above `top`, so only a later page has to look there.
+    top = place.top if query.place.kind == _NEWEST and query.place.top >= 0 else _FAR
+    bindings = _bindings(query, place)
+    bindings |= {"messages": query.messages, "page_bytes": query.page_bytes, "top": top}
+    text = first_value(connection, _SYNC, bindings)
+    more, late, rows = _synced.decode(text) if isinstance(text, str) else (0, 0, [])
+    onward = ""
+    if more:
+        onward = _behind(place, rows[-1][0]).cursor(query.user)
+    elif late:
+        onward = Place(_LATE, place.top + 1, "", place.top).cursor(query.user)
+    changes = [Change(_conversation(row), entries_of(entries), bool(rest)) for row, entries, rest in rows]
+    return Synced(tuple(changes), onward, place.top // 1000)
+
+
+def _begun(place: Place, committed: int) -> Place:
+    # The time of the first page holds for all: what changes meanwhile comes again at the next pass, rather than never.
+    return place if place.top >= 0 else place._replace(top=committed)
+
+
+def _behind(place: Place, row: _Shown) -> Place:
+    return place._replace(stamp=row[3], public_id=row[0])
+
+
+def _bindings(query: ListQuery | SyncQuery, place: Place) -> dict[str, str | int]:
+    return {
+        "user": query.user,
+        "since": query.since,
+        "way": place.way,
+        "stamp": place.stamp,
+        "public_id": place.public_id,
+        "limit": query.limit,
+    }
+
+
+def _conversation(row: _Shown) -> Conversation:
+    public_id, kind, head, changed, read, mentions, members = row
+    shown = tuple([Member(*member) for member in members])
+    return Conversation(public_id, kind, head, shown, changed // 1000, head - read, mentions)
+
+
+def _parse(user: str, cursor: str, kinds: str) -> Place:
+    match = _CURSOR.fullmatch(cursor)
+    if match is None or match[1] not in kinds:
+        raise LonglinkError(errors.FIELD_INVALID, "cursor must be empty or `next` of the page before; other text came")
+    if match[5] != _tag(user):
+        raise LonglinkError(errors.FIELD_INVALID, "cursor must be `next` of the same user's page; another user's came")
+    return Place(match[1], int(match[2]), match[3], int(match[4]))
+
+
+def _tag(user: str) -> str:
+    # Against mistakes, not against forgery: whatever the cursor says, a page holds only the user's own conversations.
+    return blake2b(user.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()

@@ -1,0 +1,173 @@
+"""The short link, asked in memory: who may call, what a call may hold, and that answers are those of the handler."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from longlink import errors
+from longlink.access.http.calls import FRAMES, METHODS
+from longlink.errors import LonglinkError, Row
+from longlink.protocol.frames import REQUESTS, Acked, Frame, LoggedOut, Sent
+from longlink.routing.calls import Call
+
+from .short_link import MOST_BYTES, Stage
+
+SEND = {"conversation": "c", "clientId": "m", "content": {"text": "hi"}}
+
+
+def say_sent(call: Call) -> Frame | LonglinkError:
+    return Frame(sent=Sent(conversation=call.frame.send.conversation, seq=7, client_id=call.frame.send.client_id))
+
+
+def say_by_body(call: Call) -> Frame | LonglinkError:
+    if call.frame.HasField("ack"):
+        return Frame(acked=Acked(conversation=call.frame.ack.conversation, seq=call.frame.ack.seq))
+    return say_sent(call)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path, say_by_body)
+
+
+def test_every_request_is_a_call_but_those_about_a_link() -> None:
+    assert {*REQUESTS} - {*METHODS} == {"connect", "adjust"}
+
+
+def test_a_call_is_the_request_in_json_and_its_answer_the_reply(stage: Stage) -> None:
+    answer = stage.post("/v1/send", SEND)
+    assert (answer.status_code, answer.json()) == (200, {"conversation": "c", "seq": "7", "clientId": "m"})
+    assert answer.headers["cache-control"] == "no-store"
+    [[call]] = stage.batches
+    assert (call.session.user, call.session.device) == ("alice", "http")
+    assert (call.session.id, call.session.link, call.session.connection) == (0, 0, 0)
+
+
+def test_no_body_stands_for_a_request_without_fields(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lambda _: Frame(logged_out=LoggedOut(sessions=2)))
+    assert stage.post("/v1/logout", content=b"", headers={"Content-Type": "application/json"}).json() == {"sessions": 2}
+
+
+def test_a_key_calls_for_its_session(stage: Stage) -> None:
+    assert stage.post("/v1/send", SEND, {"Authorization": f"longlink {stage.key()}"}).status_code == 200
+    [[call]] = stage.batches
+    session = call.session
+    assert (session.user, session.device, session.platform, session.id, session.link) == ("alice", "phone", "ios", 7, 8)
+
+
+def test_a_device_may_be_named(stage: Stage) -> None:
+    stage.post("/v1/send", SEND, {"Longlink-Device": "cron-1"})
+    assert stage.batches[0][0].session.device == "cron-1"
+
+
+def test_an_error_of_logic_has_the_status_of_its_row(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lambda _: LonglinkError(errors.OVERLOADED, "too much waits", retry_after_ms=1500))
+    answer = stage.post("/v1/send", SEND)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert answer.json()["error"] == {
+        "code": 4010,
+        "name": "overloaded",
+        "message": "too much waits",
+        "remedy": errors.OVERLOADED.remedy,
+        "retry": True,
+        "retry_after_ms": 1500,
+    }
+    assert stage.counts.errors["overloaded"] == 1
+
+
+REFUSED: list[tuple[str, dict[str, str], bytes, Row]] = [
+    ("no proof", {"Authorization": ""}, b"{}", errors.TOKEN_MISSING),
+    ("another scheme", {"Authorization": "Basic YTpi"}, b"{}", errors.TOKEN_MISSING),
+    ("a broken token", {"Authorization": "Bearer x.y.z"}, b"{}", errors.TOKEN_INVALID),
+    ("an empty token", {"Authorization": "Bearer "}, b"{}", errors.TOKEN_MISSING),
+    ("a forged key", {"Authorization": "Longlink 1abc"}, b"{}", errors.KEY_INVALID),
+    ("a bad device", {"Longlink-Device": "a b"}, b"{}", errors.FIELD_INVALID),
+    ("another type", {"Content-Type": "text/plain"}, b"{}", errors.FRAME_MALFORMED),
+    ("no type", {"Content-Type": ""}, b"{}", errors.FRAME_MALFORMED),
+    ("no JSON", {}, b"{", errors.FRAME_MALFORMED),
+    ("no object", {}, b"[]", errors.FRAME_MALFORMED),
+    ("a doubled field", {}, b'{"seq": 1, "seq": 2}', errors.FRAME_MALFORMED),
+    ("an unknown field", {}, b'{"conversaton": "c"}', errors.FIELD_INVALID),
+    ("a whole frame", {}, b'{"id": 1, "ack": {}}', errors.FIELD_INVALID),
+    ("a field out of range", {}, b'{"conversation": "c", "seq": "0"}', errors.FIELD_INVALID),
+    ("too much", {}, b" " * (MOST_BYTES + 1), errors.FRAME_TOO_LARGE),
+]
+
+
+@pytest.mark.parametrize(("headers", "body", "row"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_what_is_wrong_is_refused_before_logic(stage: Stage, headers: dict[str, str], body: bytes, row: Row) -> None:
+    answer = stage.post("/v1/ack", content=body, headers={"Content-Type": "application/json"} | headers)
+    assert (answer.status_code, answer.json()["error"]["name"]) == (row.http, row.name)
+    assert stage.batches == []
+    assert stage.counts.errors[row.name] == 1
+
+
+def test_an_expired_key_is_refused(stage: Stage) -> None:
+    key = stage.key()
+    stage.now_s += 61
+    answer = stage.post("/v1/send", SEND, {"Authorization": f"Longlink {key}"})
+    assert (answer.status_code, answer.json()["error"]["name"]) == (401, "key_expired")
+
+
+def test_a_user_who_calls_too_often_is_told_how_long_to_wait(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, say_sent, rate=2, burst=2)
+    assert [stage.post("/v1/send", SEND).status_code for _ in range(3)] == [200, 200, 429]
+    answer = stage.post("/v1/send", SEND)
+    assert (answer.headers["retry-after"], answer.json()["error"]["retry_after_ms"]) == ("1", 500)
+    bob = {"Authorization": f"Bearer {stage.token('bob')}"}
+    assert stage.post("/v1/send", SEND, bob).status_code == 200
+    stage.now_s += 0.5
+    assert stage.post("/v1/send", SEND).status_code == 200
+    assert stage.counts.http_limited == 2
+
+
+def test_frames_get_their_replies_in_order_and_those_of_one_body_go_together(stage: Stage) -> None:
+    frames = [
+        {"id": 4, "send": SEND},
+        {"id": 3, "ack": {"conversation": "c", "seq": "7"}},
+        {"id": 9, "send": SEND | {"clientId": "n"}},
+        {"id": 5, "send": SEND | {"colour": 1}},
+        {"id": 6, "adjust": {}},
+        {"id": 7, "connect": {"version": 1, "device": "d", "token": "t"}},
+        {"send": SEND},
+        {"id": 8},
+    ]
+    replies = stage.post("/v1/frames", {"frames": frames}).json()["frames"]
+    assert [reply.get("id", 0) for reply in replies] == [4, 3, 9, 5, 6, 7, 0, 8]
+    assert [reply["sent"]["clientId"] for reply in (replies[0], replies[2])] == ["m", "n"]
+    assert replies[1]["acked"] == {"conversation": "c", "seq": "7"}
+    names = [reply["error"]["name"] for reply in replies[3:]]
+    assert names == ["field_invalid", "frame_unexpected", "frame_unexpected", "field_invalid", "frame_unknown"]
+    assert sorted(len(batch) for batch in stage.batches) == [1, 2]
+
+
+@pytest.mark.parametrize("body", [{"frames": []}, {"frames": [{}] * (FRAMES + 1)}, {"frames": {}}, {"frame": []}, {}])
+def test_a_list_of_frames_that_is_none_or_too_long_is_refused(tmp_path: Path, body: dict[str, object]) -> None:
+    answer = Stage(tmp_path, say_sent).post("/v1/frames", content=json.dumps(body), headers=JSON)
+    assert answer.json()["error"]["name"] in ("field_invalid", "frame_malformed")
+    assert answer.status_code in (400, 422)
+
+
+def test_frames_count_one_each_for_the_rate(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, say_sent, rate=1, burst=3)
+    frames = [{"id": number, "send": SEND} for number in range(1, 4)]
+    assert stage.post("/v1/frames", {"frames": frames}).status_code == 200
+    assert stage.post("/v1/send", SEND).status_code == 429
+
+
+def test_a_page_of_another_origin_may_call(stage: Stage) -> None:
+    preflight = stage.ask("OPTIONS", "/v1/send", headers={"Origin": "https://app.example"})
+    assert preflight.status_code == 204
+    assert "Authorization" in preflight.headers["access-control-allow-headers"]
+    assert stage.post("/v1/send", SEND).headers["access-control-allow-origin"] == "*"
+    assert stage.post("/v1/send", {}).headers["access-control-allow-origin"] == "*"
+
+
+def test_another_method_is_refused(stage: Stage) -> None:
+    assert stage.ask("GET", "/v1/send").status_code == 405
+
+
+JSON = {"Content-Type": "application/json"}

@@ -1,0 +1,219 @@
+"""base.Conversations.sync on every backend: newest first, bounded, and nothing is ever missed.
+
+Read next: ../properties/test_storage_model.py, a client that syncs while everything changes.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from longlink import errors
+from longlink.errors import LonglinkError
+from longlink.storage.base import Append, Change, Mark, Store, Synced
+
+from .scene import NOON_MS, Scene, direct, say
+
+ROOM = 48 * 1024
+
+
+async def _sync(
+    store: Store, since: int = 0, cursor: str = "", *, user: str = "alice", limit: int = 50, messages: int = 20,
+    page_bytes: int = ROOM,
+) -> Synced:  # fmt: skip
+    return await store.conversations.sync(
+        user, since=since, cursor=cursor, limit=limit, messages=messages, page_bytes=page_bytes
+    )
+
+
+def _seqs(change: Change) -> list[int]:
+    return [entry.seq for entry in change.entries]
+
+
+async def _chats(store: Store, number: int) -> list[str]:
+    return [(await direct(store, "alice", f"peer-{peer}")).id for peer in range(number)]
+
+
+def test_a_new_device_gets_the_newest_conversations_and_messages_first(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        chats = await _chats(store, 3)
+        for number, chat in enumerate((chats[1], chats[0], chats[2], chats[0])):
+            scene.now_ms += 1_000
+            await say(store, chat, f"{number}-a", f"{number}-b")
+        page = await _sync(store, messages=3)
+        assert [change.conversation.id for change in page.changes] == [chats[0], chats[2], chats[1]]
+        assert [_seqs(change) for change in page.changes] == [[2, 3, 4], [1, 2], [1, 2]]
+        assert [change.more for change in page.changes] == [True, False, False]
+        assert [entry.content for entry in page.changes[0].entries] == [b"1-b", b"3-a", b"3-b"]
+        assert [change.conversation.head for change in page.changes] == [4, 2, 2]
+        assert (page.next, page.synced_at) == ("", NOON_MS + 4_000)
+        assert (await _sync(store, user="nobody")).changes == ()
+
+    scene.play(story)
+
+
+def test_only_what_happened_since_is_carried(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        chats = await _chats(store, 4)
+        for chat in chats:
+            await say(store, chat, "before")
+        scene.now_ms += 1_000
+        since = (await _sync(store)).synced_at + 1
+        await say(store, chats[0], "after", "after that")
+        await store.conversations.mark([Mark(chats[1], "peer-1", 1)])
+        await direct(store, "alice", "carol")
+        found = (await _sync(store, since)).changes
+        assert [(change.conversation.head, _seqs(change), change.more) for change in found] == [
+            (0, [], False),
+            (1, [], False),
+            (3, [2, 3], False),
+        ]
+
+    scene.play(story)
+
+
+def test_what_is_committed_after_a_sync_is_in_the_next_one_whatever_the_clock_does(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        (chat,) = await _chats(store, 1)
+        for step in (0, -3_600_000, 1, 0, 5_000):
+            synced_at = (await _sync(store)).synced_at
+            scene.now_ms += step
+            (said,) = await say(store, chat, f"{step} {scene.now_ms} {synced_at}")
+            (change,) = (await _sync(store, synced_at)).changes
+            assert change.entries[-1].seq == said.seq
+            assert said.sent_at >= synced_at
+
+    scene.play(story)
+    scene.now_ms -= 3_600_000
+    scene.play(lambda store: _nothing_is_ahead(store, scene))
+
+
+async def _nothing_is_ahead(store: Store, scene: Scene) -> None:
+    page = await _sync(store)
+    assert page.synced_at > scene.now_ms
+    assert (await _sync(store, page.synced_at)).synced_at == page.synced_at
+
+
+@pytest.mark.parametrize("since", [1, NOON_MS + 1, 2**53 - 1, 2**63 - 1])
+def test_a_time_that_the_store_has_not_reached_is_ahead(scene: Scene, since: int) -> None:
+    async def story(store: Store) -> None:
+        if since > 1:
+            await direct(store)
+        with pytest.raises(LonglinkError, match="at most") as caught:
+            await _sync(store, since)
+        assert caught.value.row is errors.SINCE_AHEAD
+        assert (await _sync(store, since - 1 if since <= NOON_MS + 1 else 0)).next == ""
+
+    scene.play(story)
+
+
+def test_pages_cut_through_the_conversations_of_one_commit(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        chats = await _chats(store, 10)
+        await store.messages.append([Append(chat, "alice", "1", b"") for chat in chats])
+        shown, cursor = [], ""
+        for _ in chats:
+            page = await _sync(store, cursor=cursor, limit=3)
+            shown += [change.conversation.id for change in page.changes]
+            cursor = page.next
+            if not cursor:
+                break
+        assert sorted(shown) == sorted(chats)
+
+    scene.play(story)
+
+
+def test_a_conversation_that_overtakes_the_pages_comes_at_their_end(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        chats = await _chats(store, 6)
+        for chat in chats:
+            await say(store, chat, "1")
+        first = await _sync(store, limit=2)
+        assert [change.conversation.id for change in first.changes] == [chats[5], chats[4]]
+        # A mark only: no client hears of a message by it.
+        await store.conversations.mark([Mark(chats[0], "peer-0", 1)])
+        await say(store, chats[5], "2")
+        second = await _sync(store, cursor=first.next, limit=2)
+        assert [change.conversation.id for change in second.changes] == [chats[3], chats[2]]
+        third = await _sync(store, cursor=second.next, limit=2)
+        assert [change.conversation.id for change in third.changes] == [chats[1]]
+        await say(store, chats[1], "2")
+        fourth = await _sync(store, cursor=third.next, limit=2)
+        assert [change.conversation.id for change in fourth.changes] == [chats[0], chats[5]]
+        assert [_seqs(change) for change in fourth.changes] == [[1], [1, 2]]
+        fifth = await _sync(store, cursor=fourth.next, limit=2)
+        assert [change.conversation.id for change in fifth.changes] == [chats[1]]
+        assert fifth.next == ""
+        assert {page.synced_at for page in (first, second, third, fourth, fifth)} == {NOON_MS}
+
+    scene.play(story)
+
+
+def test_every_conversation_has_its_newest_message_before_any_has_more(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        chats = await _chats(store, 10)
+        for chat in chats:
+            await store.messages.append([Append(chat, "alice", str(number), b"x" * 300) for number in range(20)])
+        page = await _sync(store, page_bytes=8_192)
+        numbers = [len(change.entries) for change in page.changes]
+        assert len(numbers) == 10
+        assert all(change.more for change in page.changes)
+        assert max(numbers) - min(numbers) <= 1
+        assert numbers == sorted(numbers, reverse=True)
+        assert min(numbers) >= 1
+        assert all(_seqs(change) == list(range(21 - len(change.entries), 21)) for change in page.changes)
+
+    scene.play(story)
+
+
+def test_a_large_message_is_left_out_and_takes_no_room_of_others(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        small, large = await _chats(store, 2)
+        await say(store, small, "1")
+        sizes = [10, 10, 60_000, 10]
+        items = [Append(large, "alice", str(number), b"x" * size) for number, size in enumerate(sizes)]
+        await store.messages.append(items)
+        page = await _sync(store)
+        assert [(_seqs(change), change.more) for change in page.changes] == [([4], True), ([1], False)]
+        await store.messages.append([Append(large, "alice", "last", b"x" * 60_000)])
+        page = await _sync(store)
+        assert [(_seqs(change), change.more) for change in page.changes] == [([], True), ([1], False)]
+
+    scene.play(story)
+
+
+def test_a_page_without_room_still_shows_one_conversation(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        chats = await _chats(store, 3)
+        await store.messages.append([Append(chat, "alice", "1", b"x" * 100) for chat in chats])
+        shown, cursor = [], ""
+        for _ in chats:
+            page = await _sync(store, cursor=cursor, page_bytes=1)
+            (change,) = page.changes
+            assert (change.entries, change.more) == ((), True)
+            shown.append(change.conversation.id)
+            cursor = page.next
+        assert cursor == ""
+        assert sorted(shown) == sorted(chats)
+
+    scene.play(story)
+
+
+def test_a_cursor_is_good_for_its_user_and_its_request_only(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        await _chats(store, 2)
+        await direct(store, "bob", "alice")
+        cursor = (await _sync(store, limit=1)).next
+        listed = (await store.conversations.changed("alice", since=0, cursor="", limit=1)).next
+        assert cursor
+        assert listed
+        for user, bad in (("bob", cursor), ("alice", listed), ("alice", cursor + "0"), ("alice", "٣" * 9), ("a", "x")):
+            with pytest.raises(LonglinkError) as caught:
+                await _sync(store, user=user, cursor=bad)
+            assert caught.value.row is errors.FIELD_INVALID
+        for user, bad in (("bob", listed), ("alice", cursor)):
+            with pytest.raises(LonglinkError) as caught:
+                await store.conversations.changed(user, since=0, cursor=bad, limit=1)
+            assert caught.value.row is errors.FIELD_INVALID
+        assert (await _sync(store, cursor=cursor)).changes
+
+    scene.play(story)
