@@ -142,9 +142,7 @@ class Disconnected:
 
 
 State = Connected | Reconnected | Disconnected
-News = State | Notice | Sent | Refused
-"""What waits in a short queue of its own, before messages and marks."""
-Event = Message | Delivered | Read | News
+Event = Message | Delivered | Read | Notice | Sent | Refused | Connected | Reconnected | Disconnected
 
 
 def moment(ms: int) -> datetime:

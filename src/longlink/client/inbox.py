@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from longlink.client import events
-from longlink.client.events import Delivered, Event, Message, News, Read
+from longlink.client.events import Delivered, Event, Message, Notice, Read, Refused, Sent, State
 from longlink.client.track import Track
 from longlink.protocol import frames
 
@@ -57,7 +57,8 @@ class Inbox:
     _tracks: dict[str, Track] = field(default_factory=dict)
     _ready: deque[Message] = field(default_factory=deque)
     _marks: dict[tuple[Marked, str, str], int] = field(default_factory=dict)
-    _states: deque[News] = field(default_factory=lambda: deque(maxlen=STATES))
+    _outcomes: deque[Sent | Refused] = field(default_factory=deque)
+    _states: deque[State | Notice] = field(default_factory=lambda: deque(maxlen=STATES))
     _held: int = 0
     _behind: set[str] = field(default_factory=set)
     _unplaced: set[str] = field(default_factory=set)
@@ -105,8 +106,14 @@ class Inbox:
         """A user has read; also the own one, on another device."""
         self._mark(Read, frame.conversation, self._track(frame.conversation), frame.user, frame.seq)
 
-    def state(self, event: News) -> None:
+    def state(self, event: State | Notice) -> None:
         self._states.append(event)
+
+    def outcome(self, event: Sent | Refused) -> None:
+        """What became of a message that nobody waits for; the oldest are dropped when nobody takes them."""
+        if len(self._outcomes) >= self.max_events:
+            self._outcomes.popleft()
+        self._outcomes.append(event)
 
     # Finding and closing gaps -----------------------------------------------------------------------------------------
 
@@ -119,6 +126,7 @@ class Inbox:
         for member in listed.members:
             self._member(listed, track, member, new=new)
         track.head = max(track.head, listed.head)
+        track.changed_at = max(track.changed_at, listed.changed_at)
         self._settle(listed.id, track, now)
 
     def change(self, change: frames.Change, now: float) -> None:
@@ -198,9 +206,11 @@ class Inbox:
         return len(self._ready) >= self.max_events
 
     def take(self, now: float) -> Event | None:
-        """The next event, None when there is none. States first; messages and marks in turn."""
+        """The next event, None when there is none. States and outcomes first; messages and marks in turn."""
         if self._states:
             return self._states.popleft()
+        if self._outcomes:
+            return self._outcomes.popleft()
         self._mark_next = bool(self._marks) and (self._mark_next or not self._ready)
         if self._mark_next:
             self._mark_next = False
@@ -305,6 +315,7 @@ class Inbox:
         self._changed.add(listed.id)
 
     def _content(self, track: Track, frame: frames.Message) -> Message | None:
+        track.changed_at = max(track.changed_at, frame.sent_at)
         if frame.sender == self.user:
             track.wrote(frame.seq)
             if frame.client_id.startswith(self.prefix):

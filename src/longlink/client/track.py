@@ -36,6 +36,8 @@ class Track:
     reads: dict[str, int] = field(default_factory=dict)
     fetch_at: float = 0.0
     misses: int = 0
+    changed_at: int = 0
+    """ms since the Unix epoch, of the newest change that was seen."""
     mentions_counted: int = 0
     """Mentions above the read mark, as the server counted them when head was counted_at."""
     counted_at: int = 0
