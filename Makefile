@@ -78,7 +78,7 @@ soak: .venv/.core ## 500 clients in a storm with kill -9, for a minute; make soa
 
 fuzz: ## fuzz the parsers of the core for a minute each (needs cargo-fuzz and a nightly Rust)
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs cargo-fuzz: cargo install cargo-fuzz"; exit 1; }
-	@for target in http websocket tcp; do \
+	@for target in http websocket tcp stream; do \
 		cargo +nightly fuzz run --fuzz-dir core/fuzz $$target core/fuzz/corpus/$$target core/fuzz/seeds/$$target \
 			-- -max_total_time=$(or $(SECONDS),60) || exit 1; \
 	done

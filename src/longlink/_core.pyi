@@ -43,6 +43,7 @@ class Core:
         hello_timeout_ms: int,
         idle_timeout_ms: int,
         stall_timeout_ms: int,
+        stream_heartbeat_ms: int,
         queue_bytes: int,
         total_queue_bytes: int,
         coalesce_ms: int,
@@ -139,7 +140,8 @@ class Core:
 class Load:
     """Thousands of WebSocket clients in one thread, for `longlink bench`; Python takes no part in any message.
 
-    Plans: "hold" connects and keeps quiet but for heartbeats. "echo": each link has one message under way. "fanout":
+    Plans: "hold" connects and keeps quiet but for heartbeats. "comeback": the same, and comes back to its session when
+    it is told to. "echo": each link has one message under way. "fanout":
     the first link publishes, the others receive (the room protocol of longlink.bench.serve). "slow": the same, with
     receivers that stop reading. "chat": durable direct messages along a ring of users. Methods raise RuntimeError when
     the plan does not do what they ask for; they return at once, and `counts` says how far it is.
@@ -180,6 +182,9 @@ class Load:
     def close(self) -> None:
         """Cut all links that have joined; they are not lost."""
 
+    def come_back(self) -> None:
+        """Cut all links that have joined, all at once; each connects again with the key that it was given."""
+
     def talk(self) -> None:
         """Begin the closed loop of echo or chat."""
 
@@ -209,7 +214,7 @@ class Load:
 
         asked, joined, retries, failed (given up), lost (after it had joined), handshakes_tls, resumed_tls;
         heartbeats_sent, heartbeats_answered, messages_sent, messages_received, bytes_received, reads, writes;
-        echo: echoes; fanout: published, bursts (that all have), deliveries; slow: stalled, and of those received,
+        comeback: resumed, and missed of those; echo: echoes; fanout: published, bursts (that all have), deliveries; slow: stalled, and of those received,
         missed and told; chat: opened, written, acked, received, acks, acks_answered, marked (messages under
         marks that the server confirmed), verified.
         Faults: skipped (never came), repeated (came again, or too late), altered, unexpected.

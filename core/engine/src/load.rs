@@ -5,6 +5,7 @@
 
 mod books;
 mod chat;
+mod comeback;
 mod counts;
 mod desk;
 mod echo;
@@ -45,7 +46,7 @@ pub use plan::Stall;
 /// What a load is. Times in milliseconds, sizes in bytes.
 #[derive(Clone, Debug)]
 pub struct Outline {
-    /// One of hold, echo, fanout, slow, chat.
+    /// One of hold, comeback, echo, fanout, slow, chat.
     pub plan: String,
     pub host: String,
     pub port: u16,
@@ -122,6 +123,17 @@ impl Load {
     /// The loop has ended.
     pub fn close(&self) -> Result<(), String> {
         self.order(Order::Close)
+    }
+
+    /// Cut all links that have joined, and connect each again with the key that it was given.
+    ///
+    /// # Errors
+    /// The plan keeps no keys, or the loop has ended.
+    pub fn come_back(&self) -> Result<(), String> {
+        if self.kind != Kind::ComeBack {
+            return Err(format!("come_back: the plan {:?} does not do that", self.kind));
+        }
+        self.order(Order::ComeBack)
     }
 
     /// Begin the closed loop of echo or chat.
@@ -241,7 +253,8 @@ fn check(outline: &Outline) -> Result<Kind, String> {
     if *at_once == 0 {
         return Err("at_once: expected at least 1, got 0".to_owned());
     }
-    Kind::from_name(plan).ok_or_else(|| format!("plan: expected hold, echo, fanout, slow or chat, got {plan:?}"))
+    Kind::from_name(plan)
+        .ok_or_else(|| format!("plan: expected hold, comeback, echo, fanout, slow or chat, got {plan:?}"))
 }
 
 fn way(outline: &Outline) -> Result<Way, String> {

@@ -58,6 +58,10 @@ impl Load {
         done(self.load.close())
     }
 
+    fn come_back(&self) -> PyResult<()> {
+        done(self.load.come_back())
+    }
+
     fn talk(&self) -> PyResult<()> {
         done(self.load.talk())
     }

@@ -67,6 +67,12 @@ class Crew:
         self._load.close()
         return self._until(lambda counts: counts["open"] == 0)
 
+    def come_back(self) -> Answer:
+        counts = self._load.counts()
+        wanted = counts["joined"] + counts["open"]
+        self._load.come_back()
+        return self._until(lambda counts: counts["joined"] >= wanted)
+
     def talk(self) -> Answer:
         self._load.talk()
         return {}

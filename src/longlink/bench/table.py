@@ -45,6 +45,7 @@ class Row(NamedTuple):
 TITLES: Final = {
     "idle": "Idle: authenticated connections that are only there",
     "connect": "Connect: until a connection is authenticated",
+    "resume": "Resume: all lose their connection at once and come back",
     "echo": "Echo: one message under way on each connection",
     "fanout": "Fan-out: one message to all in a room",
     "chat": "Chat: durable direct messages",
@@ -108,6 +109,41 @@ ROWS: Final = (
     Row("connect.tls_full_cpu_us", "us", "over TLS, full handshakes"),
     Row("connect.tls_full_per_second", "/s", "... connections a second", digits=0),
     Row("connect.tls_lost", "", "over TLS: connections lost", at_most=0, digits=0, wrong=True),
+    # resume
+    Row("resume.cpu_us", "us", "server CPU per session that loses its connection and comes back", at_most=80),
+    Row("resume.per_second", "/s", "sessions that come back a second", digits=0),
+    Row(
+        "resume.missed",
+        "",
+        "sessions told that they missed something, although nothing was sent",
+        at_most=0,
+        digits=0,
+        wrong=True,
+    ),
+    Row("resume.lost", "", "sessions that were not resumed, and connections lost", at_most=0, digits=0, wrong=True),
+    Row("resume.p50_ms", "ms", "direct messages of others meanwhile: from due to delivered, median", digits=2),
+    Row("resume.p90_ms", "ms", "... 90 %", digits=2),
+    Row("resume.p99_ms", "ms", "... 99 %", at_most=100, digits=2),
+    Row("resume.p999_ms", "ms", "... 99.9 %", digits=2),
+    Row("resume.max_ms", "ms", "... the slowest", digits=2),
+    Row("resume.late_p50_ms", "ms", "lateness of the load itself, which the delays contain, median", digits=2),
+    Row("resume.late_p99_ms", "ms", "... 99 %", digits=2),
+    Row(
+        "resume.checked",
+        "",
+        "messages of others checked one by one, and by the log in the end",
+        at_least=1,
+        digits=0,
+        wrong=True,
+    ),
+    Row(
+        "resume.faults",
+        "",
+        "messages of others lost, doubled, altered or out of order",
+        at_most=0,
+        digits=0,
+        wrong=True,
+    ),
     # echo
     Row(
         "echo.cpu_ratio_to_floor", "", "server CPU per echo, core and Python, against the floor", at_most=1.2, digits=2

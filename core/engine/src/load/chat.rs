@@ -160,7 +160,7 @@ impl Plan for Chat {
         present(slot, opening, desk)
     }
 
-    fn admit(&mut self, slot: u32, payload: &[u8]) -> Result<(), String> {
+    fn admit(&mut self, slot: u32, payload: &[u8], _: &mut Desk) -> Result<(), String> {
         self.users[slot as usize].joined = true;
         connected(payload)
     }

@@ -29,6 +29,7 @@ counts! {
     Lost => "lost",
     HandshakesTls => "handshakes_tls",
     ResumedTls => "resumed_tls",
+    Resumed => "resumed",
     HeartbeatsSent => "heartbeats_sent",
     HeartbeatsAnswered => "heartbeats_answered",
     MessagesSent => "messages_sent",

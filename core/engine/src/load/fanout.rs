@@ -150,7 +150,7 @@ impl Plan for Fanout {
         slot == PUBLISHER
     }
 
-    fn admit(&mut self, slot: u32, payload: &[u8]) -> Result<(), String> {
+    fn admit(&mut self, slot: u32, payload: &[u8], _: &mut Desk) -> Result<(), String> {
         if payload != READY {
             return Err("the echo behind `+` did not come back".to_owned());
         }

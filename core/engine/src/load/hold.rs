@@ -1,6 +1,6 @@
 //! The plan that only is there: connects, proves who it is, and keeps quiet but for heartbeats.
 //!
-//! Read next: `echo.rs`.
+//! Read next: `comeback.rs`.
 
 use super::counts::Count;
 use super::desk::Desk;
@@ -14,7 +14,7 @@ impl Plan for Hold {
         present(slot, opening, desk)
     }
 
-    fn admit(&mut self, _: u32, payload: &[u8]) -> Result<(), String> {
+    fn admit(&mut self, _: u32, payload: &[u8], _: &mut Desk) -> Result<(), String> {
         connected(payload)
     }
 

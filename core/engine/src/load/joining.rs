@@ -106,7 +106,7 @@ impl LoadThread {
 
     /// The first message that came.
     pub(super) fn admit(&mut self, slot: u32, payload: &[u8]) -> Result<(), u16> {
-        match self.plan.admit(slot, payload) {
+        match self.plan.admit(slot, payload, &mut self.desk) {
             Ok(()) => {
                 self.join(slot);
                 Ok(())

@@ -3,6 +3,7 @@
 //! A plan knows slots, never sockets. Read next: `hold.rs`, the shortest; `chat.rs`, the longest.
 
 use super::chat::Chat;
+use super::comeback::ComeBack;
 use super::desk::Desk;
 use super::echo::Echo;
 use super::fanout::Fanout;
@@ -33,7 +34,7 @@ pub(super) trait Plan: Send {
     fn open(&mut self, slot: u32, opening: &[u8], desk: &mut Desk) -> bool;
 
     /// The first message that a link got. Err: why it has not joined.
-    fn admit(&mut self, _slot: u32, _payload: &[u8]) -> Result<(), String> {
+    fn admit(&mut self, _slot: u32, _payload: &[u8], _desk: &mut Desk) -> Result<(), String> {
         Ok(())
     }
 
@@ -46,6 +47,11 @@ pub(super) trait Plan: Send {
     /// A link that had joined has gone.
     fn leave(&mut self, _slot: u32, _desk: &mut Desk) {}
 
+    /// The opening with which a link that is about to be cut comes back; None: it stays away.
+    fn come_back(&mut self, _slot: u32) -> Option<Box<[u8]>> {
+        None
+    }
+
     /// The alarm rang.
     fn due(&mut self, _desk: &mut Desk) {}
 
@@ -55,6 +61,7 @@ pub(super) trait Plan: Send {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     Hold,
+    ComeBack,
     Echo,
     Fanout,
     Slow,
@@ -65,6 +72,7 @@ impl Kind {
     pub(super) fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "hold" => Self::Hold,
+            "comeback" => Self::ComeBack,
             "echo" => Self::Echo,
             "fanout" => Self::Fanout,
             "slow" => Self::Slow,
@@ -77,6 +85,7 @@ impl Kind {
     pub(super) fn plan(self, size: usize, stall: Stall) -> Box<dyn Plan> {
         match self {
             Self::Hold => Box::new(Hold),
+            Self::ComeBack => Box::<ComeBack>::default(),
             Self::Echo => Box::new(Echo::new(size)),
             Self::Fanout => Box::new(Fanout::new(size)),
             Self::Slow => Box::new(Slow::new(size, stall)),
@@ -87,7 +96,7 @@ impl Kind {
     pub(super) fn takes(self, task: &Task) -> bool {
         match task {
             Task::Talk => matches!(self, Self::Echo | Self::Chat),
-            Task::Halt => self != Self::Hold,
+            Task::Halt => !matches!(self, Self::Hold | Self::ComeBack),
             Task::Publish { .. } => matches!(self, Self::Fanout | Self::Slow),
             Task::Resume => self == Self::Slow,
             Task::Open(_) | Task::Follow { .. } | Task::Verify => self == Self::Chat,

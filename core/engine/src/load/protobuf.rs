@@ -8,6 +8,7 @@ const FIXED64: u64 = 1;
 const BYTES: u64 = 2;
 const FIXED32: u64 = 5;
 
+const CONNECT: u64 = 10;
 const OPEN_DIRECT: u64 = 11;
 const SEND: u64 = 12;
 const ACK: u64 = 13;
@@ -157,6 +158,48 @@ fn body(number: u64, inner: &[u8]) -> Option<Body<'_>> {
     })
 }
 
+/// What Connected says to one that may come back.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Welcome<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) resumed: bool,
+    pub(super) missed: bool,
+}
+
+/// Of a frame that is Connected, as `read` said.
+pub(super) fn welcome(frame: &[u8]) -> Option<Welcome<'_>> {
+    let mut welcome = Welcome::default();
+    let mut fields = Fields { rest: inner(frame)? };
+    while !fields.rest.is_empty() {
+        let field = fields.next()?;
+        match field.number {
+            8 => welcome.key = field.bytes,
+            9 => welcome.resumed = field.value != 0,
+            10 => welcome.missed = field.value != 0,
+            _ => {}
+        }
+    }
+    Some(welcome)
+}
+
+/// The device of a Connect; empty when there is none.
+pub(super) fn device(frame: &[u8]) -> &[u8] {
+    inner(frame).and_then(six).map_or(&[], |six| six.bytes[3])
+}
+
+/// The body of a frame, whatever it is.
+fn inner(frame: &[u8]) -> Option<&[u8]> {
+    let mut fields = Fields { rest: frame };
+    let mut inner: &[u8] = &[];
+    while !fields.rest.is_empty() {
+        let field = fields.next()?;
+        if field.number != 1 {
+            inner = field.bytes;
+        }
+    }
+    Some(inner)
+}
+
 /// The delivered mark of a member, from the `whole` of a Conversation; None when the user is no member.
 pub(super) fn delivered_to(conversation: &[u8], user: &[u8]) -> Option<u64> {
     let mut fields = Fields { rest: conversation };
@@ -183,6 +226,18 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// Connect with a key; received: events that came on the link that gave it.
+    pub(super) fn resume(&mut self, id: u64, device: &[u8], key: &[u8], received: u64) -> &[u8] {
+        self.inner.clear();
+        put_number(&mut self.inner, 1, 1);
+        put_bytes(&mut self.inner, 3, device);
+        put_bytes(&mut self.inner, 5, key);
+        if received > 0 {
+            put_number(&mut self.inner, 6, received);
+        }
+        self.frame(id, CONNECT)
+    }
+
     pub(super) fn open_direct(&mut self, id: u64, user: &str) -> &[u8] {
         self.inner.clear();
         put_bytes(&mut self.inner, 1, user.as_bytes());
@@ -320,13 +375,33 @@ mod tests {
     }
 
     #[test]
+    fn it_reads_keys_and_whether_something_was_missed() {
+        let mut resumed = 0;
+        for (json, hex) in vectors() {
+            let is = &json["connected"];
+            if is.is_null() {
+                continue;
+            }
+            let told = |name: &str| is[name].as_bool().unwrap_or(false);
+            let expected = Welcome { key: text(&is["key"]), resumed: told("resumed"), missed: told("missed") };
+            assert_eq!(welcome(&hex), Some(expected), "{json}");
+            resumed += u32::from(told("resumed"));
+        }
+        assert!(resumed > 0);
+    }
+
+    #[test]
     fn it_writes_the_golden_requests() {
         let mut written = 0;
         let mut writer = Writer::default();
         for (json, hex) in vectors() {
             let id = number(&json["id"]);
             let (open, send, ack) = (&json["openDirect"], &json["send"], &json["ack"]);
-            let made = if let Some(user) = open["user"].as_str() {
+            let (come, more) = (&json["connect"], &json["connect"]["platform"]);
+            let made = if come["key"].is_string() && more.is_null() {
+                assert_eq!(device(&hex), text(&come["device"]), "{json}");
+                writer.resume(id, text(&come["device"]), text(&come["key"]), number(&come["received"]))
+            } else if let Some(user) = open["user"].as_str() {
                 writer.open_direct(id, user)
             } else if send["content"]["text"].is_string() && send["content"]["mentions"].is_null() {
                 writer.send(id, text(&send["conversation"]), text(&send["clientId"]), text(&send["content"]["text"]))

@@ -40,8 +40,8 @@ impl Plan for Slow {
         self.fanout.open(slot, opening, desk)
     }
 
-    fn admit(&mut self, slot: u32, payload: &[u8]) -> Result<(), String> {
-        self.fanout.admit(slot, payload)
+    fn admit(&mut self, slot: u32, payload: &[u8], desk: &mut Desk) -> Result<(), String> {
+        self.fanout.admit(slot, payload, desk)
     }
 
     fn take(&mut self, slot: u32, payload: &[u8], desk: &mut Desk) {

@@ -31,6 +31,7 @@ pub(super) const NO_CLOSE: u16 = 1006;
 pub(super) enum Order {
     Connect(Vec<Box<[u8]>>),
     Close,
+    ComeBack,
     Do(Task),
     Stop,
 }
@@ -220,6 +221,7 @@ impl LoadThread {
             match self.orders.try_recv() {
                 Ok(Order::Connect(openings)) => self.enlist(openings),
                 Ok(Order::Close) => self.close_all(),
+                Ok(Order::ComeBack) => self.come_back(),
                 Ok(Order::Do(task)) => {
                     self.plan.obey(task, &mut self.desk);
                     self.settle()?;
@@ -238,6 +240,20 @@ impl LoadThread {
                 self.plan.leave(slot, &mut self.desk);
                 self.free.push(slot);
             }
+        }
+    }
+
+    /// Cut all links that have joined, and let each come back in its slot.
+    fn come_back(&mut self) {
+        for slot in 0..u32::try_from(self.links.len()).unwrap_or(0) {
+            if self.link(slot).is_none_or(|link| link.stage != Stage::Joined) {
+                continue;
+            }
+            let Some(message) = self.plan.come_back(slot) else { continue };
+            self.forget(slot);
+            self.plan.leave(slot, &mut self.desk);
+            self.desk.counts.one(Count::Asked);
+            self.queue.push_back((slot, Opening { message, tries: 0 }));
         }
     }
 
