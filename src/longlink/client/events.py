@@ -109,8 +109,8 @@ class Notice:
 class Connected:
     """The first link is up. device is the one in use, also when it was chosen at random.
 
-    link: "websocket", "tcp" or, behind a proxy that lets neither pass, "stream". resumed: the session of the link before
-    goes on.
+    link: "websocket", "tcp" or, behind a proxy that lets neither pass, "stream". resumed: the session of the link
+    before goes on.
     """
 
     user: str

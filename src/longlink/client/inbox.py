@@ -42,8 +42,8 @@ Marked = type[Delivered] | type[Read]
 class Inbox:
     """All conversations of one client. prefix: begins every client_id that this client makes.
 
-    auto_ack: whether what was handled is acknowledged; what was read is always told. eager: a message is handled as soon
-    as it is taken; otherwise when `handled` is called.
+    auto_ack: whether what was handled is acknowledged; what was read is always told. eager: a message is handled as
+    soon as it is taken; otherwise when `handled` is called.
     """
 
     prefix: str
@@ -223,12 +223,19 @@ class Inbox:
         message, self._open = self._open, None
         if message is not None:
             track = self._tracks[message.conversation]
-            track.queued -= 1
-            track.taken = message.seq
-            self._changed.add(message.conversation)
             if self.auto_ack:
+                track.queued -= 1
+                track.taken = message.seq
+                self._changed.add(message.conversation)
                 self._unacked.add(message.conversation)
         return message
+
+    def settle(self, conversation: str, seq: int) -> None:
+        """Without auto_ack: the application is done with everything up to seq."""
+        track = self._track(conversation)
+        if seq > track.taken:
+            track.taken = seq
+            self._changed.add(conversation)
 
     def read(self, conversation: str, seq: int) -> None:
         """The user has read everything up to seq."""
@@ -269,6 +276,11 @@ class Inbox:
     def track(self, conversation: str) -> Track | None:
         """How a conversation stands, as far as this client knows; only to look at."""
         return self._tracks.get(conversation)
+
+    def known(self) -> list[tuple[str, Track]]:
+        """Every conversation that has its place, the one that changed last at the end."""
+        found = [(name, track) for name, track in self._tracks.items() if track.position is not None]
+        return sorted(found, key=lambda each: each[1].changed_at)
 
     def changed(self) -> list[tuple[str, Track]]:
         """What is to be kept for the next process: what has changed since the last call and has its place."""

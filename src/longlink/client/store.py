@@ -1,9 +1,9 @@
 """What a client keeps on disk: unacknowledged messages, how far each conversation has got, messages to read offline.
 
-The only place of the client that knows SQL. One file, SQLite, for one user on one device; the process that has opened it
-keeps it locked. All calls are synchronous and small: 10 to 100 µs, but for those that say "on disk", which wait for the
-disk. After a power cut those hold, and of the others the last moments may be gone, which means that messages may be
-handed out again; the death of the process alone loses nothing. Read next: desk.py and mailbox.py, which use it.
+The only place of the client that knows SQL. One file, SQLite, for one user on one device; the process that has opened
+it keeps it locked. All calls are synchronous and small: 10 to 100 µs, but for those that say "on disk", which wait for
+the disk. After a power cut those hold, and of the others the last moments may be gone, which means that messages may be
+handed out again; the death of the process alone loses nothing. Read next: outgoing.py and incoming.py, which use it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 """
 PLACE: Final = (
-    "INSERT OR REPLACE INTO places (conversation, handled, head, acked, read, read_acked, mentions, changed_at, members) "
+    "INSERT OR REPLACE INTO places "
+    "(conversation, handled, head, acked, read, read_acked, mentions, changed_at, members) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
