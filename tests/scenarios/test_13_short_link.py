@@ -149,7 +149,7 @@ def test_a_user_who_calls_too_often_waits_and_others_do_not(server: RunningServe
     answers = [call(server, token, "frames", frames) for _ in range(8)]
     refused = [said["error"] for status, said in answers if status == 429]
     assert refused
-    assert all(error["name"] == "rate_limited" and error["retry_after_ms"] > 0 for error in refused)
+    assert all(error["name"] == "rate_limited" and error["retryAfterMs"] > 0 for error in refused)
     assert call(server, server.token(bob.user), "list_conversations", {})[0] == 200
     eventually(lambda: metric(server, "longlink_http_limited_total") >= len(refused), "they are counted")
 
