@@ -107,8 +107,12 @@ class Core:
         argument that is out of range.
         """
 
-    def admit(self, connection: int, lifetime_ms: int = 0) -> None:
-        """The connection proved who it is; it may live so long, 0 for no limit."""
+    def admit(self, connection: int, lifetime_ms: int = 0, idle_ms: int = 0) -> None:
+        """The connection proved who it is; it may live so long, and say nothing for so long.
+
+        lifetime_ms: from now on; 0 is no limit, and leaves it as it is when the connection was admitted before.
+        idle_ms: instead of idle_timeout_ms, which 0 stands for; it counts from what the connection said last.
+        """
 
     def close(self, connection: int, code: int, reason: str = "") -> None:
         """Send what is queued, then close with this code. reason: at most 123 bytes."""

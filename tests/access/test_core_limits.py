@@ -54,13 +54,51 @@ def test_a_lifetime_ends_with_4512_unless_a_later_admit_renews_it(start: Start) 
     first, second = speak(server, mortal), speak(server, renewed)
     server.core.admit(first, 200)
     server.core.admit(second, 200)
-    server.core.admit(second)
+    server.core.admit(second, 60_000)
     server.core.flush()
     assert mortal.close_code() == 4512
     assert server.closed(first) == 4512
     renewed.send(b"still here")
     assert server.count(1) == [(BINARY, second, b"still here")]
     assert server.core.counters()["lifetime_closed"] == 1
+
+
+def test_an_admit_without_a_lifetime_leaves_the_one_that_is(start: Start) -> None:
+    server = start()
+    client = Client.connect(server)
+    connection = speak(server, client)
+    server.core.admit(connection, 200)
+    server.core.admit(connection, 0, 60_000)
+    server.core.flush()
+    assert client.close_code() == 4512
+
+
+@pytest.mark.parametrize("setting", [0, 60_000])
+def test_a_connection_may_be_given_a_shorter_silence_than_the_others(start: Start, setting: int) -> None:
+    server = start(idle_timeout_ms=setting)
+    brief, patient = Client.connect(server), Client.connect(server)
+    first, second = speak(server, brief), admitted(server, patient)
+    server.core.admit(first, 0, 200)
+    server.core.flush()
+    assert brief.close_code() == 4002
+    assert server.closed(first) == 4002
+    patient.send(b"still here")
+    assert server.count(1) == [(BINARY, second, b"still here")]
+    assert server.core.counters()["idle_closed"] == 1
+
+
+def test_a_silence_that_was_agreed_anew_counts_and_one_of_0_is_the_setting_again(start: Start) -> None:
+    server = start(idle_timeout_ms=300)
+    longer, usual = Client.connect(server), Client.connect(server)
+    first, second = speak(server, longer), speak(server, usual)
+    for connection, idle_ms in ((first, 200), (second, 60_000), (first, 60_000), (second, 0)):
+        server.core.admit(connection, 0, idle_ms)
+    server.core.flush()
+    assert usual.close_code() == 4002
+    assert server.closed(second) == 4002
+    longer.send(b"still here")
+    assert server.count(1) == [(BINARY, first, b"still here")]
+    assert server.core.counters()["idle_closed"] == 1
 
 
 def test_events_for_a_slow_reader_are_dropped_counted_and_told_once_it_reads(start: Start) -> None:

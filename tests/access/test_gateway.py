@@ -13,10 +13,11 @@ from typing import cast
 
 import pytest
 
-from longlink import _core, errors
+from longlink import _core, config, errors
 from longlink.access.gateway import MISSED_STEP_S, POLL_LIMIT, REASON_BYTES, Gateway
 from longlink.access.handshake import Handshake
 from longlink.access.keys import read_data_key
+from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Signer, Verifier
 from longlink.config import Auth
 from longlink.errors import LonglinkError
@@ -26,23 +27,28 @@ from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import (
     Ack,
     Acked,
+    Adjust,
+    Adjusted,
     Closing,
     Connect,
     Connected,
     Content,
     Frame,
+    LoggedOut,
+    Logout,
     Send,
     Sent,
     body_name,
     error_frame,
 )
+from longlink.protocol.heartbeats import Heartbeats
 from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.bus.local import LocalBus
 from longlink.routing.calls import Call, Reply
 from longlink.routing.ids import SessionIds
 from longlink.routing.registrar import Registrar
 from longlink.routing.registry import MemorySessions
-from longlink.routing.sessions import Session
+from longlink.routing.sessions import Arrival, Session
 
 NOW_S = 1_790_000_000.0
 MISSED_PER_S = 40
@@ -57,7 +63,7 @@ class ScriptedCore:
         self.sent: list[tuple[int, Frame]] = []
         self.parcels: list[tuple[tuple[int, ...], bytes, int, bool]] = []
         self.topics: dict[int, list[int]] = {}
-        self.admitted: dict[int, int] = {}
+        self.admitted: dict[int, tuple[int, int]] = {}
         self.closed: list[tuple[int, int, str]] = []
         self.flushes = 0
         self.open_connections = 0
@@ -86,11 +92,15 @@ class ScriptedCore:
     def subscribe(self, connection: int, topic: int) -> None:
         self.topics.setdefault(topic, []).append(connection)
 
+    def unsubscribe(self, connection: int, topic: int) -> None:
+        self.topics[topic].remove(connection)
+
     def publish(self, topic: int, payload: bytes, delivery: int, text: bool = False) -> None:
         self.parcels.append((tuple(self.topics.get(topic, [])), payload, delivery, text))
 
-    def admit(self, connection: int, lifetime_ms: int) -> None:
-        self.admitted[connection] = lifetime_ms
+    def admit(self, connection: int, lifetime_ms: int, idle_ms: int) -> None:
+        lifetime_ms = lifetime_ms or self.admitted[connection][0]
+        self.admitted[connection] = (lifetime_ms, idle_ms)
 
     def close(self, connection: int, code: int, reason: str) -> None:
         self.closed.append((connection, code, reason))
@@ -116,9 +126,9 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.core = ScriptedCore()
-        self.sessions = MemorySessions(8)
-        self.bus = LocalBus()
         self.counts = Counts()
+        self.sessions = MemorySessions(config.Sessions(per_user=8), self.counts, lambda: 0.0)
+        self.bus = LocalBus()
         self.batches: list[list[Call]] = []
         self.open_gate = asyncio.Event()
         self.open_gate.set()
@@ -126,10 +136,13 @@ class Bench:
         verifier = Verifier.from_config(Auth(), folder)
         self._signer = Signer(read_data_key(folder), now_s=lambda: NOW_S)
         core = cast("_core.Core", self.core)
-        handshake = Handshake(verifier, lambda: NOW_S)
-        self.registrar = Registrar(self.sessions, self.bus)
+        self.keys = ResumeKeys(b"a secret of this test")
+        handshake = Handshake(verifier, self.keys, lambda: NOW_S)
+        self.registrar = Registrar(self.sessions, self.bus, self.counts)
+        self.detached_ms = 300_000
+        beats = Heartbeats(1_000, 100, 10_000, 20_000)
         ids = SessionIds(0, 0, lambda: NOW_S)
-        self.gateway = Gateway(ids, core, handshake, self._handle, self.registrar, self.counts, MISSED_PER_S)
+        self.gateway = Gateway(ids, core, handshake, self._handle, self.registrar, self.counts, beats, MISSED_PER_S)
         self.bus.attach(ids.gateway, self.gateway)
         self.gateway.start()
 
@@ -144,20 +157,49 @@ class Bench:
             return error_frame(self.refusal, call.frame.id)
         name = body_name(call.frame)
         if name == "connect":
-            return Frame(id=call.frame.id, connected=Connected(user=call.session.user))
-        return Frame(id=call.frame.id, **{"send": {"sent": Sent()}, "ack": {"acked": Acked()}}[str(name)])  # type: ignore[arg-type]
+            return self._connected(call)
+        bodies = {"send": Sent(), "ack": Acked(), "adjust": Adjusted(heartbeat_ms=4_000), "logout": LoggedOut()}
+        reply = {"send": "sent", "ack": "acked", "adjust": "adjusted", "logout": "logged_out"}[str(name)]
+        return Frame(id=call.frame.id, **{reply: bodies[str(name)]})  # type: ignore[arg-type]
+
+    def _connected(self, call: Call) -> Frame:
+        asked, connected = call.frame.connect, Connected(user=call.session.user, heartbeat_ms=2_000)
+        connected.detached_ms = self.detached_ms
+        if asked.key:
+            missed = self.registrar.resume(call.session, int(asked.key), asked.received)
+            if missed is None:
+                return error_frame(LonglinkError(errors.SESSION_UNKNOWN, "it has ended"), call.frame.id)
+            connected.resumed, connected.missed = True, missed
+        return Frame(id=call.frame.id, connected=connected)
+
+    def present(self, user: str) -> list[Session]:
+        """Who is attached."""
+        return [record.session for record, _ in self.sessions.of(user) if record.attached]
+
+    def resume(self, connection: int, key: str, received: int = 0, device: str = "phone", **more: object) -> Event:
+        connect = Connect(version=1, device=device, key=key, received=received, **more)  # type: ignore[arg-type]
+        return message(connection, Frame(id=1, connect=connect))
+
+    def heard(self, connection: int) -> list[str | None]:
+        """The names of what this connection got since the last call, parcels included."""
+        found: list[str | None] = [body_name(frame) for to, frame in self.core.sent if to == connection]
+        self.core.sent = [(to, frame) for to, frame in self.core.sent if to != connection]
+        return found
 
     def connect(self, connection: int, user: str = "alice", device: str = "phone", days: float = 1 / 24) -> Event:
         """The event of a good Connect. The token lives for an hour unless it is told otherwise."""
         token = self._signer.sign(user, days=days)
         return message(connection, Frame(id=1, connect=Connect(version=1, token=token, device=device)))
 
-    async def enter(self, connection: int, user: str = "alice", device: str = "phone") -> None:
+    async def enter(self, connection: int, user: str = "alice", device: str = "phone") -> str:
+        """Connect with a token; returns the key."""
         self.core.happen(self.connect(connection, user, device))
         await turns()
         assert connection in self.core.admitted
+        key = next(frame.connected.key for to, frame in self.core.sent if to == connection)
         self.core.sent.clear()
         self.batches.clear()
+        return key
 
 
 async def turns(count: int = 12) -> None:
@@ -196,9 +238,11 @@ def test_a_good_connect_is_admitted_for_the_life_of_its_token(tmp_path: Path) ->
         bench.core.happen(bench.connect(7))
         await turns()
         leeway_ms = Auth().leeway_ms
-        assert 3_600_000 <= bench.core.admitted[7] <= 3_600_000 + leeway_ms
+        lifetime_ms, idle_ms = bench.core.admitted[7]
+        assert 3_600_000 <= lifetime_ms <= 3_600_000 + leeway_ms
+        assert idle_ms == 2.25 * 2_000
         assert [(to, body_name(frame)) for to, frame in bench.core.sent] == [(7, "connected")]
-        (session,) = await bench.sessions.of(["alice"])
+        (session,) = bench.present("alice")
         assert (session.device, session.connection, session.encoding) == ("phone", 7, Encoding.BINARY)
 
     play(tmp_path, story)
@@ -209,8 +253,8 @@ def test_a_token_of_a_month_is_not_ended_before_its_time_and_one_of_a_century_af
         bench.core.happen(bench.connect(7, days=30), bench.connect(8, "bob", days=36_500))
         await turns()
         day_ms = 86_400_000
-        assert 30 * day_ms <= bench.core.admitted[7] <= 30 * day_ms + Auth().leeway_ms
-        assert bench.core.admitted[8] == 365 * day_ms
+        assert 30 * day_ms <= bench.core.admitted[7][0] <= 30 * day_ms + Auth().leeway_ms
+        assert bench.core.admitted[8][0] == 365 * day_ms
 
     play(tmp_path, story)
 
@@ -262,7 +306,7 @@ def test_a_defect_in_one_frame_costs_its_request_and_no_other_event(
         answers = sorted((frame.id, frame.error.name) for _, frame in bench.core.sent)
         assert answers == [(12, ""), (13, errors.INTERNAL.name), (14, "")]
         assert bench.core.closed == []
-        assert await bench.sessions.of(["bob"]) == []
+        assert bench.present("bob") == []
 
     play(tmp_path, story)
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["frame_defect"]
@@ -278,7 +322,7 @@ def test_a_connection_that_goes_while_it_connects_leaves_no_session(tmp_path: Pa
         bench.open_gate.set()
         await turns()
         assert bench.core.admitted == {}
-        assert await bench.sessions.of(["alice"]) == []
+        assert bench.present("alice") == []
 
     play(tmp_path, story)
 
@@ -311,7 +355,7 @@ def test_nothing_counts_behind_a_refusal(tmp_path: Path) -> None:
             (7, errors.FRAME_UNEXPECTED.code),
             (8, errors.FRAME_UNEXPECTED.code),
         ]
-        assert [session.connection for session in await bench.sessions.of(["alice"])] == [1]
+        assert [session.connection for session in bench.present("alice")] == [1]
         assert list(bench.core.admitted) == [1]
 
     play(tmp_path, story)
@@ -322,14 +366,14 @@ def test_the_same_device_again_closes_the_first_and_its_end_does_not_touch_the_s
         await bench.enter(1)
         bench.core.happen(bench.connect(2))
         await turns()
-        assert [(to, body_name(frame)) for to, frame in bench.core.sent] == [(1, "closing"), (2, "connected")]
+        assert [(to, body_name(frame)) for to, frame in bench.core.sent] == [(2, "connected"), (1, "closing")]
         assert [(to, code) for to, code, _ in bench.core.closed] == [(1, errors.REPLACED.code)]
         bench.core.happen((_core.CLOSED, 1, errors.REPLACED.code))
         await turns()
-        assert [session.connection for session in await bench.sessions.of(["alice"])] == [2]
+        assert [session.connection for session in bench.present("alice")] == [2]
         bench.core.happen((_core.CLOSED, 2, 1000))
         await turns()
-        assert await bench.sessions.of(["alice"]) == []
+        assert bench.present("alice") == []
 
     play(tmp_path, story)
 
@@ -354,18 +398,17 @@ def test_a_newer_connection_that_goes_while_it_is_registered_still_ends_the_olde
         await bench.enter(1)
         add = bench.registrar.add
 
-        async def add_slowly(session: Session) -> None:
-            await add(session)
+        async def add_slowly(session: Session, arrival: Arrival) -> None:
             await turns(3)
+            await add(session, arrival)
 
-        bench.registrar.add = add_slowly  # type: ignore[method-assign]
+        bench.registrar.add = add_slowly  # type: ignore[method-assign,assignment]
         bench.core.happen(bench.connect(2))
         await turns(3)
         bench.core.happen((_core.CLOSED, 2, 1006))
         await turns()
-        assert list(bench.core.admitted) == [1]
         assert [(to, code) for to, code, _ in bench.core.closed] == [(1, errors.REPLACED.code)]
-        assert await bench.sessions.of(["alice"]) == []
+        assert bench.present("alice") == []
 
     play(tmp_path, story)
 
@@ -373,9 +416,9 @@ def test_a_newer_connection_that_goes_while_it_is_registered_still_ends_the_olde
 def test_an_ending_closes_exactly_the_session_that_it_names(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         await bench.enter(1)
-        (session,) = await bench.sessions.of(["alice"])
-        told = Ending(session.id, 1, errors.REPLACED.code, "somebody else is here")
-        bench.bus.end(0, [told._replace(session=session.id + 1), told._replace(connection=2)])
+        (session,) = bench.present("alice")
+        told = Ending(session.link, 1, errors.REPLACED.code, "somebody else is here")
+        bench.bus.end(0, [told._replace(link=session.link + 1), told._replace(connection=2)])
         await turns()
         assert (bench.core.sent, bench.core.closed) == ([], [])
         bench.bus.end(0, [told])
@@ -400,19 +443,18 @@ def test_a_reply_comes_in_the_encoding_of_its_session(tmp_path: Path, encoding: 
     play(tmp_path, story)
 
 
-def test_a_session_that_gives_way_while_it_is_registered_is_closed_and_never_admitted(tmp_path: Path) -> None:
+def test_a_session_that_gives_way_while_it_is_registered_is_connected_and_closed_at_once(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         add = bench.registrar.add
 
-        async def add_and_end(session: Session) -> None:
-            await add(session)
-            bench.bus.end(0, [Ending(session.id, session.connection, errors.REPLACED.code, "a newer one is here")])
+        async def add_and_end(session: Session, arrival: Arrival) -> None:
+            await add(session, arrival)
+            bench.bus.end(0, [Ending(session.link, session.connection, errors.REPLACED.code, "a newer one is here")])
 
-        bench.registrar.add = add_and_end  # type: ignore[method-assign]
+        bench.registrar.add = add_and_end  # type: ignore[method-assign,assignment]
         bench.core.happen(bench.connect(1))
         await turns()
-        assert [body_name(frame) for _, frame in bench.core.sent] == ["closing"]
-        assert bench.core.admitted == {}
+        assert [body_name(frame) for _, frame in bench.core.sent] == ["connected", "closing"]
         assert [(to, code) for to, code, _ in bench.core.closed] == [(1, errors.REPLACED.code)]
 
     play(tmp_path, story)
@@ -425,7 +467,7 @@ def test_a_connect_that_the_store_cannot_take_is_answered_and_closed_with_its_co
         await turns()
         assert [(to, frame.error.name) for to, frame in bench.core.sent] == [(7, errors.STORAGE_UNAVAILABLE.name)]
         assert [(to, code) for to, code, _ in bench.core.closed] == [(7, errors.STORAGE_UNAVAILABLE.code)]
-        assert (bench.core.admitted, await bench.sessions.of(["alice"])) == ({}, [])
+        assert (bench.core.admitted, bench.present("alice")) == ({}, [])
 
     play(tmp_path, story)
 
@@ -444,7 +486,7 @@ def test_after_a_loss_every_session_that_stays_is_told_a_few_at_a_time(tmp_path:
     async def story(bench: Bench) -> None:
         for number in range(1, 6):
             await bench.enter(number, device=f"device-{number}")
-        bench.bus.end(0, [Ending(next(bench.gateway.sessions(1))[0].id, 1, errors.REPLACED.code, "gone")])
+        bench.bus.end(0, [Ending(next(bench.gateway.sessions(1))[0][0].link, 1, errors.REPLACED.code, "gone")])
         told: list[int] = []
         bench.gateway.missed()
         bench.gateway.missed()
@@ -549,3 +591,146 @@ def test_a_defect_in_a_task_is_logged(tmp_path: Path, caplog: pytest.LogCaptureF
 
     play(tmp_path, story)
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["task_failed"]
+
+
+# By key ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_enough_to_come_back_and_the_old_link_is_closed(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        key = await bench.enter(1)
+        (before,) = bench.present("alice")
+        bench.core.happen(bench.resume(2, key, platform="web"))
+        await turns()
+        ((_, frame), _) = bench.core.sent
+        assert (frame.connected.resumed, frame.connected.missed) == (True, False)
+        assert bench.core.admitted[2][0] == pytest.approx(bench.core.admitted[1][0], abs=1)
+        assert [(to, code) for to, code, _ in bench.core.closed] == [(1, errors.RESUMED.code)]
+        (now,) = bench.present("alice")
+        assert (now.id, now.connection, now.platform) == (before.id, 2, "")
+        assert now.link > before.link
+        bench.core.happen((_core.CLOSED, 1, errors.RESUMED.code))
+        await turns()
+        assert bench.present("alice") == [now]
+        assert frame.connected.key not in ("", key)
+        assert bench.keys.read(frame.connected.key, NOW_S).link == now.link
+
+    play(tmp_path, story)
+
+
+def test_logic_sees_neither_token_nor_key_but_the_link_that_the_key_names(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        bench.core.happen(bench.connect(1))
+        await turns()
+        (session,) = bench.present("alice")
+        ((_, connected),) = bench.core.sent
+        bench.core.happen(bench.resume(2, connected.connected.key))
+        await turns()
+        asked = [call.frame.connect for batch in bench.batches for call in batch]
+        assert [(each.token, each.key) for each in asked] == [("", ""), ("", str(session.link))]
+
+    play(tmp_path, story)
+
+
+def test_a_refused_key_leaves_the_connection_for_a_token(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        key = await bench.enter(1)
+        unknown = bench.keys.make(Session("alice", "phone", "", 7, 7, 1, Encoding.BINARY), NOW_S + 1)
+        expired = bench.keys.make(Session("alice", "phone", "", 7, 7, 1, Encoding.BINARY), NOW_S)
+        for refused, row in (
+            (bench.resume(2, key[:-3]), errors.KEY_INVALID),
+            (bench.resume(2, expired), errors.KEY_EXPIRED),
+            (bench.resume(2, key, device="tab"), errors.KEY_FOREIGN),
+            (bench.resume(2, unknown), errors.SESSION_UNKNOWN),
+        ):
+            bench.core.happen(refused)
+            await turns()
+            ((to, frame),) = bench.core.sent
+            assert (to, frame.error.name) == (2, row.name)
+            assert key[:20] not in frame.error.message
+            bench.core.sent.clear()
+        assert bench.core.closed == []
+        bench.core.happen(bench.connect(2, device="tab"))
+        await turns()
+        assert bench.heard(2) == ["connected"]
+
+    play(tmp_path, story)
+
+
+def test_without_a_wait_there_is_no_key(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        bench.detached_ms = 0
+        assert await bench.enter(1) == ""
+
+    play(tmp_path, story)
+
+
+def test_what_was_lost_between_the_answer_and_the_link_is_told_behind_connected(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        key = await bench.enter(1)
+        bench.open_gate.clear()
+        bench.core.happen(bench.resume(2, key))
+        handle = bench.gateway._handler
+
+        async def answer_and_lose(calls: Sequence[Call]) -> list[Reply]:
+            replies = await handle(calls)
+            await bench.sessions.reach(["alice"], 0)
+            return replies
+
+        bench.gateway._handler = answer_and_lose
+        bench.open_gate.set()
+        await turns()
+        assert bench.heard(2) == ["connected"]
+        (connections, payload, _, _) = bench.core.parcels[-1]
+        assert (connections, body_name(Encoding.BINARY.decode(payload))) == ((2,), "missed")
+
+    play(tmp_path, story)
+
+
+def test_a_link_that_ends_leaves_a_session_that_waits_and_a_drain_does_so_too(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench.core.happen((_core.CLOSED, 1, 1006))
+        await turns()
+        assert (bench.counts.sessions_attached, bench.counts.sessions_detached) == (0, 1)
+
+    play(tmp_path, story)
+
+
+# Other terms ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_background_gets_no_notices_and_no_missed_and_is_announced_as_such(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        key = await bench.enter(1)
+        await bench.enter(2, "bob")
+        bench.core.happen(message(1, Frame(id=5, adjust=Adjust(background=True))))
+        await turns()
+        assert bench.heard(1) == ["adjusted"]
+        assert bench.core.admitted[1][1] == 2.25 * 4_000, "and another silence was agreed on"
+        bench.bus.broadcast(b"frame", b"{}")
+        bench.gateway.missed()
+        await turns()
+        assert {connection for parcel in bench.core.parcels for connection in parcel[0]} == {2}
+        announced = {here.user: arrival.background for part in bench.gateway.sessions(9) for here, arrival in part}
+        assert announced == {"alice": True, "bob": False}
+        bench.core.happen(message(1, Frame(id=6, adjust=Adjust())))
+        await turns()
+        assert bench.core.topics[1] == [2, 1]
+        bench.core.happen(bench.resume(3, key, background=True))
+        await turns()
+        assert 3 not in bench.core.topics[1]
+        assert [record.background for record, _ in bench.sessions.of("alice")] == [True]
+
+    play(tmp_path, story)
+
+
+def test_a_logout_is_answered_and_then_closed(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench.core.happen(message(1, Frame(id=5, logout=Logout())))
+        await turns()
+        assert bench.heard(1) == ["logged_out", "closing"]
+        assert [(to, code) for to, code, _ in bench.core.closed] == [(1, errors.LOGGED_OUT.code)]
+
+    play(tmp_path, story)

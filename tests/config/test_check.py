@@ -63,6 +63,8 @@ def test_the_idle_timeout_is_more_than_two_heartbeats_or_off() -> None:
     accept(CONNECTION_HEARTBEAT_MS="100", CONNECTION_IDLE_TIMEOUT_MS="0")
     error = refusal(CONNECTION_HEARTBEAT_MS="100", CONNECTION_IDLE_TIMEOUT_MS="200")
     assert "expected more than twice connection.heartbeat_ms, 2 x 100, or 0 for off, got 200" in error.message
+    error = refusal(CONNECTION_HEARTBEAT_LEAST_MS="300", CONNECTION_HEARTBEAT_MOST_MS="299")
+    assert error.message == "connection.heartbeat_most_ms: expected at least heartbeat_least_ms (300), got 299"
 
 
 def test_the_largest_message_fits_a_record_also_in_the_json_twin() -> None:

@@ -32,17 +32,19 @@ GATEWAY = 5
 
 
 class Notebook:
-    """A bus that writes down every parcel."""
+    """A bus that writes down every parcel, and every ending."""
 
     def __init__(self) -> None:
         self.parcels: list[Parcel] = []
+        self.endings: list[Ending] = []
 
     def publish(self, gateway: int, parcels: Sequence[Parcel]) -> None:
         assert gateway == GATEWAY
         self.parcels += parcels
 
     def end(self, gateway: int, endings: Sequence[Ending]) -> None:
-        raise AssertionError("commands end no session")
+        assert gateway == GATEWAY
+        self.endings += endings
 
     def broadcast(self, binary: bytes, text: bytes) -> int:
         raise AssertionError("nothing is broadcast here")
@@ -111,6 +113,11 @@ class Stage:
             for parcel in parcels
             for connection in parcel.connections
         ]
+
+    def ended(self) -> list[tuple[int, int]]:
+        """Who was ended since the last call: connection and code."""
+        endings, self.bus.endings = self.bus.endings, []
+        return [(ending.connection, ending.code) for ending in endings]
 
 
 def play(folder: Path, story: Callable[[Stage], Awaitable[None]]) -> None:

@@ -283,8 +283,9 @@ impl Engine {
         }
     }
 
-    pub fn admit(&self, connection: ConnId, lifetime_ms: u64) {
-        self.command(connection, |_| Command::Admit { connection, lifetime_ms });
+    /// Also for a connection that is admitted already: see BOUNDARY.md.
+    pub fn admit(&self, connection: ConnId, lifetime_ms: u64, idle_ms: u64) {
+        self.command(connection, |_| Command::Admit { connection, lifetime_ms, idle_ms });
     }
 
     pub fn close(&self, connection: ConnId, code: u16, reason: &str) {

@@ -152,9 +152,9 @@ impl Core {
         Ok(())
     }
 
-    #[pyo3(signature = (connection, lifetime_ms=0))]
-    fn admit(&self, connection: ConnId, lifetime_ms: u64) {
-        self.engine.admit(connection, lifetime_ms);
+    #[pyo3(signature = (connection, lifetime_ms=0, idle_ms=0))]
+    fn admit(&self, connection: ConnId, lifetime_ms: u64, idle_ms: u64) {
+        self.engine.admit(connection, lifetime_ms, idle_ms);
     }
 
     #[pyo3(signature = (connection, code, reason=""))]

@@ -25,6 +25,8 @@ COMMANDS: Final = (
     "send",
     "tail",
     "broadcast",
+    "sessions",
+    "end",
     "config",
     "doctor",
     "decode",

@@ -35,13 +35,7 @@ def check(config: Config, origins: Mapping[str, str]) -> None:
         _check_address(config, name, address, origins.get(name, IN_CODE))
     _check_tls(config)
     _check_sizes(config)
-    connection = config.connection
-    if 0 < connection.idle_timeout_ms <= 2 * connection.heartbeat_ms:
-        origin = origins.get("connection.idle_timeout_ms", IN_CODE)
-        raise _invalid(
-            f"connection.idle_timeout_ms ({origin}): expected more than twice "
-            f"connection.heartbeat_ms, 2 x {connection.heartbeat_ms}, or 0 for off, got {connection.idle_timeout_ms}"
-        )
+    _check_heartbeats(config, origins)
 
 
 def _check_texts(config: Config, origins: Mapping[str, str]) -> None:
@@ -89,6 +83,21 @@ def _check_tls(config: Config) -> None:
         raise _invalid(f"listen.{missing[0]}: expected a file, because the other half of the pair is set, got nothing")
 
 
+def _check_heartbeats(config: Config, origins: Mapping[str, str]) -> None:
+    connection = config.connection
+    if 0 < connection.idle_timeout_ms <= 2 * connection.heartbeat_ms:
+        origin = origins.get("connection.idle_timeout_ms", IN_CODE)
+        raise _invalid(
+            f"connection.idle_timeout_ms ({origin}): expected more than twice "
+            f"connection.heartbeat_ms, 2 x {connection.heartbeat_ms}, or 0 for off, got {connection.idle_timeout_ms}"
+        )
+    if connection.heartbeat_most_ms < connection.heartbeat_least_ms:
+        least_ms, most_ms = connection.heartbeat_least_ms, connection.heartbeat_most_ms
+        raise _invalid(
+            f"connection.heartbeat_most_ms: expected at least heartbeat_least_ms ({least_ms}), got {most_ms}"
+        )
+
+
 def _check_sizes(config: Config) -> None:
     """What the layers need of one another: a message must fit a page, a page the queue, a batch its queue."""
     connection, storage = config.connection, config.storage
@@ -100,13 +109,6 @@ def _check_sizes(config: Config) -> None:
         if value > most:
             raise _invalid(f"{name}: expected at most {most}, got {value}")
     pairs = (
-        (
-            "connection.heartbeat_most_ms",
-            connection.heartbeat_most_ms,
-            1,
-            "connection.heartbeat_least_ms",
-            connection.heartbeat_least_ms,
-        ),
         (
             "connection.queue_bytes",
             connection.queue_bytes,

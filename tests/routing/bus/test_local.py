@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.bus.local import LocalBus
-from longlink.routing.sessions import Session
+from longlink.routing.sessions import Arrival, Session
 
 EAST, WEST = 1, 2
 
@@ -26,7 +26,7 @@ class Notebook:
     def broadcast(self, binary: bytes, text: bytes) -> None:
         raise AssertionError("nothing is broadcast here")
 
-    def sessions(self, most: int) -> Iterator[list[Session]]:
+    def sessions(self, most: int) -> Iterator[list[tuple[Session, Arrival]]]:
         raise AssertionError("nobody asks here")
 
     def missed(self) -> None:

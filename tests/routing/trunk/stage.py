@@ -19,7 +19,7 @@ from longlink.routing.calls import Call, Reply
 from longlink.routing.ids import COUNTER_BITS
 from longlink.routing.registrar import Registrar
 from longlink.routing.registry import MemorySessions
-from longlink.routing.sessions import Session
+from longlink.routing.sessions import FRESH, Arrival, Session
 from longlink.routing.trunk.frames import Hello
 from longlink.routing.trunk.gateway import Trunk
 from longlink.routing.trunk.logic import Hub
@@ -56,9 +56,9 @@ class Gateway:
     def broadcast(self, binary: bytes, text: bytes) -> None:
         self.heard.append((binary, text))
 
-    def sessions(self, most: int) -> Iterator[list[Session]]:
+    def sessions(self, most: int) -> Iterator[list[tuple[Session, Arrival]]]:
         for begin in range(0, len(self.here), most):
-            yield self.here[begin : begin + most]
+            yield [(each, FRESH) for each in self.here[begin : begin + most]]
 
     def missed(self) -> None:
         self.heard.append("missed")
@@ -80,6 +80,10 @@ class Logic:
         self.here: list[Hello] = []
         self.hub = Hub(SECRET, self)
         self.registrar = Registrar(self.sessions, self.hub, counts)
+
+    def present(self, *users: str) -> list[Session]:
+        """Who is attached."""
+        return [record.session for user in users for record, _ in self.sessions.of(user) if record.attached]
 
     def attached(self, hello: Hello) -> None:
         self.here.append(hello)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from longlink.protocol.codec import Encoding
 from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.calls import Reply
-from longlink.routing.sessions import Session
+from longlink.routing.sessions import FRESH, Arrival, Session
 from longlink.routing.trunk.frames import (
     LARGEST_RECORD,
     Ask,
@@ -35,7 +35,7 @@ ALICE = Session("älice", "phone", "ios", 2**52 - 1, 2**52 - 3, 2**52 - 2, Encod
 BOB = Session("bob", "tab", "", 1, 1, 1, Encoding.TEXT)
 FRAMES: list[TrunkFrame] = [
     Hello(b"\x00secret", 2**18 - 1, again=True, restarts=3, numbers=b"\x80"),
-    Came([ALICE, BOB], again=True),
+    Came([(ALICE, Arrival(True, 2**52 - 5, 300, missed=True)), (BOB, FRESH)], again=True),
     Went([ALICE]),
     Calls(1, [(ALICE, b"\x08\x01"), (BOB, b"")]),
     Welcome(),

@@ -14,8 +14,9 @@ from msgspec import structs
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.routing import sessions as registry
+from longlink.routing import registry
 from longlink.routing.bus.base import Ending, Parcel
+from longlink.routing.sessions import FRESH
 from longlink.routing.trunk import gateway as gateways
 from longlink.routing.trunk import logic as logics
 from longlink.routing.trunk.frames import Came, Hello, Welcome, encode
@@ -194,11 +195,11 @@ def test_a_call_meets_the_session_that_was_added_before_it(tmp_path: Path) -> No
         trunk, _, _ = await stage.gateway(EAST)
         alice, bob = session("alice", EAST, 1), session("bob", EAST, 2)
         await trunk.handle(send(alice, "the trunk is open"))
-        await trunk.add(alice)
-        await trunk.add(bob)
+        await trunk.add(alice, FRESH)
+        await trunk.add(bob, FRESH)
         await trunk.remove(bob)
         await trunk.handle(send(alice, "a"))
-        assert await logic.sessions.of(["alice", "bob"]) == [alice]
+        assert logic.present("alice", "bob") == [alice]
 
     play(tmp_path, story)
 
@@ -209,13 +210,13 @@ def test_the_same_device_on_another_gateway_ends_the_first_one_there(tmp_path: P
         (east, first, _), (west, second, _) = await stage.gateway(EAST), await stage.gateway(WEST)
         older, newer = session("alice", EAST, 1), session("alice", WEST, 2)
         await asyncio.gather(east.handle(send(older, "open")), west.handle(send(newer, "open")))
-        await east.add(older)
+        await east.add(older, FRESH)
         await east.handle(send(older, "added"))
-        await west.add(newer)
+        await west.add(newer, FRESH)
         await until(lambda: len(first.heard) == 1)
-        assert first.heard == [Ending(older.id, 1, errors.REPLACED.code, "device 'phone' connected again")]
+        assert first.heard == [Ending(older.link, 1, errors.REPLACED.code, "device 'phone' connected again")]
         assert second.heard == []
-        assert await logic.sessions.of(["alice"]) == [newer]
+        assert logic.present("alice") == [newer]
 
     play(tmp_path, story)
 
@@ -261,19 +262,19 @@ def test_a_new_process_takes_the_place_of_one_whose_end_logic_has_not_seen(tmp_p
             await loop.sock_connect(frozen, stage.path)
             await loop.sock_sendall(frozen, encode([HELLO]))
             await loop.sock_recv(frozen, 100)
-            await loop.sock_sendall(frozen, encode([Came([old], again=False)]))
+            await loop.sock_sendall(frozen, encode([Came([(old, FRESH)], again=False)]))
             await until(lambda: logic.sessions.count == 1)
             trunk, receiver, _ = await stage.gateway(EAST)
             receiver.here = [gateway]
             await trunk.handle(send(gateway, "a"))
             assert await loop.sock_recv(frozen, 100) == b""
-        assert await logic.sessions.of(["old", "new"]) == [gateway]
+        assert logic.present("old", "new") == [gateway]
         assert logic.hub.gateways == [EAST]
 
     play(tmp_path, story)
 
 
-def test_a_new_process_is_welcomed_only_when_all_sessions_of_the_one_before_are_forgotten(
+def test_a_new_process_is_welcomed_only_when_all_sessions_of_the_one_before_are_detached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So that forgetting takes many turns of the loop.
@@ -290,7 +291,7 @@ def test_a_new_process_is_welcomed_only_when_all_sessions_of_the_one_before_are_
         new, after, _ = await stage.gateway(EAST)
         after.here = [session(f"user-{n}", EAST, count + n) for n in range(count)]
         await new.handle(send(after.here[0], "b"))
-        assert await logic.sessions.of([f"user-{n}" for n in range(count)]) == after.here
+        assert logic.present(*(f"user-{n}" for n in range(count))) == after.here
 
     play(tmp_path, story)
 

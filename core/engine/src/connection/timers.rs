@@ -104,7 +104,8 @@ impl Io {
     fn idle_at(&self, conn: &Conn) -> Option<Tick> {
         let held = conn.is(Flags::THROTTLED.and(Flags::PARKED));
         let since = if held { self.now } else { conn.seen };
-        self.limits.idle.filter(|_| !conn.is_new()).map(|idle| since.after(idle))
+        let idle = if conn.idle > 0 { Some(conn.idle) } else { self.limits.idle };
+        idle.filter(|_| !conn.is_new()).map(|idle| since.after(idle))
     }
 
     fn throttle_at(&self, conn: &mut Conn) -> Option<Tick> {
@@ -112,15 +113,15 @@ impl Io {
         throttled.then(|| self.now.after(conn.bucket.wait(self.limits.messages, self.now).max(1)))
     }
 
-    /// Admit, with an end if `lifetime_ms` is not 0.
-    pub(crate) fn admit_for(&mut self, id: ConnId, conn: &mut Conn, lifetime_ms: u64) -> After {
+    /// Admit, or admit anew: `idle_ms` counts in any case (0: the setting), a `lifetime_ms` of 0 changes nothing.
+    pub(crate) fn admit_for(&mut self, id: ConnId, conn: &mut Conn, lifetime_ms: u64, idle_ms: u64) -> After {
         self.admit(conn);
-        conn.unset(Flags::MORTAL);
+        conn.idle = clock::ticks(idle_ms);
         if lifetime_ms > 0 {
             conn.set(Flags::MORTAL);
             conn.ends = self.now.after(clock::ticks(lifetime_ms));
-            self.rearm(id, conn);
         }
+        self.rearm(id, conn);
         After::Keep
     }
 }

@@ -44,7 +44,7 @@ pub(crate) enum Command {
     Subscribe { connection: ConnId, topic: u64 },
     Unsubscribe { connection: ConnId, topic: u64 },
     Publish { topic: u64, payload: Span, delivery: Delivery, text: bool, window_ms: u32 },
-    Admit { connection: ConnId, lifetime_ms: u64 },
+    Admit { connection: ConnId, lifetime_ms: u64, idle_ms: u64 },
     Close { connection: ConnId, code: u16, reason: Span },
 }
 
@@ -195,7 +195,7 @@ mod tests {
     }
 
     fn batch(commands: usize) -> Commands {
-        let one = Command::Admit { connection: 1, lifetime_ms: 0 };
+        let one = Command::Admit { connection: 1, lifetime_ms: 0, idle_ms: 0 };
         Commands { list: vec![one; commands], ..Commands::default() }
     }
 

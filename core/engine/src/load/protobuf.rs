@@ -328,9 +328,9 @@ mod tests {
             let (open, send, ack) = (&json["openDirect"], &json["send"], &json["ack"]);
             let made = if let Some(user) = open["user"].as_str() {
                 writer.open_direct(id, user)
-            } else if send["content"]["text"].is_string() {
+            } else if send["content"]["text"].is_string() && send["content"]["mentions"].is_null() {
                 writer.send(id, text(&send["conversation"]), text(&send["clientId"]), text(&send["content"]["text"]))
-            } else if ack.is_object() {
+            } else if ack["seq"].is_string() && ack["read"].is_null() {
                 writer.ack(id, text(&ack["conversation"]), number(&ack["seq"]))
             } else {
                 continue;

@@ -118,8 +118,8 @@ impl IoThread {
                 portion.spend(payload.len() / STEP_BYTES);
                 self.publish(topic, &Publication { payload, delivery, text, window_ms });
             }
-            Command::Admit { connection, lifetime_ms } => {
-                self.order(connection, |io, conn| io.admit_for(connection, conn, lifetime_ms));
+            Command::Admit { connection, lifetime_ms, idle_ms } => {
+                self.order(connection, |io, conn| io.admit_for(connection, conn, lifetime_ms, idle_ms));
             }
             Command::Close { connection, code, reason } => {
                 let reason = String::from_utf8_lossy(&batch.bytes[reason.range()]);

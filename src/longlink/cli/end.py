@@ -1,0 +1,29 @@
+"""`longlink end USER`: end the sessions of a user, or of one of his devices, and make their keys worthless.
+
+It takes no token away: who has a good one may connect again. Read next: sessions.py; ../logic/operate.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from longlink.cli.serve import add_settings, settings
+
+SUMMARY = "end the sessions of a user"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("user", metavar="USER", help="the user, as tokens name him")
+    parser.add_argument("--device", metavar="DEVICE", help="only this device; without it all of them")
+    add_settings(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from longlink.access import control
+
+    asked = {"user": options.user, "device": options.device}
+    ended = control.ask(Path(settings(options).data.dir), "end", asked)["sessions"]
+    sys.stdout.write(f"ended {ended} session{'' if ended == 1 else 's'}\n")
+    return 0
