@@ -2,7 +2,7 @@
 # Needs: python3 >= 3.11 with venv, cargo, a C compiler. All else is installed into .venv, and nothing outside it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-rust test-python check bench bench-peers fuzz docs clean
+.PHONY: help setup run test test-rust test-python check bench bench-peers soak fuzz docs clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -73,9 +73,12 @@ bench: .venv/.core ## measure this machine, in eight minutes at most; make bench
 bench-peers: .venv/.core ## measure other servers beside this one, in 17 minutes; make bench-peers ARGS="--quick --only ws"
 	@exec $(PYTHON) -m bench.peers $(ARGS)
 
+soak: .venv/.core ## 500 clients in a storm with kill -9, for a minute; make soak SECONDS=600 ARGS="--workers 2"
+	@exec $(PYTHON) -m longlink.testing.soak --seconds $(or $(SECONDS),60) $(ARGS)
+
 fuzz: ## fuzz the parsers of the core for a minute each (needs cargo-fuzz and a nightly Rust)
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs cargo-fuzz: cargo install cargo-fuzz"; exit 1; }
-	@for target in http websocket tcp; do \
+	@for target in http websocket tcp stream; do \
 		cargo +nightly fuzz run --fuzz-dir core/fuzz $$target core/fuzz/corpus/$$target core/fuzz/seeds/$$target \
 			-- -max_total_time=$(or $(SECONDS),60) || exit 1; \
 	done

@@ -154,10 +154,10 @@ PLAIN = (
     "BEGIN IMMEDIATE",
     "INSERT INTO messages SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, :stamp / 1000,"
     " substr(:contents, j.value ->> 4, j.value ->> 5) FROM json_each(:messages) AS j",
-    "UPDATE conversations SET head = j.value ->> 1, changed = :stamp FROM json_each(:heads) AS j"
-    " WHERE conversations.id = j.value ->> 0",
-    "UPDATE members SET delivered = j.value ->> 2, read = j.value ->> 3 FROM json_each(:marks) AS j"
-    " WHERE members.conversation = j.value ->> 0 AND members.user = j.value ->> 1",
+    "UPDATE conversations SET head = j.value, changed = :stamp FROM json_each(:heads) AS j"
+    " WHERE conversations.id = CAST(j.key AS INTEGER)",
+    "INSERT INTO members SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3 FROM json_each(:marks) AS j"
+    " WHERE true ON CONFLICT DO UPDATE SET delivered = excluded.delivered, read = excluded.read",
     "COMMIT",
 )
 
@@ -203,7 +203,7 @@ class Form:
             "stamp": time.time_ns() // 1000,
             "messages": msgspec.json.encode(rows).decode(),
             "contents": os.urandom(offset),
-            "heads": msgspec.json.encode(list(heads.items())).decode(),
+            "heads": msgspec.json.encode(heads).decode(),
             "marks": msgspec.json.encode([(chat, chat, head, 0) for chat, head in heads.items()]).decode(),
         }
 

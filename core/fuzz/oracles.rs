@@ -1,4 +1,4 @@
-//! What must hold for every input of the three parsers; shared by the fuzz targets and by core/engine/tests.
+//! What must hold for every input of the parsers; shared by the fuzz targets and by core/engine/tests.
 //!
 //! Each oracle takes raw bytes, reads its options from the first two, and panics when a property is broken: the outcome
 //! does not depend on how the bytes were split, nor on pauses; memory follows what came; what was accepted can be
@@ -308,12 +308,15 @@ pub(crate) fn check_http(data: &[u8]) {
     check_request(stream, &known, max_header);
 }
 
+/// The longest body that the requests of `check_request` may announce, in bytes.
+const MAX_BODY: usize = 65_536;
+
 /// Parses every prefix, as a connection does that sends byte by byte; gives the outcome of the whole.
 pub(crate) fn check_request<'n>(stream: &[u8], known: &'n [Subprotocol], max_header: usize) -> Parsed<'n> {
-    let whole = http::parse(stream, known, max_header);
+    let whole = http::parse(stream, known, max_header, MAX_BODY);
     let step = (stream.len() / 512).max(1);
     for end in (0..stream.len()).step_by(step) {
-        let part = http::parse(&stream[..end], known, max_header);
+        let part = http::parse(&stream[..end], known, max_header, MAX_BODY);
         assert!(part == Parsed::Incomplete || part == whole, "after {end} bytes: {part:?}, not {whole:?}");
     }
     match &whole {
@@ -322,6 +325,11 @@ pub(crate) fn check_request<'n>(stream: &[u8], known: &'n [Subprotocol], max_hea
             assert!(*used <= max_header && stream[..*used].ends_with(b"\r\n\r\n"));
             check_upgrade(&stream[..*used], *subprotocol, response);
         }
+        Parsed::Stream { used, length } => {
+            assert!(*used <= max_header && stream[..*used].ends_with(b"\r\n\r\n"));
+            assert!((1..=MAX_BODY).contains(length));
+        }
+        Parsed::Preflight { response } => assert_eq!(Answer::read(response).status, 204),
         Parsed::Reject { response, status } => check_reject(response, *status),
     }
     whole
@@ -346,7 +354,7 @@ fn check_upgrade(head: &[u8], subprotocol: Option<&Subprotocol>, response: &[u8]
 fn check_reject(response: &[u8], status: u16) {
     let answer = Answer::read(response);
     assert_eq!(answer.status, status);
-    assert!(matches!(status, 400 | 404 | 405 | 426 | 431));
+    assert!(matches!(status, 400 | 404 | 405 | 411 | 413 | 415 | 417 | 426 | 431));
     assert!(answer.field("Connection").is_some_and(|value| value.starts_with("close")));
     assert_eq!(answer.field("Content-Length"), Some(answer.body.len().to_string().as_str()));
     assert_eq!(answer.body.lines().count(), 1);
@@ -356,14 +364,14 @@ fn check_reject(response: &[u8], status: u16) {
 }
 
 /// A response, taken apart by plain means.
-struct Answer<'a> {
-    status: u16,
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
     fields: Vec<(&'a str, &'a str)>,
     body: &'a str,
 }
 
 impl<'a> Answer<'a> {
-    fn read(response: &'a [u8]) -> Self {
+    pub(crate) fn read(response: &'a [u8]) -> Self {
         let response = std::str::from_utf8(response).expect("answers are text");
         let (head, body) = response.split_once("\r\n\r\n").expect("the header has an end");
         let mut lines = head.split("\r\n");
@@ -372,7 +380,7 @@ impl<'a> Answer<'a> {
         Self { status: first[..3].parse().expect("three digits"), fields, body }
     }
 
-    fn field(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&'a str> {
         let mut found = self.fields.iter().filter(|(known, _)| *known == name);
         let value = found.next().map(|(_, value)| *value);
         assert!(found.next().is_none(), "{name} comes once");

@@ -43,6 +43,7 @@ class Core:
         hello_timeout_ms: int,
         idle_timeout_ms: int,
         stall_timeout_ms: int,
+        stream_heartbeat_ms: int,
         queue_bytes: int,
         total_queue_bytes: int,
         coalesce_ms: int,

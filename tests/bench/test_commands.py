@@ -41,6 +41,7 @@ def measured(data: Path, *arguments: str) -> dict[str, Any]:
         ["fanout", "--receivers", "30", "20", "--seconds", "0.2"],
         ["chat", "--users", "6", "--seconds", "0.3", "--rate", "100", "--open-seconds", "0.3"],
         ["slow", "--receivers", "12", "--messages", "450"],
+        ["sync", "--conversations", "60", "--changed", "3", "--asks", "3"],
         ["start", "--starts", "1"],
     ],
     ids=lambda arguments: arguments[0],

@@ -97,3 +97,9 @@ def test_workers_fit_into_eight_bits() -> None:
 def test_a_number_of_this_machine_fits_into_ten_bits() -> None:
     accept(SERVER_NUMBER="1023")
     assert "server.number: expected at most 1023, got 1024" in refusal(SERVER_NUMBER="1024").message
+
+
+@pytest.mark.parametrize(("key", "most"), [("coalesce_ms", 1_000), ("stream_heartbeat_ms", 86_400_000)])
+def test_what_the_core_would_refuse_is_refused_with_the_settings(key: str, most: int) -> None:
+    given = {f"CONNECTION_{key.upper()}": str(most + 1)}
+    assert refusal(**given).message == f"connection.{key}: expected at most {most}, got {most + 1}"

@@ -7,6 +7,7 @@ mod handshake;
 mod holding;
 mod queue;
 mod reading;
+mod streaming;
 mod timers;
 pub(crate) mod transport;
 pub(crate) mod writing;
@@ -21,7 +22,8 @@ use crate::time::bucket::Bucket;
 use crate::time::clock::Tick;
 use crate::tls::{Acceptor, Session};
 use crate::topics;
-use crate::wire::{Kind, tcp, websocket};
+use crate::wire::stream::Body;
+use crate::wire::{Framing, Kind, tcp, websocket};
 use queue::OutQueue;
 
 /// How bytes become messages. `New` until the first bytes have said it.
@@ -29,6 +31,8 @@ pub(crate) enum Wire {
     New,
     WebSocket(websocket::Decoder),
     Tcp(tcp::Decoder),
+    /// Its client has said all that it will say.
+    Stream,
 }
 
 /// What a connection has until it is admitted.
@@ -40,6 +44,8 @@ pub(crate) struct Young {
     pub(crate) accepted: Instant,
     /// First bytes that were not enough to decide.
     pub(crate) head: Vec<u8>,
+    /// What came of the request that opens a stream, behind its header.
+    pub(crate) body: Option<Body>,
     /// The port speaks TLS, and TLS has not begun.
     pub(crate) tls: Option<Arc<Acceptor>>,
 }
@@ -153,6 +159,16 @@ impl Conn {
         matches!(self.wire, Wire::New)
     }
 
+    /// None: it is not open yet.
+    pub(crate) fn framing(&self) -> Option<Framing> {
+        match self.wire {
+            Wire::New => None,
+            Wire::WebSocket(_) => Some(Framing::WebSocket),
+            Wire::Tcp(_) => Some(Framing::Record),
+            Wire::Stream => Some(Framing::Stream),
+        }
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         if self.is(Flags::ONLY_TEXT) {
             Kind::Text
@@ -175,9 +191,10 @@ impl Conn {
 
     /// Memory in boxes, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
-        let young = |young: &Young| size_of::<Young>() + young.head.capacity();
+        let body = |young: &Young| young.body.as_ref().map_or(0, Body::held_bytes);
+        let young = |young: &Young| size_of::<Young>() + young.head.capacity() + body(young);
         let decoder = match &self.wire {
-            Wire::New => 0,
+            Wire::New | Wire::Stream => 0,
             Wire::WebSocket(decoder) => decoder.held_bytes(),
             Wire::Tcp(decoder) => decoder.held_bytes(),
         };

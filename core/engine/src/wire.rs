@@ -1,9 +1,11 @@
-//! What the two framings, WebSocket and TCP records, have in common: the items they yield and the ways they fail.
+//! What the framings, WebSocket, TCP records and streams, have in common: the items they yield and the ways they fail.
 //!
-//! Never does I/O, and never knows what a payload means. Read next: wire/websocket.rs, wire/tcp.rs, wire/message.rs.
+//! Never does I/O, and never knows what a payload means. Read next: wire/websocket.rs, wire/tcp.rs, wire/stream.rs,
+//! wire/message.rs.
 
 pub mod http;
 mod message;
+pub mod stream;
 pub mod tcp;
 pub mod websocket;
 
@@ -68,6 +70,31 @@ pub enum Kind {
     Any,
     Binary,
     Text,
+}
+
+/// How a connection's messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    WebSocket,
+    Record,
+    Stream,
+}
+
+pub(crate) const FRAMINGS: usize = 3;
+
+impl Framing {
+    /// Append a message. A stream has texts only.
+    pub(crate) fn write(self, text: bool, payload: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Stream => return stream::encode_message(payload, out),
+            Self::Record => out.extend_from_slice(&tcp::encode_header(payload.len())),
+            Self::WebSocket => {
+                let (header, length) = websocket::encode_header(text, payload.len());
+                out.extend_from_slice(&header[..length]);
+            }
+        }
+        out.extend_from_slice(payload);
+    }
 }
 
 /// The longest payload of a close, ping or pong, in bytes (RFC 6455 section 5.5).

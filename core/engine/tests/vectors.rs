@@ -1,4 +1,6 @@
-//! The golden vectors of proto/vectors, against both framings: at once, byte by byte, and for every frame unchanged.
+//! The golden vectors of proto/vectors, against all framings: at once, byte by byte, and for every frame unchanged.
+use longlink_core::wire::http::{self, Parsed};
+use longlink_core::wire::stream::{self, Body};
 use longlink_core::wire::{Flow, Item, Kind, Violation, tcp, websocket};
 use serde_json::{Value, json};
 
@@ -139,4 +141,62 @@ fn masked(payload: &[u8]) -> Vec<u8> {
     header[1] |= 0x80;
     let hidden = payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key);
     header[..size].iter().copied().chain(KEY).chain(hidden).collect()
+}
+
+/// The status, the message, and how many bytes follow it, of a request that comes in pieces of this size.
+fn open(request: &[u8], piece: usize, limit: usize) -> (u16, Option<String>, usize) {
+    let mut came = Vec::new();
+    for part in request.chunks(piece) {
+        came.extend_from_slice(part);
+        match http::parse(&came, &[], 8192, limit) {
+            Parsed::Incomplete => {}
+            Parsed::Stream { used, length } => return read_body(&request[used..], piece, length),
+            Parsed::Preflight { .. } => return (204, None, 0),
+            Parsed::Upgrade { .. } => return (101, None, 0),
+            Parsed::Reject { status, .. } => return (status, None, 0),
+        }
+    }
+    panic!("no vector is incomplete");
+}
+
+fn read_body(bytes: &[u8], piece: usize, length: usize) -> (u16, Option<String>, usize) {
+    let mut body = Body::new(length);
+    let mut read = 0;
+    for part in bytes.chunks(piece) {
+        match body.take(part) {
+            Ok(used) => read += used,
+            Err(_) => return (400, None, 0),
+        }
+    }
+    (200, body.message().map(hex), bytes.len() - read)
+}
+
+#[test]
+fn requests_for_streams_are_answered_as_the_vectors_say() {
+    for vector in vectors("stream.json", "requests") {
+        let request = bytes(&vector);
+        let limit = usize::try_from(vector["max_message"].as_u64().expect("max_message")).expect("max_message");
+        for piece in [request.len(), 3, 1] {
+            let (status, message, behind) = open(&request, piece, limit);
+            assert_eq!(Some(u64::from(status)), vector["status"].as_u64(), "{} in pieces of {piece}", vector["name"]);
+            assert_eq!(message.as_deref(), vector["message"].as_str(), "{}", vector["name"]);
+            assert_eq!(behind > 0, vector["violation"] == json!(1002), "{}", vector["name"]);
+        }
+    }
+}
+
+#[test]
+fn streams_say_what_the_vectors_say() {
+    for vector in vectors("stream.json", "says") {
+        let mut written = Vec::new();
+        if let Some(text) = vector["text"].as_str() {
+            stream::encode_message(text.as_bytes(), &mut written);
+        } else if let Some(reason) = vector["reason"].as_str() {
+            let code = vector["code"].as_u64().expect("code");
+            stream::encode_close(u16::try_from(code).expect("code"), reason, &mut written);
+        } else {
+            stream::encode_heartbeat(&mut written);
+        }
+        assert_eq!(hex(&written), vector["hex"].as_str().expect("hex"), "{}", vector["name"]);
+    }
 }

@@ -2,7 +2,7 @@
 #![no_main]
 
 #[path = "../oracles.rs"]
-#[allow(dead_code)] // Each target uses its own oracle of the three.
+#[allow(dead_code)] // Each target uses its own oracle.
 mod oracles;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::check_http(data));

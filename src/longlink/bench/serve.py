@@ -37,6 +37,7 @@ QUEUED_MESSAGES: Final = 4
 """Echoes of the largest size that may wait for one connection."""
 TOTAL_QUEUE_BYTES: Final = 1 << 30
 RING_EVENTS: Final = 65_536
+STREAM_HEARTBEAT_MS: Final = 15_000
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,6 +131,7 @@ def build_core(
         hello_timeout_ms=0,
         idle_timeout_ms=idle_timeout_ms,
         stall_timeout_ms=stall_timeout_ms,
+        stream_heartbeat_ms=STREAM_HEARTBEAT_MS,
         queue_bytes=QUEUED_MESSAGES * max_message_bytes,
         total_queue_bytes=max(TOTAL_QUEUE_BYTES, QUEUED_MESSAGES * max_message_bytes),
         coalesce_ms=0,

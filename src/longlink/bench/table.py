@@ -49,6 +49,7 @@ TITLES: Final = {
     "fanout": "Fan-out: one message to all in a room",
     "chat": "Chat: durable direct messages",
     "slow": "Slow: receivers that stop reading",
+    "sync": "Sync: a device that was away comes back",
     "start": "Start: from exec to ready",
 }
 """The figures in the order of the page."""
@@ -212,6 +213,15 @@ ROWS: Final = (
         wrong=True,
     ),
     Row("slow.faults_beside", "", "the same beside those that never read again", at_most=0, digits=0, wrong=True),
+    # sync
+    Row("sync.ms", "ms", "coming back to 1,000 conversations of which ten changed, median", at_most=100, digits=2),
+    Row("sync.slowest_ms", "ms", "... the slowest", digits=2),
+    Row("sync.bytes", "B", "... the answer", at_most=50_000, digits=0),
+    Row("sync.exchanges", "", "... exchanges", at_most=1, digits=0),
+    Row("sync.cpu_us", "us", "... server CPU", digits=0),
+    Row("sync.first_ms", "ms", "the first pass of a new device over all conversations", digits=0),
+    Row("sync.first_exchanges", "", "... exchanges", digits=0),
+    Row("sync.missing", "", "conversations that did not come, or not as they are", at_most=0, digits=0, wrong=True),
     # start
     Row("start.fresh_wall_ms", "ms", "fresh data folder", at_most=1_000, digits=0),
     Row("start.fresh_cpu_ms", "ms", "... CPU", digits=0),

@@ -10,12 +10,12 @@ from types import ModuleType
 from typing import Final
 
 from longlink.bench import rounds, serve
-from longlink.bench.figures import chat, connect, echo, fanout, idle, slow, start
+from longlink.bench.figures import chat, connect, echo, fanout, idle, slow, start, sync
 
 SUMMARY = "measure this machine: CPU, memory and delays, against what its kernel takes at least"
 
 FIGURES: Final[dict[str, ModuleType]] = {
-    figure.NAME: figure for figure in (idle, connect, echo, fanout, chat, slow, start)
+    figure.NAME: figure for figure in (idle, connect, echo, fanout, chat, slow, sync, start)
 }
 """In the order of --help and of a round."""
 ALL: Final = "every figure, also over TLS, in rounds that take turns"

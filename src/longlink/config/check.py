@@ -24,6 +24,10 @@ MOST_WORKERS: Final = 255
 LARGEST_MESSAGE: Final = 2 * 2**20
 """Bytes. In the JSON twin a message may be six times as long, and what carries it, a TCP record, ends at 16 MiB."""
 
+LONGEST_COALESCE_MS: Final = 1_000
+LONGEST_STREAM_HEARTBEAT_MS: Final = 86_400_000
+"""The core refuses more (core/engine/src/engine/settings.rs)."""
+
 
 def check(config: Config, origins: Mapping[str, str]) -> None:
     """origins: where each setting came from, as far as known.
@@ -105,6 +109,8 @@ def _check_sizes(config: Config) -> None:
         ("server.number", config.server.number, LARGEST_SERVER),
         ("server.workers", config.server.workers, MOST_WORKERS),
         ("connection.max_message_bytes", connection.max_message_bytes, LARGEST_MESSAGE),
+        ("connection.coalesce_ms", connection.coalesce_ms, LONGEST_COALESCE_MS),
+        ("connection.stream_heartbeat_ms", connection.stream_heartbeat_ms, LONGEST_STREAM_HEARTBEAT_MS),
     ):
         if value > most:
             raise _invalid(f"{name}: expected at most {most}, got {value}")

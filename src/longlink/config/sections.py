@@ -109,6 +109,9 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     stall_timeout_ms: Annotated[
         Milliseconds, Meta(description="Dropped when waiting bytes cannot be written so long.")
     ] = 30_000
+    stream_heartbeat_ms: Annotated[
+        Milliseconds, Meta(description="A stream on which nothing was written for so long gets a comment; up to a day.")
+    ] = 15_000
     queue_bytes: Annotated[Count, Meta(description="Waiting bytes per connection.")] = 262_144
     total_queue_bytes: Annotated[Count, Meta(description="Waiting bytes of all connections together.")] = 268_435_456
     coalesce_ms: Annotated[

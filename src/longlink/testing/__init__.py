@@ -1,5 +1,21 @@
-"""The public test kit: a real server in a process of its own, to be started, killed and started again by tests."""
+"""The public test kit: a real server to be killed, a hostile network in front of it, and the books that judge a run."""
 
+from longlink.testing.facts import Device, Entry, Marks, ViolationError
+from longlink.testing.history import History
+from longlink.testing.losses import PACKETS, Loss
+from longlink.testing.network import HostileNetwork, Weather
 from longlink.testing.server import RunningServer, run_server
 
-__all__ = ["RunningServer", "run_server"]
+__all__ = [
+    "PACKETS",
+    "Device",
+    "Entry",
+    "History",
+    "HostileNetwork",
+    "Loss",
+    "Marks",
+    "RunningServer",
+    "ViolationError",
+    "Weather",
+    "run_server",
+]

@@ -8,7 +8,7 @@ use crate::connection::{Conn, Flags, Wire};
 use crate::engine::ident::ConnId;
 use crate::thread::io::{After, Io};
 use crate::time::clock;
-use crate::wire::{tcp, websocket};
+use crate::wire::{stream, tcp, websocket};
 
 pub(crate) const SLOW_CONSUMER: u16 = 4001;
 pub(crate) const IDLE: u16 = 4002;
@@ -29,6 +29,7 @@ impl Io {
             Wire::New => return After::Drop,
             Wire::WebSocket(_) => self.turn.lay(|arena| websocket::encode_close(code, reason, arena)),
             Wire::Tcp(_) => self.turn.lay(|arena| tcp::encode_close(code, reason, arena)),
+            Wire::Stream => self.turn.lay(|arena| stream::encode_close(code, reason, arena)),
         };
         self.turn.add(id, &mut conn.turn, frame, None);
         self.leave_within(id, conn, self.limits.stall);

@@ -1,6 +1,7 @@
-//! The first bytes of a connection: TLS, a TCP preface, or HTTP with the WebSocket upgrade (BOUNDARY.md).
+//! The first bytes of a connection: TLS, a TCP preface, or HTTP that asks for WebSocket or for a stream (BOUNDARY.md).
 //!
-//! Where a port has certificates, bytes that are not TLS are refused. Read next: `../wire/http.rs`, `reading.rs`.
+//! Where a port has certificates, bytes that are not TLS are refused. Read next: `../wire/http.rs`, `streaming.rs`,
+//! `reading.rs`.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::engine::stats::Count;
 use crate::thread::io::{After, Io};
 use crate::tls::Session;
 use crate::wire::http::{self, Parsed, Subprotocol};
+use crate::wire::stream::Body;
 use crate::wire::{tcp, websocket};
 
 /// The longest request that is read, in bytes.
@@ -26,6 +28,9 @@ impl Io {
         if let Some(acceptor) = young.tls.take() {
             let Ok(session) = acceptor.session() else { return self.fail() };
             return self.begin_tls(id, conn, session, bytes);
+        }
+        if let Some(body) = young.body.take() {
+            return self.read_body(id, conn, body, bytes);
         }
         if young.head.is_empty() {
             let used = self.recognize(id, conn, bytes);
@@ -83,13 +88,21 @@ impl Io {
             return self.recognize_records(id, conn, bytes);
         }
         let settings = std::sync::Arc::clone(&self.settings);
-        match http::parse(bytes, &settings.subprotocols, MAX_HEADER) {
+        match http::parse(bytes, &settings.subprotocols, MAX_HEADER, settings.max_message_bytes) {
             Parsed::Incomplete => None,
             Parsed::Upgrade { used, subprotocol, response } => {
                 let frame = self.turn.lay(|arena| arena.extend_from_slice(&response));
                 self.turn.add(id, &mut conn.turn, frame, None);
                 self.open(id, conn, Wire::WebSocket(websocket::Decoder::new()), only(subprotocol));
                 Some(used)
+            }
+            Parsed::Stream { used, length } => {
+                conn.young.as_mut()?.body = Some(Body::new(length));
+                Some(used)
+            }
+            Parsed::Preflight { response } => {
+                self.answer_and_close(id, conn, response);
+                None
             }
             Parsed::Reject { response, .. } => {
                 self.stats.one(Count::HandshakeFailures);
@@ -122,7 +135,7 @@ impl Io {
         Some(size)
     }
 
-    fn open(&mut self, id: ConnId, conn: &mut Conn, wire: Wire, only: Flags) {
+    pub(crate) fn open(&mut self, id: ConnId, conn: &mut Conn, wire: Wire, only: Flags) {
         conn.wire = wire;
         conn.set(only);
         self.stats.one(Count::Handshakes);
@@ -142,6 +155,7 @@ impl Io {
 
     fn proceed(&mut self, id: ConnId, conn: &mut Conn, bytes: &mut [u8], used: Option<usize>) -> After {
         match used {
+            Some(used) if used < bytes.len() && conn.is_new() => self.shake_hands(id, conn, &mut bytes[used..]),
             Some(used) if used < bytes.len() => self.decode(id, conn, &mut bytes[used..]),
             None if !conn.is(Flags::CLOSING) => {
                 if let Some(young) = &mut conn.young {

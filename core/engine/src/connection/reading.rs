@@ -59,9 +59,7 @@ impl Sink<'_> {
 
     fn message(&mut self, kind: EventKind, payload: &[u8]) {
         self.spoke = true;
-        self.io.stats.one(Count::MessagesIn);
-        self.io.stats.message_bytes.observe(payload.len() as u64);
-        self.io.tell_message(kind, self.id, payload);
+        self.io.hear(kind, self.id, payload);
     }
 
     fn heartbeat(&mut self, text: bool) {
@@ -91,6 +89,13 @@ impl Sink<'_> {
 }
 
 impl Io {
+    /// A whole message came.
+    pub(crate) fn hear(&mut self, kind: EventKind, id: ConnId, payload: &[u8]) {
+        self.stats.one(Count::MessagesIn);
+        self.stats.message_bytes.observe(payload.len() as u64);
+        self.tell_message(kind, id, payload);
+    }
+
     /// Go on with a connection: first what was kept back, then the socket.
     pub(crate) fn pump(&mut self, id: ConnId, conn: &mut Conn) -> After {
         if conn.is(Flags::THROTTLED.and(Flags::PARKED)) {
@@ -193,6 +198,8 @@ impl Io {
         let mut take = |item: Item<'_>| sink.take(item);
         let outcome = match &mut conn.wire {
             Wire::New => Ok(bytes.len()),
+            Wire::Stream if closing => Ok(bytes.len()),
+            Wire::Stream => Err(Violation::protocol("nothing follows the body")),
             Wire::WebSocket(decoder) => decoder.decode(bytes, kind, most, &mut take),
             Wire::Tcp(decoder) => decoder.decode(bytes, kind, most, &mut take),
         };

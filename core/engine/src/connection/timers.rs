@@ -3,7 +3,7 @@
 //! Ordinary traffic only moves `seen`; the wheel is touched when a deadline comes earlier. Read next: `../time/wheel.rs`.
 
 use crate::connection::closing::{HANDSHAKE_TIMEOUT, IDLE, SLOW_CONSUMER, TOKEN_EXPIRED};
-use crate::connection::{Conn, Flags};
+use crate::connection::{Conn, Flags, Wire};
 use crate::engine::ident::ConnId;
 use crate::engine::stats::Count;
 use crate::thread::io::{After, Io};
@@ -51,6 +51,7 @@ impl Io {
             self.stats.one(Count::IdleClosed);
             return self.begin_close(id, conn, IDLE, "idle");
         }
+        self.beat_if_due(id, conn);
         self.refill(id, conn)
     }
 
@@ -86,7 +87,7 @@ impl Io {
             return first;
         }
         let throttle = self.throttle_at(conn);
-        let open = [self.header_at(conn), self.hello_at(conn), self.idle_at(conn), throttle];
+        let open = [self.header_at(conn), self.hello_at(conn), self.idle_at(conn), throttle, self.beat_at(conn)];
         open.into_iter().chain([first]).flatten().reduce(Tick::earlier)
     }
 
@@ -100,12 +101,12 @@ impl Io {
         Some(young.since.after(self.limits.hello?))
     }
 
-    /// A connection that we do not read cannot be blamed for its silence.
+    /// A connection that we do not read cannot be blamed for its silence, nor can one that may say nothing.
     fn idle_at(&self, conn: &Conn) -> Option<Tick> {
         let held = conn.is(Flags::THROTTLED.and(Flags::PARKED));
         let since = if held { self.now } else { conn.seen };
         let idle = if conn.idle > 0 { Some(conn.idle) } else { self.limits.idle };
-        idle.filter(|_| !conn.is_new()).map(|idle| since.after(idle))
+        idle.filter(|_| !matches!(conn.wire, Wire::New | Wire::Stream)).map(|idle| since.after(idle))
     }
 
     fn throttle_at(&self, conn: &mut Conn) -> Option<Tick> {

@@ -29,6 +29,7 @@ counts! {
     RefusedHalfOpen => "refused_half_open",
     RefusedFull => "refused_full",
     Handshakes => "handshakes",
+    Streams => "streams",
     HandshakeFailures => "handshake_failures",
     HeaderTimeouts => "header_timeouts",
     HelloTimeouts => "hello_timeouts",

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::connection::{Conn, Flags, Wire};
+use crate::connection::{Conn, Flags};
 use crate::engine::bounds::Delivery;
 use crate::engine::commands::{Command, Commands, Control, Mail, Span};
 use crate::engine::ident::ConnId;
@@ -15,7 +15,7 @@ use crate::thread::IoThread;
 use crate::thread::accepting::Listener;
 use crate::thread::io::{After, Io};
 use crate::topics::blocks::Publication;
-use crate::wire::{tcp, websocket};
+use crate::wire::{FRAMINGS, Framing};
 
 /// Connections that one turn writes to because of commands.
 const PORTION: usize = 512;
@@ -51,8 +51,7 @@ struct Message<'a> {
     payload: &'a [u8],
     delivery: Delivery,
     text: bool,
-    websocket: Option<Span>,
-    record: Option<Span>,
+    framed: [Option<Span>; FRAMINGS],
 }
 
 impl IoThread {
@@ -171,32 +170,22 @@ impl IoThread {
 
 impl<'a> Message<'a> {
     fn new(payload: &'a [u8], delivery: Delivery, text: bool) -> Self {
-        Self { payload, delivery, text, websocket: None, record: None }
+        Self { payload, delivery, text, framed: [None; FRAMINGS] }
     }
 }
 
 impl Io {
+    /// None, and counted: a stream cannot carry it.
     fn frame(&mut self, conn: &Conn, message: &mut Message<'_>) -> Option<Span> {
-        let Message { payload, text, .. } = *message;
-        let (record, kept) = match conn.wire {
-            Wire::New => return None,
-            Wire::WebSocket(_) => (false, &mut message.websocket),
-            Wire::Tcp(_) => (true, &mut message.record),
-        };
+        let framing = conn.framing()?;
+        if framing == Framing::Stream && !message.text {
+            self.stats.one(Count::OtherKind);
+            return None;
+        }
+        let kept = &mut message.framed[framing as usize];
         if kept.is_none() {
-            *kept = Some(self.turn.lay(|arena| frame(record, text, payload, arena)));
+            *kept = Some(self.turn.lay(|arena| framing.write(message.text, message.payload, arena)));
         }
         *kept
     }
-}
-
-/// Append a message as a TCP record or as a WebSocket frame.
-pub(crate) fn frame(record: bool, text: bool, payload: &[u8], out: &mut Vec<u8>) {
-    if record {
-        out.extend_from_slice(&tcp::encode_header(payload.len()));
-    } else {
-        let (header, length) = websocket::encode_header(text, payload.len());
-        out.extend_from_slice(&header[..length]);
-    }
-    out.extend_from_slice(payload);
 }

@@ -2,10 +2,10 @@
 //!
 //! Never looks at a connection beyond how it reads. Read next: `rounds.rs`.
 
-use crate::connection::{Conn, Flags, Wire};
+use crate::connection::{Conn, Flags};
 use crate::engine::bounds::{Delivery, Piece};
-use crate::thread::orders;
 use crate::thread::turn::Bunch;
+use crate::wire::{Framing, Kind};
 
 /// A message to all members of a topic.
 #[derive(Clone, Copy, Debug)]
@@ -24,40 +24,42 @@ pub(crate) enum Reader {
     Text,
     BinaryRecord,
     TextRecord,
+    Stream,
 }
 
-const READERS: usize = 5;
+const READERS: usize = 6;
 
 impl Reader {
     /// None: the connection takes no messages, because it has no framing yet or is about to close.
     pub(crate) fn of(conn: &Conn) -> Option<Self> {
-        let record = match conn.wire {
-            Wire::New => return None,
-            Wire::WebSocket(_) => false,
-            Wire::Tcp(_) => true,
-        };
+        let framing = conn.framing()?;
         if conn.is(Flags::CLOSING) {
             return None;
         }
-        Some(match (record, conn.is(Flags::ONLY_TEXT), conn.is(Flags::ONLY_BINARY)) {
-            (true, true, _) => Self::TextRecord,
-            (true, ..) => Self::BinaryRecord,
-            (false, true, _) => Self::Text,
-            (false, _, true) => Self::Binary,
-            (false, ..) => Self::Any,
+        Some(match (framing, conn.kind()) {
+            (Framing::Stream, _) => Self::Stream,
+            (Framing::Record, Kind::Text) => Self::TextRecord,
+            (Framing::Record, _) => Self::BinaryRecord,
+            (Framing::WebSocket, Kind::Text) => Self::Text,
+            (Framing::WebSocket, Kind::Binary) => Self::Binary,
+            (Framing::WebSocket, Kind::Any) => Self::Any,
         })
     }
 
     pub(crate) fn takes(self, text: bool) -> bool {
         match self {
             Self::Any => true,
-            Self::Text | Self::TextRecord => text,
+            Self::Text | Self::TextRecord | Self::Stream => text,
             Self::Binary | Self::BinaryRecord => !text,
         }
     }
 
-    fn is_record(self) -> bool {
-        matches!(self, Self::BinaryRecord | Self::TextRecord)
+    fn framing(self) -> Framing {
+        match self {
+            Self::Any | Self::Binary | Self::Text => Framing::WebSocket,
+            Self::BinaryRecord | Self::TextRecord => Framing::Record,
+            Self::Stream => Framing::Stream,
+        }
     }
 }
 
@@ -148,7 +150,7 @@ impl Block {
             start += message.length;
             if reader.takes(message.text) {
                 let begin = framed.bytes.len();
-                orders::frame(reader.is_record(), message.text, payload, &mut framed.bytes);
+                reader.framing().write(message.text, payload, &mut framed.bytes);
                 let length = framed.bytes.len() - begin;
                 framed.pieces.push(Piece { length, delivery: Some(message.delivery) });
             } else {
@@ -199,6 +201,7 @@ mod tests {
             (Reader::Text, b"\x81\x03two", 1),
             (Reader::BinaryRecord, b"\0\0\0\x03one", 1),
             (Reader::TextRecord, b"\0\0\0\x03two", 1),
+            (Reader::Stream, b"b\r\ndata: two\n\n\r\n", 1),
         ] {
             block.frame(reader);
             let framed = block.framed(reader);

@@ -1,10 +1,12 @@
 //! The HTTP/1.1 request that upgrades a connection to WebSocket (RFC 9112, RFC 6455 section 4.2.1), and its answers.
 //!
 //! Never does I/O, keeps nothing between calls, knows no permessage-deflate, and judges no origin: who someone is comes
-//! from a token inside the frames only. Read next: websocket.rs for what follows the upgrade.
+//! from a token inside the frames only. Read next: stream.rs for requests to another path, websocket.rs for what follows.
 use base64::prelude::{BASE64_STANDARD, Engine};
 use httparse::{EMPTY_HEADER, Error, Header, Request, Status};
 use sha1::{Digest, Sha1};
+
+use crate::wire::stream;
 
 /// More header fields than this are refused like a header that is too long.
 const MAX_FIELDS: usize = 64;
@@ -26,43 +28,68 @@ pub enum Parsed<'n> {
     Incomplete,
     /// Send the response; behind the `used` bytes frames begin.
     Upgrade { used: usize, subprotocol: Option<&'n Subprotocol>, response: Vec<u8> },
+    /// Behind the `used` bytes a body of `length` begins; when it is whole a stream is open.
+    Stream { used: usize, length: usize },
+    /// Send the response and close; all is well.
+    Preflight { response: &'static [u8] },
     /// Send the response and close.
     Reject { response: Vec<u8>, status: u16 },
 }
 
-/// Why a request is refused: status, a line of text, and a field that the status asks for.
-struct Refusal {
+/// Why a request is refused: status, a line of text, and fields that the status asks for.
+pub(super) struct Refusal {
     status: u16,
     line: String,
     field: &'static str,
 }
 
+/// What a request asks for.
+pub(super) enum Wish<'a, 'n> {
+    Upgrade {
+        key: &'a [u8],
+        subprotocol: Option<&'n Subprotocol>,
+    },
+    /// The length of its body.
+    Stream(usize),
+    Preflight,
+}
+
 impl Refusal {
-    fn new(status: u16, line: impl Into<String>) -> Self {
+    pub(super) fn new(status: u16, line: impl Into<String>) -> Self {
         Self { status, line: line.into(), field: "" }
     }
 
-    fn bad(line: impl Into<String>) -> Self {
+    pub(super) fn bad(line: impl Into<String>) -> Self {
         Self::new(400, line)
+    }
+
+    /// field: whole lines of the header.
+    pub(super) fn with(self, field: &'static str) -> Self {
+        Self { field, ..self }
     }
 }
 
 /// Judges all that a new connection has sent so far. Call it again with more bytes after `Incomplete`.
 ///
 /// known: in no order of preference, the client's order decides. `max_header`: bytes from the request line to the empty line.
+/// `max_body`: of the request that opens a stream.
 #[must_use]
-pub fn parse<'n>(input: &[u8], known: &'n [Subprotocol], max_header: usize) -> Parsed<'n> {
+pub fn parse<'n>(input: &[u8], known: &'n [Subprotocol], max_header: usize, max_body: usize) -> Parsed<'n> {
     let mut fields = [EMPTY_HEADER; MAX_FIELDS];
     let mut request = Request::new(&mut fields);
     let head = &input[..input.len().min(max_header)];
     let outcome = match request.parse(head) {
-        Ok(Status::Complete(used)) => check(&request, &head[..used], known).map(|upgrade| (used, upgrade)),
+        Ok(Status::Complete(used)) => check(&request, &head[..used], known, max_body).map(|wish| (used, wish)),
         Ok(Status::Partial) if head.len() < max_header => return Parsed::Incomplete,
         Ok(Status::Partial) => Err(Refusal::new(431, format!("the header is longer than {max_header} bytes"))),
         Err(error) => Err(syntax_refusal(error)),
     };
     match outcome {
-        Ok((used, (key, subprotocol))) => Parsed::Upgrade { used, subprotocol, response: accept(key, subprotocol) },
+        Ok((used, Wish::Upgrade { key, subprotocol })) => {
+            Parsed::Upgrade { used, subprotocol, response: accept(key, subprotocol) }
+        }
+        Ok((used, Wish::Stream(length))) => Parsed::Stream { used, length },
+        Ok((_, Wish::Preflight)) => Parsed::Preflight { response: stream::PREFLIGHT },
         Err(refusal) => Parsed::Reject { response: respond(&refusal), status: refusal.status },
     }
 }
@@ -73,17 +100,23 @@ pub fn refusal(status: u16, line: &str) -> Vec<u8> {
     respond(&Refusal::new(status, line))
 }
 
-type Upgrade<'a, 'n> = (&'a [u8], Option<&'n Subprotocol>);
-
-/// The rules in the order in which a person would want to hear of them; gives the key and the subprotocol.
-fn check<'a, 'n>(request: &Request<'_, 'a>, head: &[u8], known: &'n [Subprotocol]) -> Result<Upgrade<'a, 'n>, Refusal> {
+/// The rules in the order in which a person would want to hear of them.
+fn check<'a, 'n>(
+    request: &Request<'_, 'a>,
+    head: &[u8],
+    known: &'n [Subprotocol],
+    max_body: usize,
+) -> Result<Wish<'a, 'n>, Refusal> {
     check_lines(head)?;
+    if path(request.path.unwrap_or_default()) == Some(stream::PATH) {
+        return stream::check(request, max_body);
+    }
     check_request_line(request)?;
     let fields = &*request.headers;
     check_host(fields)?;
     check_no_body(fields)?;
     check_upgrade(fields)?;
-    Ok((key(fields)?, choose_subprotocol(fields, known)?))
+    Ok(Wish::Upgrade { key: key(fields)?, subprotocol: choose_subprotocol(fields, known)? })
 }
 
 fn syntax_refusal(error: Error) -> Refusal {
@@ -105,28 +138,33 @@ fn check_lines(head: &[u8]) -> Result<(), Refusal> {
 
 fn check_request_line(request: &Request) -> Result<(), Refusal> {
     if request.method != Some("GET") {
-        return Err(Refusal { field: "Allow: GET\r\n", ..Refusal::new(405, "only GET is allowed here") });
+        return Err(Refusal::new(405, "only GET is allowed here").with("Allow: GET\r\n"));
     }
-    if request.version != Some(1) {
-        return Err(Refusal::bad("HTTP/1.1 is spoken here"));
-    }
-    if !is_root(request.path.unwrap_or_default()) {
+    check_version(request)?;
+    if path(request.path.unwrap_or_default()) != Some("/") {
         return Err(Refusal::new(404, "the WebSocket is at /"));
     }
     Ok(())
 }
 
-/// `/`, in origin form or absolute form (RFC 9112 section 3.2), whatever the query.
-fn is_root(target: &str) -> bool {
-    let target = target.split('?').next().unwrap_or_default();
-    let Some((scheme, rest)) = target.split_once("://") else {
-        return target == "/";
-    };
-    let path = rest.find('/').map_or("", |start| &rest[start..]);
-    ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) && matches!(path, "" | "/")
+pub(super) fn check_version(request: &Request) -> Result<(), Refusal> {
+    if request.version != Some(1) {
+        return Err(Refusal::bad("HTTP/1.1 is spoken here"));
+    }
+    Ok(())
 }
 
-fn check_host(fields: &[Header]) -> Result<(), Refusal> {
+/// The path of a target in origin form or absolute form (RFC 9112 section 3.2), without the query.
+fn path(target: &str) -> Option<&str> {
+    let target = target.split('?').next().unwrap_or_default();
+    let Some((scheme, rest)) = target.split_once("://") else {
+        return Some(target);
+    };
+    let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    known.then(|| rest.find('/').map_or("/", |start| &rest[start..]))
+}
+
+pub(super) fn check_host(fields: &[Header]) -> Result<(), Refusal> {
     let host = only(fields, "Host")?.ok_or_else(|| Refusal::bad("the Host field is missing"))?;
     let valid = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(byte);
     if host.is_empty() || !host.iter().all(valid) {
@@ -135,7 +173,7 @@ fn check_host(fields: &[Header]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_no_body(fields: &[Header]) -> Result<(), Refusal> {
+pub(super) fn check_no_body(fields: &[Header]) -> Result<(), Refusal> {
     let long = values(fields, "Content-Length").any(|value| value != b"0");
     if long || values(fields, "Transfer-Encoding").next().is_some() {
         return Err(Refusal::bad("a request with a body is not taken here"));
@@ -145,19 +183,15 @@ fn check_no_body(fields: &[Header]) -> Result<(), Refusal> {
 
 fn check_upgrade(fields: &[Header]) -> Result<(), Refusal> {
     if !has_token(fields, "Upgrade", "websocket") {
-        return Err(Refusal {
-            field: "Upgrade: websocket\r\n",
-            ..Refusal::new(426, "this is a WebSocket endpoint: send Upgrade: websocket")
-        });
+        let refusal = Refusal::new(426, "this is a WebSocket endpoint: send Upgrade: websocket");
+        return Err(refusal.with("Upgrade: websocket\r\n"));
     }
     if !has_token(fields, "Connection", "upgrade") {
         return Err(Refusal::bad("Connection must contain upgrade; a proxy on the way may have dropped it"));
     }
     if only(fields, "Sec-WebSocket-Version")? != Some(b"13") {
-        return Err(Refusal {
-            field: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
-            ..Refusal::new(426, "Sec-WebSocket-Version must be 13")
-        });
+        let refusal = Refusal::new(426, "Sec-WebSocket-Version must be 13");
+        return Err(refusal.with("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
     }
     Ok(())
 }
@@ -182,13 +216,13 @@ fn choose_subprotocol<'n>(fields: &[Header], known: &'n [Subprotocol]) -> Result
     })
 }
 
-fn values<'a>(fields: &[Header<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
+pub(super) fn values<'a>(fields: &[Header<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
     let named = |field: &&Header<'a>| field.name.eq_ignore_ascii_case(name);
     fields.iter().filter(named).map(|field| field.value.trim_ascii())
 }
 
 /// The value of a field that may come once.
-fn only<'a>(fields: &[Header<'a>], name: &str) -> Result<Option<&'a [u8]>, Refusal> {
+pub(super) fn only<'a>(fields: &[Header<'a>], name: &str) -> Result<Option<&'a [u8]>, Refusal> {
     let mut found = values(fields, name);
     match (found.next(), found.next()) {
         (value, None) => Ok(value),
@@ -219,7 +253,7 @@ fn accept(key: &[u8], subprotocol: Option<&Subprotocol>) -> Vec<u8> {
     .into_bytes()
 }
 
-fn respond(refusal: &Refusal) -> Vec<u8> {
+pub(super) fn respond(refusal: &Refusal) -> Vec<u8> {
     let Refusal { status, line, field } = refusal;
     let connection = if field.starts_with("Upgrade") { "close, Upgrade" } else { "close" };
     format!(
@@ -236,6 +270,10 @@ const fn phrase(status: u16) -> &'static str {
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
         426 => "Upgrade Required",
         431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",

@@ -31,6 +31,8 @@ fn plus(name: &str, value: &str) -> Vec<u8> {
 fn status(stream: &[u8]) -> u16 {
     match check_request(stream, &known_subprotocols(), 8192) {
         Parsed::Upgrade { .. } => 101,
+        Parsed::Stream { .. } => 200,
+        Parsed::Preflight { .. } => 204,
         Parsed::Reject { status, .. } => status,
         Parsed::Incomplete => 0,
     }
@@ -39,7 +41,8 @@ fn status(stream: &[u8]) -> u16 {
 fn response(stream: &[u8], known: &[Subprotocol]) -> String {
     match check_request(stream, known, 8192) {
         Parsed::Upgrade { response, .. } | Parsed::Reject { response, .. } => String::from_utf8(response).unwrap(),
-        Parsed::Incomplete => String::new(),
+        Parsed::Preflight { response } => String::from_utf8(response.to_vec()).unwrap(),
+        Parsed::Incomplete | Parsed::Stream { .. } => String::new(),
     }
 }
 
@@ -57,7 +60,7 @@ fn the_example_of_the_rfc_is_upgraded() {
 fn frames_may_follow_at_once() {
     let head = request("GET / HTTP/1.1", FIELDS);
     let stream = [head.as_slice(), b"\x81\x80\0\0\0\0"].concat();
-    let Parsed::Upgrade { used, .. } = parse(&stream, &[], 8192) else {
+    let Parsed::Upgrade { used, .. } = parse(&stream, &[], 8192, 65_536) else {
         panic!("not upgraded");
     };
     assert_eq!(used, head.len());
@@ -194,10 +197,10 @@ fn a_header_is_bounded_in_bytes_and_in_fields() {
 #[test]
 fn the_client_chooses_among_the_subprotocols_known() {
     let known = known_subprotocols();
-    let chosen = |value: &str| match parse(&plus("Sec-WebSocket-Protocol", value), &known, 8192) {
+    let chosen = |value: &str| match parse(&plus("Sec-WebSocket-Protocol", value), &known, 8192, 65_536) {
         Parsed::Upgrade { subprotocol, .. } => Ok(subprotocol.map(|chosen| (chosen.name.as_str(), chosen.text))),
         Parsed::Reject { status, .. } => Err(status),
-        Parsed::Incomplete => Err(0),
+        _ => Err(0),
     };
     assert_eq!(chosen("longlink.v1"), Ok(Some(("longlink.v1", false))));
     assert_eq!(chosen("other, longlink.v1.json, longlink.v1"), Ok(Some(("longlink.v1.json", true))));

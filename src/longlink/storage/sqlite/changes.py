@@ -170,7 +170,7 @@ def sync_query(user: str, since: int, cursor: str, limit: int, messages: int, pa
     place = _parse(user, cursor, _NEWEST + _LATE) if cursor else Place(_NEWEST, _FAR, "", -1)
     room = page_bytes - _PAGE_BYTES
     limit = max(1, min(limit, room // _LARGEST_CONVERSATION_BYTES))
-    return SyncQuery(user, max(0, min(since, _FAR_MS)), limit, place, min(messages, _LOOKED_AT // limit), room)
+    return SyncQuery(user, max(0, since), limit, place, min(messages, _LOOKED_AT // limit), room)
 
 
 def read_one(connection: apsw.Connection, query: OneQuery) -> Conversation | LonglinkError:

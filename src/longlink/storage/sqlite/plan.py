@@ -105,7 +105,7 @@ class Plan:
             _rows(self._messages),
             b"".join(self._contents),
             _rows(self._mentions),
-            _rows([(id_, self._heads.get(id_, c.head)) for id_, c in self._touched.items()]),
+            _rows({id_: self._heads.get(id_, c.head) for id_, c in self._touched.items()}),
             _rows([(*member, *marks) for member, marks in self._marks.items()]),
             self._probe,
         )
@@ -151,17 +151,14 @@ class Plan:
         self._offset += size
         self._stored[key] = StoredMessage(seq, self._sent_at, item.content)
         self.appended += 1
-        self._move_own(conversation, sender, seq)
+        # One's own words are never unread. Across a gap a mark stays, for it would say that the gap was received.
+        own = (conversation.id, sender)
+        delivered, read = self._marks.get(own) or conversation.marks[sender]
+        if delivered == seq - 1:
+            self._marks[own] = (seq, seq if read == delivered else read)
         if item.mentions or item.mentions_all:
             self._mention(item, conversation, seq)
         return Appended(seq, self._sent_at, False, conversation.names)
-
-    def _move_own(self, conversation: KnownConversation, sender: int, seq: int) -> None:
-        # One's own words are never unread. Across a gap the mark stays, for it would say that the gap was received.
-        key = (conversation.id, sender)
-        delivered, read = self._marks.get(key) or conversation.marks[sender]
-        if delivered == seq - 1:
-            self._marks[key] = (seq, seq if read == seq - 1 else read)
 
     def _mention(self, item: Append, conversation: KnownConversation, seq: int) -> None:
         members = conversation.members
@@ -181,17 +178,20 @@ class Plan:
             return found
         conversation, user = found
         head = self._heads.get(conversation.id, conversation.head)
-        for field, seq in (("seq", mark.delivered), ("read", mark.read)):
-            if seq > head:
-                return LonglinkError(errors.SEQ_AHEAD, f"{field} must be at most the head, {head}; {seq} came")
+        if mark.delivered > head or mark.read > head:
+            message = f"seq and read must be at most the head, {head}; {mark.delivered} and {mark.read} came"
+            return LonglinkError(errors.SEQ_AHEAD, message)
         key = (conversation.id, user)
-        before = self._marks.get(key) or conversation.marks[user]
-        read = max(before[1], mark.read)
-        after = (max(before[0], mark.delivered, read), read)
-        if after != before:
-            self._marks[key] = after
+        delivered, read = self._marks.get(key) or conversation.marks[user]
+        if read_moved := mark.read > read:
+            read = mark.read
+        asked = read if read > mark.delivered else mark.delivered
+        if delivered_moved := asked > delivered:
+            delivered = asked
+        if delivered_moved or read_moved:
+            self._marks[key] = (delivered, read)
             self._touched[conversation.id] = conversation
-        return Marked(*after, after[0] > before[0], read > before[1], conversation.names)
+        return Marked(delivered, read, delivered_moved, read_moved, conversation.names)
 
     def _remember(self, users: Sequence[str]) -> None:
         for name in users:
@@ -232,5 +232,5 @@ def new_direct_id() -> str:
     return "d_" + base64.b32encode(secrets.token_bytes(13)).decode().lower()[:_ID_CHARACTERS]
 
 
-def _rows(rows: Sequence[tuple[object, ...]]) -> str | None:
+def _rows(rows: Sequence[tuple[object, ...]] | dict[int, int]) -> str | None:
     return _encode(rows).decode() if rows else None
