@@ -7,6 +7,7 @@ import socket
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from typing import Any, Final
 
 import pytest
@@ -216,6 +217,52 @@ def test_a_key_calls_for_its_session_and_dies_with_it(server: RunningServer, doo
     status, answer = call(server, key, "send", said, "Longlink")
     assert (status, answer["error"]["name"]) == (401, "session_unknown")
     assert tablet.pending() == []
+
+
+class Stream:
+    """The way down of the fallback: a POST on the long link's port, whose answer does not end."""
+
+    def __init__(self, server: RunningServer, token: str, device: str) -> None:
+        self._connection = HTTPConnection("127.0.0.1", server.port, timeout=ANSWER_S)
+        frame = Frame(id=1, connect=Connect(version=1, token=token, device=device))
+        self._connection.request("POST", "/v1/events", encode_text(frame))
+        self._answer = self._connection.getresponse()
+        assert self._answer.status == 200
+
+    def next(self) -> dict[str, Any]:
+        """The next frame; the close as what it says."""
+        while not (line := self._answer.readline()).startswith(b"data: "):
+            assert line, "the stream has ended"
+        return dict(json.loads(line[len(b"data: ") :]))
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+
+def test_stream_and_frames_together_are_a_whole_link(server: RunningServer, door: Door) -> None:
+    bob, name = door.enter("bob"), door.name("alice")
+    with Stream(server, server.token(name), "phone") as stream:
+        key = stream.next()["connected"]["key"]
+
+        def up(*frames: dict[str, Any]) -> list[dict[str, Any]]:
+            return list(call(server, key, "frames", {"frames": frames}, "Longlink")[1]["frames"])
+
+        [opened] = up({"id": 2, "openDirect": {"user": bob.user}})
+        chat = opened["conversation"]["id"]
+        said = [{"conversation": chat, "clientId": f"s-{n}", "content": {"text": f"{n}"}} for n in range(3)]
+        sent = up(*({"id": 3 + n, "send": each} for n, each in enumerate(said)))
+        assert [(reply["id"], reply["sent"]["seq"]) for reply in sent] == [(3, "1"), (4, "2"), (5, "3")]
+        assert [bob.message().content.text for _ in range(3)] == ["0", "1", "2"]
+        bob.say(chat, "an answer")
+        assert stream.next()["message"]["content"] == {"text": "an answer"}, "without an echo of its own before"
+        [acked] = up({"id": 6, "ack": {"conversation": chat, "seq": 4}})
+        assert acked["acked"]["seq"] == "4"
+        assert up({"id": 7, "logout": {}}) == [{"id": 7, "loggedOut": {"sessions": 1}}]
+        assert stream.next()["closing"]["name"] == "logged_out"
+        assert stream.next()["code"] == errors.LOGGED_OUT.code
 
 
 def test_a_token_logs_out_everywhere_or_nobody(server: RunningServer, door: Door) -> None:
