@@ -26,7 +26,10 @@ class Custom:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of somebody else, or of another device of the same user. text is "" when custom is set."""
+    """A message of somebody else, or of another device of the same user. text is "" when custom is set.
+
+    mentions: users whom it mentions by name; mentions_all: it mentions every member.
+    """
 
     conversation: str
     seq: int
@@ -35,6 +38,8 @@ class Message:
     sent_at: datetime
     text: str
     custom: Custom | None
+    mentions: tuple[str, ...] = ()
+    mentions_all: bool = False
 
     @property
     def id(self) -> str:
@@ -44,7 +49,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The answer to a send: the message is on the server's disk. duplicate: an earlier try had stored it already."""
+    """A message of this client is on the server's disk: the answer to a send, and the event after a post.
+
+    duplicate: an earlier try had stored it already.
+    """
 
     conversation: str
     seq: int
@@ -59,8 +67,26 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that was posted, or of an earlier process, was refused for good; it is not tried again."""
+
+    conversation: str
+    client_id: str
+    error: LonglinkError
+
+
+@dataclass(frozen=True, slots=True)
 class Delivered:
     """Everything up to seq has reached a device of that user."""
+
+    conversation: str
+    user: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """That user has read everything up to seq, and so received it; also the own one, on another device."""
 
     conversation: str
     user: str
@@ -81,22 +107,30 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The first link is up. device is the one in use, also when it was chosen at random."""
+    """The first link is up. device is the one in use, also when it was chosen at random.
+
+    link: "websocket", "tcp" or, behind a proxy that lets neither pass, "stream". resumed: the session of the link
+    before goes on.
+    """
 
     user: str
     device: str
     session: str
     server: str
+    link: str = "websocket"
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Reconnected:
-    """A later link is up. What was missed follows as ordinary messages."""
+    """A later link is up. What was missed follows as ordinary messages. Fields as in Connected."""
 
     user: str
     device: str
     session: str
     server: str
+    link: str = "websocket"
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +142,7 @@ class Disconnected:
 
 
 State = Connected | Reconnected | Disconnected
-Event = Message | Delivered | Notice | Connected | Reconnected | Disconnected
+Event = Message | Delivered | Read | Notice | Sent | Refused | Connected | Reconnected | Disconnected
 
 
 def moment(ms: int) -> datetime:
@@ -129,6 +163,8 @@ def message(frame: frames.Message) -> Message:
         sent_at=moment(frame.sent_at),
         text=frame.content.text,
         custom=_custom(frame.content),
+        mentions=tuple(frame.content.mentions),
+        mentions_all=frame.content.mentions_all,
     )
 
 

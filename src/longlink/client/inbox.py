@@ -1,10 +1,10 @@
-"""What has arrived and what is missing: positions, duplicates, gaps, the bounded queue, delivered marks, acks.
+"""What has arrived and what is missing: positions, duplicates, gaps, the bounded queue, marks of both kinds, acks.
 
 Pure: no I/O, no clock (`now` is passed in, in seconds). Per conversation a position says up to where everything has
 been queued for the application. A message below it is a duplicate; one above it reveals a gap, which is fetched from
 history. When the queue is full nothing is queued any more, so the rest looks like a gap and is fetched once there is
-room: memory stays bounded and nothing is lost. Delivery marks wait as numbers, not as events, until they are taken.
-Read next: exchange.py, which fetches and acknowledges.
+room: memory stays bounded and nothing is lost. Marks wait as numbers, not as events, until they are taken.
+Read next: track.py, one conversation; exchange.py, which fetches and acknowledges.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from longlink.client import events
-from longlink.client.events import Delivered, Event, Message, Notice, State
+from longlink.client.events import Delivered, Event, Message, Notice, Read, Refused, Sent, State
+from longlink.client.track import Track
 from longlink.protocol import frames
 
 GRACE_S: Final = 0.03
@@ -26,40 +27,37 @@ STATES: Final = 64
 """State events and notices that wait at most; the oldest are dropped, since the newest say how things are."""
 
 
-@dataclass(slots=True)
-class Track:
-    """One conversation. position: None until the server has said where this user stands."""
+class Due(NamedTuple):
+    """Marks to tell the server: of what was received, and of what was read; 0 where there is nothing new."""
 
-    position: int | None = None
-    head: int = 0
-    lowest_pushed: int | None = None
-    taken: int = 0
-    acked: int = 0
-    queued: int = 0
-    held: dict[int, Message | None] = field(default_factory=dict)
-    marks: dict[str, int] = field(default_factory=dict)
-    fetch_at: float = 0.0
-    misses: int = 0
+    conversation: str
+    seq: int
+    read: int
 
-    @property
-    def done(self) -> int:
-        """Everything up to here is with the application, or was sent by it."""
-        return (self.position or 0) if self.queued == 0 else self.taken
+
+Marked = type[Delivered] | type[Read]
 
 
 @dataclass(slots=True)
 class Inbox:
-    """All conversations of one client. prefix: begins every client_id that this client makes."""
+    """All conversations of one client. prefix: begins every client_id that this client makes.
+
+    auto_ack: whether what was handled is acknowledged; what was read is always told. eager: a message is handled as
+    soon as it is taken; otherwise when `handled` is called.
+    """
 
     prefix: str
     max_events: int
     replay: bool = False
     user: str = ""
+    auto_ack: bool = True
+    eager: bool = True
     synced_at: int = 0
     sync_wanted: bool = True
     _tracks: dict[str, Track] = field(default_factory=dict)
     _ready: deque[Message] = field(default_factory=deque)
-    _marks: dict[tuple[str, str], int] = field(default_factory=dict)
+    _marks: dict[tuple[Marked, str, str], int] = field(default_factory=dict)
+    _outcomes: deque[Sent | Refused] = field(default_factory=deque)
     _states: deque[State | Notice] = field(default_factory=lambda: deque(maxlen=STATES))
     _held: int = 0
     _behind: set[str] = field(default_factory=set)
@@ -67,9 +65,22 @@ class Inbox:
     _fetching: set[str] = field(default_factory=set)
     _unacked: set[str] = field(default_factory=set)
     _acking: set[str] = field(default_factory=set)
+    _changed: set[str] = field(default_factory=set)
+    _open: Message | None = None
     _mark_next: bool = False
 
     # What arrives -----------------------------------------------------------------------------------------------------
+
+    def restore(self, tracks: dict[str, Track], synced_at: int) -> None:
+        """What an earlier process knew. What was not handled then is fetched again."""
+        self._tracks = tracks
+        self.synced_at = synced_at
+        self.sync_wanted = not synced_at
+        for conversation, track in tracks.items():
+            track.taken = track.position or 0
+            if (self.auto_ack and track.done > track.acked) or track.read > track.read_acked:
+                self._unacked.add(conversation)
+            self._settle(conversation, track, 0.0)
 
     def pushed(self, frame: frames.Message, now: float) -> None:
         """A message came by itself."""
@@ -77,21 +88,32 @@ class Inbox:
         if track.position is None:
             lowest = track.lowest_pushed
             track.lowest_pushed = frame.seq if lowest is None else min(lowest, frame.seq)
-        self._offer(frame.conversation, track, frame.seq, self._content(frame), now + GRACE_S)
+        self._offer(frame.conversation, track, frame.seq, self._content(track, frame), now + GRACE_S)
 
     def own(self, conversation: str, seq: int, now: float) -> None:
         """A message of this client was stored as seq; it is no event."""
         track = self._tracks.get(conversation)
         if track is not None:
             self._offer(conversation, track, seq, None, now + GRACE_S)
+            track.wrote(seq)
 
     def delivered(self, frame: frames.Delivered) -> None:
         """A user's mark moved; marks of the own user say what another device has."""
         if frame.user != self.user:
-            self._mark(frame.conversation, self._track(frame.conversation), frame.user, frame.seq)
+            self._mark(Delivered, frame.conversation, self._track(frame.conversation), frame.user, frame.seq)
+
+    def read_by(self, frame: frames.Read) -> None:
+        """A user has read; also the own one, on another device."""
+        self._mark(Read, frame.conversation, self._track(frame.conversation), frame.user, frame.seq)
 
     def state(self, event: State | Notice) -> None:
         self._states.append(event)
+
+    def outcome(self, event: Sent | Refused) -> None:
+        """What became of a message that nobody waits for; the oldest are dropped when nobody takes them."""
+        if len(self._outcomes) >= self.max_events:
+            self._outcomes.popleft()
+        self._outcomes.append(event)
 
     # Finding and closing gaps -----------------------------------------------------------------------------------------
 
@@ -102,14 +124,18 @@ class Inbox:
         if new:
             self._place(listed.id, track, next((m.delivered for m in listed.members if m.user == self.user), 0))
         for member in listed.members:
-            if new:
-                track.marks[member.user] = max(member.delivered, track.marks.get(member.user, 0))
-            elif member.user == self.user:
-                track.acked = max(track.acked, member.delivered)
-            else:
-                self._mark(listed.id, track, member.user, member.delivered)
+            self._member(listed, track, member, new=new)
         track.head = max(track.head, listed.head)
+        track.changed_at = max(track.changed_at, listed.changed_at)
         self._settle(listed.id, track, now)
+
+    def change(self, change: frames.Change, now: float) -> None:
+        """A conversation of a sync: how it stands, and its newest messages. What lies between is fetched."""
+        conversation = change.conversation.id
+        self.listed(change.conversation, now)
+        track = self._tracks[conversation]
+        for message in change.messages:
+            self._offer(conversation, track, message.seq, self._content(track, message), now)
 
     def synced(self, synced_at: int, now: float) -> None:
         """The last page of a sync was applied. What was pushed but never listed starts at its beginning."""
@@ -127,6 +153,10 @@ class Inbox:
         self._fetching.update(due)
         return [(name, self._tracks[name].position or 0) for name in due]
 
+    def lacking(self, conversation: str) -> int:
+        """How many messages such a read should bring."""
+        return self._tracks[conversation].lacking
+
     def next_fetch(self) -> float | None:
         """When `fetches` has something to say, if nothing else happens before."""
         if len(self._ready) > self.max_events // 2:
@@ -140,7 +170,7 @@ class Inbox:
         before = track.position
         track.head = max(track.head, page.head)
         for message in page.messages:
-            self._offer(page.conversation, track, message.seq, self._content(message), now)
+            self._offer(page.conversation, track, message.seq, self._content(track, message), now)
         self._settle(page.conversation, track, now)
         if track.position != before:
             track.misses = 0
@@ -165,10 +195,9 @@ class Inbox:
         return len(self._fetching)
 
     def link_lost(self) -> None:
-        """What was under way is asked again on the next link, after a sync."""
+        """What was under way is asked again on the next link."""
         self._fetching.clear()
         self._acking.clear()
-        self.sync_wanted = True
 
     # What the application takes ---------------------------------------------------------------------------------------
 
@@ -177,34 +206,65 @@ class Inbox:
         return len(self._ready) >= self.max_events
 
     def take(self, now: float) -> Event | None:
-        """The next event, None when there is none. States first; messages and marks in turn."""
+        """The next event, None when there is none. States and outcomes first; messages and marks in turn."""
         if self._states:
             return self._states.popleft()
+        if self._outcomes:
+            return self._outcomes.popleft()
         self._mark_next = bool(self._marks) and (self._mark_next or not self._ready)
         if self._mark_next:
             self._mark_next = False
-            conversation, user = oldest = next(iter(self._marks))
-            return Delivered(conversation, user, self._marks.pop(oldest))
+            kind, conversation, user = oldest = next(iter(self._marks))
+            return kind(conversation, user, self._marks.pop(oldest))
         return self._take_message(now)
 
-    def acks(self, limit: int, *, final: bool = False) -> list[tuple[str, int]]:
-        """(conversation, seq) to acknowledge now: one under way per conversation, limit in all.
+    def handled(self) -> Message | None:
+        """The application is done with what it took last; returns that message, if there was one."""
+        message, self._open = self._open, None
+        if message is not None:
+            track = self._tracks[message.conversation]
+            if self.auto_ack:
+                track.queued -= 1
+                track.taken = message.seq
+                self._changed.add(message.conversation)
+                self._unacked.add(message.conversation)
+        return message
+
+    def settle(self, conversation: str, seq: int) -> None:
+        """Without auto_ack: the application is done with everything up to seq."""
+        track = self._track(conversation)
+        if seq > track.taken:
+            track.taken = seq
+            self._changed.add(conversation)
+
+    def read(self, conversation: str, seq: int) -> None:
+        """The user has read everything up to seq."""
+        track = self._track(conversation)
+        if track.read_to(seq):
+            self._unacked.add(conversation)
+            self._changed.add(conversation)
+
+    def acks(self, limit: int, *, final: bool = False) -> list[Due]:
+        """What to acknowledge now: one under way per conversation, limit in all.
 
         final: also where only own messages came after the last ack; before that they wait for company.
         """
-        due = self._tracks.keys() if final else self._unacked - self._acking
-        found = [(name, self._tracks[name].done) for name in due if self._tracks[name].done > self._tracks[name].acked]
+        names = self._tracks.keys() if final else self._unacked - self._acking
+        found = [due for name in names if (due := self._due(name, self._tracks[name])).seq or due.read]
         found = found[: max(0, limit - len(self._acking))]
-        self._acking.update(name for name, _ in found)
+        self._acking.update(due.conversation for due in found)
         return found
 
-    def acked(self, conversation: str, seq: int) -> None:
-        """The server has the mark."""
+    def acked(self, conversation: str, seq: int, read: int = 0) -> None:
+        """The server has the marks."""
         self._acking.discard(conversation)
         track = self._tracks.get(conversation)
         if track is not None:
             track.acked = max(track.acked, seq)
-            if track.taken <= track.acked:
+            track.read_acked = max(track.read_acked, read)
+            track.read_to(read)
+            self._changed.add(conversation)
+            if track.taken <= track.acked and track.read <= track.read_acked:
                 self._unacked.discard(conversation)
 
     def ack_failed(self, conversation: str, *, retry: bool) -> None:
@@ -213,10 +273,20 @@ class Inbox:
         if not retry:
             self._unacked.discard(conversation)
 
-    def mark(self, conversation: str, user: str) -> int:
-        """Up to where a user has got the conversation, as far as this client knows."""
-        track = self._tracks.get(conversation)
-        return track.marks.get(user, 0) if track else 0
+    def track(self, conversation: str) -> Track | None:
+        """How a conversation stands, as far as this client knows; only to look at."""
+        return self._tracks.get(conversation)
+
+    def known(self) -> list[tuple[str, Track]]:
+        """Every conversation that has its place, the one that changed last at the end."""
+        found = [(name, track) for name, track in self._tracks.items() if track.position is not None]
+        return sorted(found, key=lambda each: each[1].changed_at)
+
+    def changed(self) -> list[tuple[str, Track]]:
+        """What is to be kept for the next process: what has changed since the last call and has its place."""
+        found = [(name, track) for name in self._changed if (track := self._tracks[name]).position is not None]
+        self._changed.clear()
+        return found
 
     # The rules --------------------------------------------------------------------------------------------------------
 
@@ -234,17 +304,50 @@ class Inbox:
             start = min(start, track.lowest_pushed - 1)
         track.position = track.taken = start
         track.acked = delivered
+        self._changed.add(conversation)
         self._unplaced.discard(conversation)
         for seq in [seq for seq in track.held if seq <= start]:
             del track.held[seq]
             self._held -= 1
 
-    def _content(self, frame: frames.Message) -> Message | None:
-        mine = frame.sender == self.user and frame.client_id.startswith(self.prefix)
-        return None if mine else events.message(frame)
+    def _member(self, listed: frames.Conversation, track: Track, member: frames.Member, *, new: bool) -> None:
+        if member.user == self.user:
+            track.acked = max(track.acked, member.delivered)
+            track.read_acked = max(track.read_acked, member.read)
+            moved = track.read_to(member.read)
+            track.counted(listed.head, member.read, listed.mentions)
+            if moved and not new:
+                self._marks[Read, listed.id, member.user] = member.read
+        elif new:
+            track.delivered[member.user] = max(member.delivered, track.delivered.get(member.user, 0))
+            track.reads[member.user] = max(member.read, track.reads.get(member.user, 0))
+        else:
+            self._mark(Read, listed.id, track, member.user, member.read)
+            self._mark(Delivered, listed.id, track, member.user, member.delivered)
+        self._changed.add(listed.id)
+
+    def _content(self, track: Track, frame: frames.Message) -> Message | None:
+        track.changed_at = max(track.changed_at, frame.sent_at)
+        if frame.sender == self.user:
+            track.wrote(frame.seq)
+            if frame.client_id.startswith(self.prefix):
+                return None
+        content = frame.content
+        track.saw(
+            frame.seq,
+            mentioned=frame.sender != self.user and (content.mentions_all or self.user in content.mentions),
+        )
+        return events.message(frame)
+
+    def _due(self, conversation: str, track: Track) -> Due:
+        seq = track.done if self.auto_ack and track.done > track.acked else 0
+        read = track.read if track.read > track.read_acked else 0
+        return Due(conversation, 0 if read >= seq else seq, read)
 
     def _offer(self, conversation: str, track: Track, seq: int, message: Message | None, fetch_at: float) -> None:
-        track.head = max(track.head, seq)
+        if seq > track.head:
+            track.head = seq
+            self._changed.add(conversation)
         if seq in track.held or (track.position is not None and seq <= track.position):
             return
         if not (seq - 1 == track.position and self._next(track, message)) and self._held < self.max_events:
@@ -278,11 +381,9 @@ class Inbox:
     def _take_message(self, now: float) -> Message | None:
         if not self._ready:
             return None
-        message = self._ready.popleft()
-        track = self._tracks[message.conversation]
-        track.queued -= 1
-        track.taken = message.seq
-        self._unacked.add(message.conversation)
+        message = self._open = self._ready.popleft()
+        if self.eager:
+            self.handled()
         self._mark_next = True
         self._settle_waiting(now)
         return message
@@ -293,10 +394,24 @@ class Inbox:
             for conversation in [name for name in self._behind if self._tracks[name].held]:
                 self._settle(conversation, self._tracks[conversation], now)
 
-    def _mark(self, conversation: str, track: Track, user: str, seq: int) -> None:
-        if seq > track.marks.get(user, 0):
-            track.marks[user] = seq
-            self._marks[conversation, user] = seq
+    def _mark(self, kind: Marked, conversation: str, track: Track, user: str, seq: int) -> None:
+        """What has been read has been received, so a mark of that kind moves the other one along."""
+        if kind is Read and seq > 0:
+            if user == self.user:
+                track.read_acked = max(track.read_acked, seq)
+                moved = track.read_to(seq)
+            else:
+                moved = seq > track.reads.get(user, 0)
+                track.reads[user] = max(seq, track.reads.get(user, 0))
+                track.delivered[user] = max(seq, track.delivered.get(user, 0))
+                if self._marks.get((Delivered, conversation, user), seq + 1) <= seq:
+                    del self._marks[Delivered, conversation, user]
+        else:
+            moved = seq > track.delivered.get(user, 0)
+            track.delivered[user] = max(seq, track.delivered.get(user, 0))
+        if moved:
+            self._marks[kind, conversation, user] = seq
+            self._changed.add(conversation)
 
     def _later(self, track: Track, now: float) -> None:
         track.fetch_at = now + min(RETRY_CAP_S, RETRY_S * 2.0 ** min(track.misses, 10))
