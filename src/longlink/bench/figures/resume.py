@@ -1,8 +1,8 @@
 """Many sessions lose their connection at once and come back with their keys: what it costs, and who waits for it.
 
 First alone, for the CPU. Then once more while others send each other direct messages by a schedule, whose delays say
-what the storm does to people who have not lost anything. Nothing is sent to the sessions meanwhile, so none of them may have
-missed something. Read next: core/engine/src/load/comeback.rs.
+what the storm does to people who have not lost anything. Nothing is sent to the sessions meanwhile, so none of them may
+have missed something. Read next: core/engine/src/load/comeback.rs.
 """
 
 from __future__ import annotations
