@@ -193,6 +193,29 @@ def test_a_full_ring_stops_reading_and_loses_nothing(start: Start, ring_events: 
     assert list(by_connection.values()) == [expected] * 4
 
 
+@pytest.mark.parametrize("admit", [True, False])
+def test_a_message_does_not_wait_behind_thousands_that_go_at_once(start: Start, admit: bool) -> None:
+    server = start(max_connections=2000, half_open_per_address=2000)
+    stays = Client.connect(server)
+    connection = admitted(server, stays)
+    crowd = [Client.connect(server) for _ in range(1500)]
+    for client in crowd:
+        client.send(b"hello")
+    for _, one, _ in server.count(len(crowd)):
+        if admit:
+            server.core.admit(one)
+    server.core.flush()
+    server.until("admitted", 1 + admit * len(crowd))
+    for client in crowd:
+        client.stream.close()
+    server.above("deferred", 100)
+    stays.send(b"still here")
+    server.until("messages_in", len(crowd) + 2)
+    events = server.wait(lambda events: sum(event[0] == CLOSED for event in events) == len(crowd))
+    assert events.index((BINARY, connection, b"still here")) < len(crowd) / 2 + 100
+    assert len(events) == len(crowd) + 1
+
+
 def test_too_many_unadmitted_connections_of_an_address_are_refused(start: Start) -> None:
     server = start(half_open_per_address=3)
     clients = [Client.connect(server) for _ in range(3)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 
 from longlink.bench import machine
 from longlink.bench.table import rows_of
+from longlink.cli import bench
 
 PROGRAM = [sys.executable, "-m", "longlink", "bench"]
 PATIENCE_S = 60.0
@@ -98,3 +100,26 @@ def _lives(pid: int) -> bool:
 def test_a_wrong_option_is_told() -> None:
     done = subprocess.run([*PROGRAM, "echo", "--conections", "5"], capture_output=True, text=True, check=False)
     assert (done.returncode, "--conections" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["idle", "--rounds", "-1"], "argument --rounds: expected a whole number of at least 1, got -1"),
+        (["idle", "--rounds", "0"], "argument --rounds: expected a whole number of at least 1, got 0"),
+        (["connect", "--connections", "0"], "argument --connections: expected a whole number of at least 2, got 0"),
+        (["chat", "--users", "2"], "argument --users: expected a whole number of at least 3, got 2"),
+        (["chat", "--workers", "-1"], "argument --workers: expected a whole number of at least 0, got -1"),
+        (["echo", "--seconds", "inf"], "argument --seconds: expected a number of at least 0.1, got inf"),
+        (["fanout", "--receivers", "10", "0"], "argument --receivers: expected a whole number of at least 1, got 0"),
+        (["fanout", "--size", "many"], "argument --size: expected a whole number of at least 1, got many"),
+    ],
+)
+def test_a_size_that_makes_no_sense_is_refused_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], arguments: Sequence[str], words: str
+) -> None:
+    parser = argparse.ArgumentParser()
+    bench.arguments(parser)
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(arguments)
+    assert words in capsys.readouterr().err

@@ -214,7 +214,7 @@ def test_what_a_stalled_receiver_was_told_to_have_missed_is_compared_with_what_i
 @pytest.mark.parametrize(
     ("plan", "outline", "words"),
     [
-        ("dance", {}, "plan: expected hold, echo, fanout, slow or chat"),
+        ("dance", {}, "plan: expected hold, comeback, echo, fanout, slow or chat"),
         ("echo", {"size": 8}, "size: expected 40 to 60000, got 8"),
         ("echo", {"at_once": 0}, "at_once"),
         ("echo", {"source": "here"}, "source"),

@@ -189,6 +189,7 @@ impl Engine {
             paused_at: now,
             pause: 0,
             drain: None,
+            served: now,
             stopping: false,
         };
         let body = move || run_or_abort(&mut thread, &clock);
@@ -215,6 +216,7 @@ impl Engine {
             held: Alarms::default(),
             parked: Vec::new(),
             deferred: VecDeque::new(),
+            passing: 0,
             again: Vec::new(),
         }
     }

@@ -35,8 +35,8 @@ pub(crate) const WAKER: Token = Token(usize::MAX);
 /// Tokens of listeners; connection numbers have 52 bits.
 const LISTENERS: usize = 1 << 60;
 const EVENTS: usize = 1024;
-/// Connections that let others go first, but are served in one turn however much Python is behind.
-const LEAST_DEFERRED: usize = 16;
+/// Connections that are not admitted or have gone: so many are served in one turn.
+const PASSING: usize = 64;
 /// Connections of one turn whose held-back bytes are let go.
 const RELEASES: usize = 512;
 
@@ -71,6 +71,8 @@ pub(crate) struct IoThread {
     pub(crate) paused_at: Tick,
     pub(crate) pause: u32,
     pub(crate) drain: Option<Drain>,
+    /// When a connection was served that had let others go first.
+    pub(crate) served: Tick,
     pub(crate) stopping: bool,
 }
 
@@ -83,6 +85,7 @@ impl IoThread {
             self.sleep(&mut events, hurry, clock)?;
             self.io.now_ms = clock.milliseconds();
             self.io.now = clock::tick(self.io.now_ms);
+            self.io.passing = PASSING;
             for event in &events {
                 self.meet(event);
             }
@@ -227,14 +230,13 @@ impl IoThread {
         }
     }
 
-    /// Those that let others go first: a few of them in any case, the more the less Python has to do.
+    /// Those that let others go first: as long as Python keeps up, and one in each tick in any case.
     fn serve_deferred(&mut self) {
-        let mut least = LEAST_DEFERRED;
-        for _ in 0..self.io.deferred.len() {
-            if least == 0 && self.io.ring.is_busy(&self.io.batch) {
+        for _ in 0..self.io.deferred.len().min(self.io.passing) {
+            if self.served == self.io.now && self.io.ring.is_busy(&self.io.batch) {
                 break;
             }
-            least = least.saturating_sub(1);
+            self.served = self.io.now;
             let Some(id) = self.io.deferred.pop_front() else { break };
             self.with(id, |io, conn| {
                 conn.unset(Flags::PARKED);

@@ -22,7 +22,7 @@ from typing import Final, NoReturn
 from longlink.bench import machine, page, report
 from longlink.bench.progress import Progress
 from longlink.bench.result import Result
-from longlink.bench.run import Numbers, Run, sizes
+from longlink.bench.run import Numbers, Run, at_least, sizes
 
 QUICK: Final = "--quick: small and short, so numbers are rough, and goals are not meant for it"
 TERMINATED: Final = 128 + signal.SIGTERM
@@ -30,7 +30,9 @@ TERMINATED: Final = 128 + signal.SIGTERM
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What every figure takes."""
-    parser.add_argument("--rounds", type=int, metavar="N", help="measure so often (default: by figure; with --quick 1)")
+    parser.add_argument(
+        "--rounds", type=at_least(int, 1), metavar="N", help="measure so often (default: by figure; with --quick 1)"
+    )
     parser.add_argument("--quick", action="store_true", help="small and short: shows that everything runs")
     parser.add_argument("--json", action="store_true", help="the result as one JSON object")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with plots")

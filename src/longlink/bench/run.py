@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,8 @@ class Flag(NamedTuple):
     full: Any
     quick: Any
     meaning: str
+    least: float | None = None
+    """None: 1, or a tenth of a second."""
 
     def offer(self, parser: argparse._ActionsContainer) -> None:
         option = "--" + self.name.replace("_", "-")
@@ -34,8 +37,29 @@ class Flag(NamedTuple):
         one = self.full[0] if several else self.full
         words = f"{self.meaning} (default: {_shown(self.full)}; with --quick {_shown(self.quick)})"
         parser.add_argument(
-            option, type=type(one), nargs="+" if several else None, metavar="N" if type(one) is int else "T", help=words
+            option,
+            type=at_least(type(one), (1 if type(one) is int else 0.1) if self.least is None else self.least),
+            nargs="+" if several else None,
+            metavar="N" if type(one) is int else "T",
+            help=words,
         )
+
+
+def at_least(kind: type[int] | type[float], least: float) -> Callable[[str], float]:
+    """Reads a number of the command line, and refuses one that makes no sense."""
+
+    def read(text: str) -> float:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = -1
+        if not least <= number < math.inf:
+            raise argparse.ArgumentTypeError(
+                f"expected {'a whole' if kind is int else 'a'} number of at least {least:g}, got {text}"
+            )
+        return number
+
+    return read
 
 
 def _shown(value: Any) -> str:

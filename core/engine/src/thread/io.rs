@@ -77,8 +77,9 @@ pub(crate) struct Io {
     pub(crate) held: Alarms,
     /// Connections that wait for room in the ring.
     pub(crate) parked: Vec<ConnId>,
-    /// Connections that let others go first while Python is behind.
+    /// Connections that let others go first, and how many more of their kind this turn serves.
     pub(crate) deferred: VecDeque<ConnId>,
+    pub(crate) passing: usize,
     /// Connections that had more to read than their share of the turn.
     pub(crate) again: Vec<ConnId>,
 }

@@ -21,12 +21,12 @@ NAME: Final = "chat"
 SUMMARY: Final = "durable direct messages: rate and CPU in a closed loop, delays in an open one, each message checked"
 ROUNDS: Final = 3
 FLAGS: Final = (
-    Flag("users", 200, 50, "users in the ring, at least 3"),
+    Flag("users", 200, 50, "users in the ring, at least 3", least=3),
     Flag("seconds", 6.0, 1.0, "of the closed loop, each round"),
     Flag("rate", 500, 500, "messages a second of the open loop"),
     Flag("open_seconds", 15.0, 1.5, "of the open loop, each round"),
     Flag("size", 100, 100, "bytes of a text"),
-    Flag("workers", 0, 0, "gateway processes of the server; 0: one process does all"),
+    Flag("workers", 0, 0, "gateway processes of the server; 0: one process does all", least=0),
 )
 MEMBERS: Final = 2
 WARM_S: Final = 1.0

@@ -20,9 +20,9 @@ NAME: Final = "connect"
 SUMMARY: Final = "CPU and rate of connections until they are authenticated, plain and over TLS"
 ROUNDS: Final = 3
 FLAGS: Final = (
-    Flag("connections", 4_000, 400, "connections that are made at a time"),
+    Flag("connections", 4_000, 400, "connections that are made at a time", least=2),
     Flag("at_once", 64, 64, "of them under way at once, for each of two load processes"),
-    Flag("workers", 0, 0, "gateway processes of the server; 0: one process does all"),
+    Flag("workers", 0, 0, "gateway processes of the server; 0: one process does all", least=0),
     Flag("tls", False, True, "also over TLS: full handshakes, and handshakes with the ticket of one before"),
 )
 MEMBERS: Final = 2

@@ -21,7 +21,7 @@ NAME: Final = "echo"
 SUMMARY: Final = "CPU per echo, against the least that C needs for the same"
 ROUNDS: Final = 3
 FLAGS: Final = (
-    Flag("connections", 1_000, 200, "connections, each with one message under way"),
+    Flag("connections", 1_000, 200, "connections, each with one message under way", least=2),
     Flag("seconds", 3.0, 0.5, "of measuring, for each server and round"),
     Flag("size", 100, 100, "bytes of a message"),
 )

@@ -32,7 +32,7 @@ FLAGS: Final = (
     Flag("first", 2_000, 300, "connections of the first crowd, which is not counted"),
     Flag("heartbeat_ms", 25_000, 1_500, "how often each connection sends a heartbeat, in ms"),
     Flag("hold", 25.0, 3.0, "seconds to hold them; CPU is measured meanwhile, memory at the end"),
-    Flag("workers", 0, 0, "gateway processes of the server; 0: one process does all"),
+    Flag("workers", 0, 0, "gateway processes of the server; 0: one process does all", least=0),
     Flag("tls", False, False, "also over TLS, with a fifth of the connections"),
     Flag("broadcast", False, False, "at the end, send one notice to all with `longlink broadcast`"),
 )

@@ -1,8 +1,8 @@
 """Many sessions lose their connection at once and come back with their keys: what it costs, and who waits for it.
 
-First alone, for the CPU. Then once more while others send each other durable direct messages by a schedule, whose delays
-say what the storm does to people who have not lost anything. Nothing is sent to the sessions meanwhile, so none of them
-may have missed something. Read next: core/engine/src/load/comeback.rs.
+First alone, for the CPU. Then once more while others send each other direct messages by a schedule, whose delays say
+what the storm does to people who have not lost anything. Nothing is sent to the sessions meanwhile, so none of them may
+have missed something. Read next: core/engine/src/load/comeback.rs.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ NAME: Final = "resume"
 SUMMARY: Final = "sessions that all lose their connection at once and come back, and the messages of others meanwhile"
 ROUNDS: Final = 3
 FLAGS: Final = (
-    Flag("sessions", 20_000, 1_000, "sessions that come back"),
+    Flag("sessions", 20_000, 1_000, "sessions that come back", least=2),
     Flag("at_once", 64, 64, "of them under way at once, for each of two load processes"),
-    Flag("users", 100, 50, "users who send each other messages meanwhile, at least 3"),
+    Flag("users", 100, 50, "users who send each other messages meanwhile, at least 3", least=3),
     Flag("rate", 500, 500, "messages a second between them"),
-    Flag("workers", 0, 0, "gateway processes of the server; 0: one process does all"),
+    Flag("workers", 0, 0, "gateway processes of the server; 0: one process does all", least=0),
 )
 MEMBERS: Final = 2
 SHARE_OF_FILES: Final = 0.85

@@ -24,7 +24,7 @@ ROUNDS: Final = 1
 FLAGS: Final = (
     Flag("receivers", 500, 24, "receivers in the room"),
     Flag("share", 10, 6, "one receiver in so many stops reading"),
-    Flag("after", 20, 5, "messages that it reads before; 0: it stops at once"),
+    Flag("after", 20, 5, "messages that it reads before; 0: it stops at once", least=0),
     Flag("messages", 600, 500, "messages to all"),
     Flag("size", 8_000, 8_000, "bytes of a message, at most 16,000"),
 )
