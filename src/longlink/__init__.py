@@ -27,7 +27,9 @@ if TYPE_CHECKING:
         Event,
         Message,
         Notice,
+        Read,
         Reconnected,
+        Refused,
         Sent,
     )
     from longlink.errors import LonglinkError
@@ -43,7 +45,9 @@ __all__ = [
     "LonglinkError",
     "Message",
     "Notice",
+    "Read",
     "Reconnected",
+    "Refused",
     "Sent",
     "Server",
     "connect",
@@ -57,7 +61,19 @@ _HOMES: Final = {
     "Server": "longlink.app",
     "connect": "longlink.client.connect",
     **dict.fromkeys(
-        ("Connected", "Custom", "Delivered", "Disconnected", "Event", "Message", "Notice", "Reconnected", "Sent"),
+        (
+            "Connected",
+            "Custom",
+            "Delivered",
+            "Disconnected",
+            "Event",
+            "Message",
+            "Notice",
+            "Read",
+            "Reconnected",
+            "Refused",
+            "Sent",
+        ),
         "longlink.client.events",
     ),
 }

@@ -16,10 +16,13 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from longlink import errors
 from longlink.errors import LonglinkError
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import (
     Acked,
+    Adjusted,
+    Change,
     Closing,
     Connected,
     Conversation,
@@ -27,13 +30,18 @@ from longlink.protocol.frames import (
     Delivered,
     Frame,
     History,
+    LoggedOut,
+    Marked,
     Member,
     Message,
     Missed,
+    Read,
     Sent,
+    Synced,
     body_name,
     error_frame,
 )
+from longlink.protocol.session import KEY_REFUSALS
 
 PAGE = 2
 """Small pages, so that paging is exercised by a handful of messages."""
@@ -46,8 +54,10 @@ class Line:
     link: ServerConnection
     encoding: Encoding
     user: str = ""
+    sent: int = 0
 
     async def say(self, frame: Frame) -> None:
+        self.sent += body_name(frame) in ("message", "delivered", "read")
         try:
             await self.link.send(self.encoding.encode(frame), text=self.encoding is Encoding.TEXT)
         except ConnectionClosed:
@@ -57,13 +67,17 @@ class Line:
 @dataclass
 class Double:
     """muted: bodies that get no answer. refusals: errors for the next sends, None lets one pass. deaf: reads, answers
-    nothing at all. pushes: whether messages are pushed. connects: every Connect seen. seen: every request seen."""
+    nothing at all. pushes: whether messages are pushed. connects: every Connect seen. seen: every request seen.
+    keys: the key of each session, with the line that has it. key_refusals: for the next Connects with a key."""
 
     heartbeat_ms: int = 60_000
     max_frame_bytes: int = 65_536
     muted: set[str] = field(default_factory=set)
     refusals: deque[LonglinkError | None] = field(default_factory=deque)
     connect_refusals: deque[LonglinkError] = field(default_factory=deque)
+    key_refusals: deque[LonglinkError] = field(default_factory=deque)
+    keys: dict[str, Line] = field(default_factory=dict)
+    reads: dict[str, dict[str, int]] = field(default_factory=dict)
     deaf: bool = False
     pushes: bool = True
     connects: list[Frame] = field(default_factory=list)
@@ -109,6 +123,7 @@ class Double:
     def open(self, *users: str) -> str:
         name = "-".join(sorted(users))
         self.members.setdefault(name, dict.fromkeys(users, 0))
+        self.reads.setdefault(name, dict.fromkeys(users, 0))
         self.logs.setdefault(name, [])
         return name
 
@@ -129,7 +144,7 @@ class Double:
         return message.seq, False
 
     async def push(self, frame: Frame, users: set[str], besides: Line | None) -> None:
-        for line in list(self.lines):
+        for line in [*self.lines, *(line for line in self.keys.values() if line not in self.lines)]:
             if line.user in users and line is not besides:
                 await line.say(frame)
 
@@ -160,16 +175,27 @@ class Double:
         reply = await getattr(self, name)(line, frame)
         reply.id = frame.id
         await line.say(reply)
-        if name == "connect" and body_name(reply) == "error":
+        if name == "connect" and body_name(reply) == "error" and reply.error.name not in KEY_REFUSALS:
             await line.link.close(reply.error.code, reply.error.name)
 
     async def connect(self, line: Line, frame: Frame) -> Frame:
         if self.connect_refusals:
             return error_frame(self.connect_refusals.popleft(), 0)
-        line.user = frame.connect.token
+        said = frame.connect
+        before = self.keys.pop(said.key, None) if said.key else None
+        if said.key and (self.key_refusals or before is None):
+            refusal = self.key_refusals.popleft() if self.key_refusals else LonglinkError(errors.SESSION_UNKNOWN, "no")
+            return error_frame(refusal, 0)
+        line.user = before.user if before else said.token
         self.users.add(line.user)
         self.lines.append(line)
-        connected = Connected(user=line.user, device=frame.connect.device, session="s", server="double")
+        connected = Connected(user=line.user, device=said.device, session="s", server="double")
+        connected.key = f"key-{len(self.connects)}"
+        self.keys[connected.key] = line
+        if before is not None:
+            connected.resumed = True
+            # Messages written meanwhile went to nobody, and so were missed.
+            connected.missed = before.sent != said.received
         connected.heartbeat_ms = self.heartbeat_ms
         connected.max_frame_bytes = self.max_frame_bytes
         return Frame(connected=connected)
@@ -189,12 +215,40 @@ class Double:
 
     async def ack(self, line: Line, frame: Frame) -> Frame:
         said = frame.ack
-        marks = self.members[said.conversation]
-        if said.seq > marks[line.user]:
-            marks[line.user] = said.seq
-            mark = Delivered(conversation=said.conversation, user=line.user, seq=said.seq)
-            await self.push(Frame(delivered=mark), set(marks) - {line.user}, line)
-        return Frame(acked=Acked(conversation=said.conversation, seq=marks[line.user]))
+        if said.marks:
+            marks = [await self.mark(line, mark.conversation, mark.seq, mark.read) for mark in said.marks]
+            return Frame(acked=Acked(marks=marks))
+        mark = await self.mark(line, said.conversation, said.seq, said.read)
+        return Frame(acked=Acked(conversation=mark.conversation, seq=mark.seq, read=mark.read))
+
+    async def mark(self, line: Line, name: str, seq: int, read: int) -> Marked:
+        marks, reads = self.members[name], self.reads[name]
+        others = set(marks) - {line.user}
+        if read > reads[line.user]:
+            reads[line.user] = read
+            await self.push(Frame(read=Read(conversation=name, user=line.user, seq=read)), set(marks), line)
+        if max(seq, read) > marks[line.user]:
+            marks[line.user] = max(seq, read)
+            if seq > read:
+                await self.push(Frame(delivered=Delivered(conversation=name, user=line.user, seq=seq)), others, line)
+        return Marked(conversation=name, seq=marks[line.user], read=reads[line.user])
+
+    async def adjust(self, line: Line, frame: Frame) -> Frame:
+        return Frame(adjusted=Adjusted(heartbeat_ms=frame.adjust.heartbeat_ms))
+
+    async def logout(self, line: Line, frame: Frame) -> Frame:
+        return Frame(logged_out=LoggedOut(sessions=1))
+
+    async def sync(self, line: Line, frame: Frame) -> Frame:
+        names = [name for name, marks in self.members.items() if line.user in marks]
+        begin = int(frame.sync.cursor or 0)
+        changes = []
+        for name in names[begin : begin + PAGE]:
+            log = self.logs[name]
+            newest = log[-min(PAGE, frame.sync.messages) :]
+            changes.append(Change(conversation=self.shown(name), messages=newest, more=len(log) > len(newest)))
+        following = str(begin + PAGE) if begin + PAGE < len(names) else ""
+        return Frame(synced=Synced(changes=changes, next=following, synced_at=1))
 
     async def read_history(self, line: Line, frame: Frame) -> Frame:
         said = frame.read_history
@@ -217,7 +271,9 @@ class Double:
         return Frame(conversations=Conversations(conversations=shown, next=following, synced_at=1))
 
     def shown(self, name: str) -> Conversation:
-        members = [Member(user=user, delivered=mark) for user, mark in self.members[name].items()]
+        members = [
+            Member(user=user, delivered=mark, read=self.reads[name][user]) for user, mark in self.members[name].items()
+        ]
         return Conversation(id=name, kind=Conversation.DIRECT, head=len(self.logs[name]), members=members)
 
 

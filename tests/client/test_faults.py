@@ -148,7 +148,7 @@ def test_send_waits_when_too_much_is_unacknowledged() -> None:
             double.muted.add("send")
             sends = [asyncio.create_task(chat.send("x")) for chat in chats]
             await double.until(lambda: sum(body_name(f) == "send" for f in double.seen) == 2)
-            assert len(client._outbox) == 2
+            assert len(client._outgoing.outbox) == 2
             double.muted.clear()
             double.cut()
             await asyncio.gather(*sends)
@@ -433,6 +433,7 @@ def test_a_token_function_cannot_turn_a_client_into_another_user() -> None:
 
     async def scene() -> None:
         async with running() as double, alice(double, token=lambda: next(tokens)) as client:
+            double.keys.clear()
             double.cut()
             with pytest.raises(LonglinkError) as caught:
                 await events(client, Message, 1)

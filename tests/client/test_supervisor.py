@@ -9,8 +9,11 @@ import pytest
 
 import longlink
 from longlink.client import supervisor
+from longlink.client.handshake import Session
 from longlink.client.inbox import Inbox
+from longlink.client.incoming import Incoming
 from longlink.client.outbox import Outbox
+from longlink.client.prober import Prober
 from longlink.client.supervisor import Supervisor
 
 from .double import running
@@ -32,7 +35,10 @@ def waits_of(url: str, waits: list[float]) -> Supervisor:
 
     options = longlink.connect(url, token="alice")._options
     options = replace(options, random=lambda: 1.0, sleep=sleep)
-    return Supervisor(options, Outbox(options.random), Inbox("", 10), lambda _: None, lambda: None)
+    outbox, incoming = Outbox(options.random), Incoming(Inbox("", 10))
+    return Supervisor(
+        options, outbox, incoming, lambda _: None, lambda: None, session=Session(), prober=Prober(fixed_s=60.0)
+    )
 
 
 def test_a_server_that_takes_connections_and_never_answers_is_tried_ever_more_seldom(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,28 +31,79 @@ class Chat:
         """The other user of a direct conversation; empty when the members are not known."""
         return next((user for user in self.members if user != self._client.user), "")
 
-    async def send(self, text: str, *, client_id: str = "") -> Sent:
+    @property
+    def unread(self) -> int:
+        """Messages above the read mark of the user, his own above a gap included, as far as this client knows."""
+        return self._client.track(self.id).unread
+
+    @property
+    def mentions(self) -> int:
+        """How many of them mention the user; after reading only a part, at most so many."""
+        return self._client.track(self.id).mentions
+
+    async def send(
+        self, text: str, *, mentions: Sequence[str] = (), mentions_all: bool = False, client_id: str = ""
+    ) -> Sent:
         """Send a text, at least 1 character; returns once it is on the server's disk.
 
         Messages of one conversation are stored in the order of these calls, one after the other; down links and busy
         servers are waited for, up to connect's send_timeout or until the call is cancelled (`asyncio.timeout`).
+        mentions: users whom it mentions, at most 50; mentions_all: it mentions every member.
         client_id: 1..64 characters of printable ASCII, to repeat a send of which an earlier process does not know
         whether it was stored.
 
         Raises UNANSWERED or DISCONNECTED when time is over (the message may have been stored), NOT_A_MEMBER,
         CONVERSATION_UNKNOWN, FIELD_INVALID, FRAME_TOO_LARGE, CONTENT_DIFFERS, and any final error of the client.
         """
-        return await self._client.send(self.id, frames.Content(text=text), client_id=client_id)
-
-    async def send_custom(self, kind: str, data: bytes, *, client_id: str = "") -> Sent:
-        """Send content of the application's own; kind: 1..128 characters, becomes `message.custom.type`. As send."""
-        content = frames.Content(custom=frames.Custom(type=kind, data=data))
+        content = frames.Content(text=text, mentions=mentions, mentions_all=mentions_all)
         return await self._client.send(self.id, content, client_id=client_id)
 
+    async def send_custom(
+        self,
+        kind: str,
+        data: bytes,
+        *,
+        mentions: Sequence[str] = (),
+        mentions_all: bool = False,
+        client_id: str = "",
+    ) -> Sent:
+        """Send content of the application's own; kind: 1..128 characters, becomes `message.custom.type`. As send."""
+        custom = frames.Custom(type=kind, data=data)
+        content = frames.Content(custom=custom, mentions=mentions, mentions_all=mentions_all)
+        return await self._client.send(self.id, content, client_id=client_id)
+
+    async def post(
+        self, text: str, *, mentions: Sequence[str] = (), mentions_all: bool = False, client_id: str = ""
+    ) -> str:
+        """Send a text without waiting for the server; returns the client_id once the message is in the outbox, and on
+        disk if the client has a store. Then it is tried until it is stored, by the next process too, or refused for
+        good: the event `Sent` or `Refused` says which.
+
+        Waits while max_pending messages are unacknowledged, up to send_timeout: UNANSWERED. Raises FIELD_INVALID,
+        DATA_UNUSABLE (no room on the disk), and any final error of the client.
+        """
+        content = frames.Content(text=text, mentions=mentions, mentions_all=mentions_all)
+        return await self._client.post(self.id, content, client_id=client_id)
+
+    def read(self, upto: int | Message) -> None:
+        """The user has read everything up to this message or seq, on whichever device. The server is told as soon as a
+        link is up; a lower mark than the one that holds changes nothing. Raises SEQ_AHEAD beyond the head."""
+        self._client.read(self.id, upto if isinstance(upto, int) else upto.seq)
+
     async def history(self, *, after: int = 0) -> AsyncIterator[Message]:
-        """Every message with seq > after, oldest first, own ones too; read page by page while it is iterated."""
+        """Every message with seq > after, oldest first, own ones too; read page by page while it is iterated.
+
+        While no link is up, what the store holds: the newest ones that have come to this device, perhaps with gaps.
+        """
         more = True
         while more:
+            kept = self._client.kept_after(self.id, after)
+            if kept is not None:
+                for each in kept:
+                    yield events.message(each)
+                    after = each.seq
+                more = bool(kept)
+                continue
             page = await self._page(ReadHistory(conversation=self.id, after=after, limit=PAGE_MAX))
             for message in page.messages:
                 yield events.message(message)
@@ -60,9 +111,12 @@ class Chat:
             more = page.more and bool(page.messages)
 
     async def last(self, count: int = 50, *, before: int | None = None) -> list[Message]:
-        """The newest messages, count at most, oldest first. before: only those with a smaller seq."""
+        """The newest messages, count at most, oldest first. before: only those with a smaller seq. As history."""
         found: list[Message] = []
         before = SEQ_MAX if before is None else before
+        kept = self._client.kept_before(self.id, before, count)
+        if kept is not None:
+            return [events.message(message) for message in kept]
         while len(found) < count:
             limit = min(PAGE_MAX, count - len(found))
             page = await self._page(ReadHistory(conversation=self.id, before=before, limit=limit))
@@ -74,7 +128,12 @@ class Chat:
 
     def delivered(self, user: str) -> int:
         """Up to which seq the conversation has reached a device of that user, as far as this client knows."""
-        return self._client.mark(self.id, user)
+        return self._client.track(self.id).delivered.get(user, 0)
+
+    def read_by(self, user: str) -> int:
+        """Up to which seq that user has read, as far as this client knows; 0 where the server keeps it private."""
+        track = self._client.track(self.id)
+        return track.read if user == self._client.user else track.reads.get(user, 0)
 
     async def _page(self, request: ReadHistory) -> frames.History:
         return (await self._client.request(Frame(read_history=request))).history

@@ -1,7 +1,7 @@
 """The client: keeps one connection alive for ever, and gives the application chats, sends and a stream of events.
 
-It joins the parts: connection.py (one link), exchange.py (what goes on over it), outbox.py and inbox.py (what was not
-acknowledged, what is missing), supervisor.py (one link after the other). Read next: chat.py.
+It joins the parts: supervisor.py (one link after the other), exchange.py (what goes on over it), outgoing.py and
+incoming.py (what was not acknowledged, what is missing, and the disk under both). Read next: chat.py.
 """
 
 from __future__ import annotations
@@ -10,27 +10,33 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
 from longlink import errors
 from longlink.client import events
+from longlink.client import options as given
 from longlink.client.backoff import Backoff
 from longlink.client.chat import Chat
 from longlink.client.connection import Connection, error_of
 from longlink.client.events import Event, Message, Sent
+from longlink.client.handshake import Session
 from longlink.client.inbox import Inbox
+from longlink.client.incoming import Incoming
 from longlink.client.options import Options
-from longlink.client.outbox import Outbox, Pending
+from longlink.client.outgoing import Outgoing
+from longlink.client.prober import Prober
+from longlink.client.store import open_store
 from longlink.client.supervisor import Supervisor
+from longlink.client.track import Track
 from longlink.errors import LonglinkError
 from longlink.protocol import frames, limits
-from longlink.protocol.frames import Ack, Frame, ListConversations, OpenDirect, body_name
+from longlink.protocol.frames import Ack, Frame, ListConversations, Logout, Mark, OpenDirect, body_name
 
 log = logging.getLogger("longlink.client")
 
 LAST_ACKS_S: Final = 1.0
-LAST_ACKS: Final = 256
 STOP_S: Final = 3.0
 PREFIX_BYTES: Final = 6
 
@@ -43,20 +49,36 @@ class Client:
     """
 
     def __init__(self, options: Options) -> None:
-        self._options = options
-        self._prefix = f"{secrets.token_hex(PREFIX_BYTES)}-"
+        self._store = open_store(options.store, device=options.device, kept=options.keep) if options.store else None
+        device = self._store.fact("device") if self._store else options.device or given.random_device()
+        self._options = options = replace(options, device=device)
+        self._prefix = self._store.fact("prefix") if self._store else f"{secrets.token_hex(PREFIX_BYTES)}-"
         self._counter = 0
-        self._outbox = Outbox(options.random, options.resend_after_s)
-        self._inbox = Inbox(self._prefix, options.max_events, options.replay)
-        self._answers: dict[Pending, asyncio.Future[Sent]] = {}
-        self._room = asyncio.Semaphore(options.max_pending)
+        self._inbox = Inbox(self._prefix, options.max_events, options.replay, auto_ack=options.auto_ack)
+        self._incoming = Incoming(self._inbox, self._store)
         self._readable = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._links = Supervisor(options, self._outbox, self._inbox, self._take, self._notice)
+        self._outgoing = Outgoing(options, self._inbox, self._store, self._notice)
+        self._session, self._prober = self._learnt()
+        self._links = Supervisor(
+            options,
+            self._outgoing.outbox,
+            self._incoming,
+            self._take,
+            self._notice,
+            session=self._session,
+            prober=self._prober,
+        )
         self._supervisor: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._closed = False
+
+    def _learnt(self) -> tuple[Session, Prober]:
+        """What an earlier process left for the first link."""
+        store = self._store
+        if store is None:
+            return Session(), Prober(fixed_s=self._options.heartbeat_s)
+        session = Session(store.fact("key"), store.number("received"))
+        return session, Prober(good_s=store.number("interval_ms") / 1000, fixed_s=self._options.heartbeat_s)
 
     # The application's side -------------------------------------------------------------------------------------------
 
@@ -75,7 +97,13 @@ class Client:
         return self._links.live is not None
 
     async def direct(self, user: str) -> Chat:
-        """The conversation with one other user. Raises USER_UNKNOWN when that user has never connected."""
+        """The conversation with one other user. Raises USER_UNKNOWN when that user has never connected.
+
+        While no link is up, one that is in the store.
+        """
+        for name, track in self._offline():
+            if set(track.delivered) == {user}:
+                return self._kept(name, track)
         reply = await self.request(Frame(open_direct=OpenDirect(user=user)))
         self._inbox.listed(reply.conversation, self._now())
         self._notice()
@@ -86,7 +114,12 @@ class Client:
         return Chat(self, conversation, (), 0)
 
     async def chats(self) -> list[Chat]:
-        """All conversations of the user, the one that changed last at the end."""
+        """All conversations of the user, the one that changed last at the end.
+
+        While no link is up, those in the store.
+        """
+        if offline := self._offline():
+            return [self._kept(name, track) for name, track in offline]
         found: dict[str, Chat] = {}
         cursor = ""
         while True:
@@ -102,15 +135,38 @@ class Client:
 
     async def ack(self, message: Message) -> None:
         """Everything up to this message is safe here; for connect(auto_ack=False)."""
+        self._incoming.acked(message)
         reply = await self.request(Frame(ack=Ack(conversation=message.conversation, seq=message.seq)))
-        self._inbox.acked(message.conversation, reply.acked.seq)
+        self._inbox.acked(message.conversation, reply.acked.seq, reply.acked.read)
+
+    async def background(self, on: bool) -> None:
+        """On: the server sends no events until it is off again; what came meanwhile follows then. For a device that is
+        woken by push. Known to every later link too; returns once the one that is up knows it."""
+        self._session.background = on
+        live = self._links.live
+        if live is None or live.background == on:
+            return
+        if live.link == "stream":
+            self._links.again.set()
+            return
+        async with asyncio.timeout(self._options.request_timeout_s):
+            await live.adjust(round(self._prober.interval_s * 1000), background=on)
+
+    async def logout(self, *, everywhere: bool = False) -> None:
+        """End this session, or all of the user on all devices, and close the client. What the store holds stays there.
+
+        Raises DISCONNECTED or UNANSWERED when the server could not be told; the client is open then.
+        """
+        await self.request(Frame(logout=Logout(everywhere=everywhere)))
+        self._session.key = ""
+        await self._stop()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
         while True:
-            event = self._inbox.take(self._now())
+            event = self._incoming.take(self._now())
             if event is not None:
                 self._links.wake.set()
                 return event
@@ -125,6 +181,8 @@ class Client:
         if self._supervisor is not None:
             raise RuntimeError("a client is entered once; call longlink.connect again for another one")
         self._supervisor = asyncio.create_task(self._supervise())
+        if self.user:
+            return self
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):
                 await self._connection()
@@ -139,10 +197,16 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if error is None and not self._closed:
+            self._incoming.handled()
         await self.close()
 
     async def close(self) -> None:
-        """Wait for what is unacknowledged, at most flush_timeout; say what was received; close the link. Idempotent."""
+        """Wait for what is unacknowledged, at most flush_timeout; say what was received; close the link. Idempotent.
+
+        With a store, a message whose handling has not ended is handed out again by the next client; the end of
+        `async with` without an error ends it.
+        """
         self._closed = True
         try:
             if self._failure is None and self._supervisor is not None:
@@ -159,10 +223,24 @@ class Client:
         send = frames.Send(conversation=conversation, client_id=client_id or self._next_id(), content=content)
         limits.check(Frame(send=send))
         try:
-            async with asyncio.timeout(self._options.send_timeout_s), self._room:
-                return await self._post(send)
+            async with asyncio.timeout(self._options.send_timeout_s):
+                return await self._outgoing.send(send, self._ended)
         except TimeoutError:
             raise self._unknown(send.client_id) from None
+
+    async def post(self, conversation: str, content: frames.Content, *, client_id: str = "") -> str:
+        """See Chat.post."""
+        if self._closed or self._failure is not None:
+            raise self._why()
+        send = frames.Send(conversation=conversation, client_id=client_id or self._next_id(), content=content)
+        limits.check(Frame(send=send))
+        try:
+            async with asyncio.timeout(self._options.send_timeout_s):
+                await self._outgoing.post(send, self._ended)
+        except TimeoutError:
+            waiting = len(self._outgoing.outbox)
+            raise LonglinkError(errors.UNANSWERED, f"no room: {waiting} messages wait (max_pending)") from None
+        return send.client_id
 
     async def request(self, frame: Frame) -> Frame:
         """A request that may be repeated, tried until it is answered or the time is over."""
@@ -183,27 +261,32 @@ class Client:
         except TimeoutError:
             raise (last if self._links.live else self._down()) from None
 
-    def mark(self, conversation: str, user: str) -> int:
-        """See Chat.delivered."""
-        return self._inbox.mark(conversation, user)
+    def track(self, conversation: str) -> Track:
+        """How a conversation stands, as far as this client knows; only to look at."""
+        return self._inbox.track(conversation) or Track()
+
+    def read(self, conversation: str, seq: int) -> None:
+        """See Chat.read."""
+        track = self.track(conversation)
+        limits.check(Frame(ack=Ack(marks=[Mark(conversation=conversation, read=seq)])))
+        if track.position is not None and seq > track.head:
+            raise LonglinkError(errors.SEQ_AHEAD, f"{conversation} ends at {track.head}, read was to be {seq}")
+        self._incoming.read(conversation, seq)
+        self._notice()
+
+    def kept_after(self, conversation: str, after: int) -> list[frames.Message] | None:
+        """A page of what the store holds beyond a seq; None when the server is the one to ask."""
+        if self._store is None or self._links.live is not None:
+            return None
+        return self._store.history(conversation, after)
+
+    def kept_before(self, conversation: str, before: int, count: int) -> list[frames.Message] | None:
+        """The same below a seq, the newest."""
+        if self._store is None or self._links.live is not None:
+            return None
+        return self._store.last(conversation, before, count)
 
     # Sending ----------------------------------------------------------------------------------------------------------
-
-    async def _post(self, send: frames.Send) -> Sent:
-        if self._closed or self._failure is not None:
-            raise self._why()
-        pending = self._outbox.add(send)
-        answer: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
-        self._answers[pending] = answer
-        self._idle.clear()
-        self._links.wake.set()
-        try:
-            return await answer
-        finally:
-            self._outbox.remove(pending)
-            self._answers.pop(pending, None)
-            if not self._answers:
-                self._idle.set()
 
     def _next_id(self) -> str:
         self._counter += 1
@@ -219,30 +302,20 @@ class Client:
     def _take(self, frame: Frame) -> None:
         name = body_name(frame)
         if name == "message":
-            self._inbox.pushed(frame.message, self._now())
+            self._incoming.pushed(frame.message, self._now())
         elif name == "delivered":
             self._inbox.delivered(frame.delivered)
+        elif name == "read":
+            self._inbox.read_by(frame.read)
         elif name == "notice":
             self._inbox.state(events.notice(frame.notice))
         elif name == "missed":
             self._inbox.sync_wanted = True
         elif name == "sent":
-            self._stored(frame.sent)
+            self._outgoing.stored(frame.sent, self._now())
         elif name == "error":
-            self._refused(frame)
+            self._outgoing.refused(frame.id, error_of(frame.error), self._now())
         self._notice()
-
-    def _stored(self, frame: frames.Sent) -> None:
-        self._inbox.own(frame.conversation, frame.seq, self._now())
-        pending = self._outbox.stored(frame.conversation, frame.client_id)
-        if pending is not None and not self._answers[pending].done():
-            self._answers[pending].set_result(events.sent(frame))
-
-    def _refused(self, frame: Frame) -> None:
-        error = error_of(frame.error)
-        pending = self._outbox.failed(frame.id, error, self._now())
-        if pending is not None and not self._answers[pending].done():
-            self._answers[pending].set_exception(error)
 
     def _notice(self) -> None:
         self._readable.set()
@@ -269,15 +342,19 @@ class Client:
         return self._links.live
 
     async def _flush(self) -> None:
+        if self._links.live is None and self._store is not None:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.flush_timeout_s):
-                await self._idle.wait()
-        if self._links.live is None or not self._options.auto_ack:
+                await self._outgoing.idle.wait()
+        live = self._links.live
+        due = self._inbox.acks(limits.MARKS_MAX, final=True) if live is not None else []
+        if live is None or not due:
             return
-        acks = [Frame(ack=Ack(conversation=name, seq=seq)) for name, seq in self._inbox.acks(LAST_ACKS, final=True)]
-        with contextlib.suppress(TimeoutError):
+        marks = [Mark(conversation=each.conversation, seq=each.seq, read=each.read) for each in due]
+        with contextlib.suppress(TimeoutError, LonglinkError):
             async with asyncio.timeout(LAST_ACKS_S):
-                await asyncio.gather(*(self._links.live.request(frame) for frame in acks), return_exceptions=True)
+                await live.request(Frame(ack=Ack(marks=marks)))
 
     async def _stop(self) -> None:
         self._closed = True
@@ -285,16 +362,26 @@ class Client:
             self._supervisor.cancel()
             await asyncio.wait({self._supervisor}, timeout=STOP_S)
         self._finish(None)
+        if self._store is not None:
+            self._leave()
+            self._store.close()
+            self._store = None
+
+    def _leave(self) -> None:
+        """What the next process may take up: now it is known how many events came on the last link."""
+        key, received = self._session.key, self._session.received
+        with contextlib.suppress(LonglinkError):
+            self._incoming.save(key=key, received=received, interval_ms=round(self._prober.good_s * 1000))
 
     def _finish(self, failure: BaseException | None) -> None:
         """Nothing more will happen: wake everybody who waits."""
         self._failure = self._failure or failure
-        for pending, answer in self._answers.items():
-            if not answer.done():
-                answer.set_exception(self._failure or self._unknown(pending.client_id))
+        self._outgoing.finish(lambda client_id: self._failure or self._unknown(client_id))
         self._links.up.set()
-        self._idle.set()
         self._notice()
+
+    def _ended(self) -> BaseException | None:
+        return self._why() if self._closed or self._failure is not None else None
 
     def _why(self) -> BaseException:
         return self._failure or LonglinkError(errors.DISCONNECTED, "the client is closed")
@@ -305,6 +392,13 @@ class Client:
 
     def _chat(self, frame: frames.Conversation) -> Chat:
         return Chat(self, frame.id, tuple(member.user for member in frame.members), frame.head)
+
+    def _offline(self) -> list[tuple[str, Track]]:
+        """The conversations in the store while no link is up; empty when the server is the one to ask."""
+        return self._inbox.known() if self._store is not None and self._links.live is None else []
+
+    def _kept(self, name: str, track: Track) -> Chat:
+        return Chat(self, name, (self.user, *track.delivered), track.head)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl as _ssl
 from collections.abc import Callable
+from pathlib import Path
 
 from longlink.client import options
 from longlink.client.client import Client
@@ -31,13 +32,20 @@ def connect(
     replay: bool = False,
     auto_ack: bool = True,
     on_state: Callable[[State], None] | None = None,
+    store: str | Path | None = None,
+    keep: int = 1000,
+    http: str = "",
+    platform: str = "",
+    heartbeat: float | None = None,
+    fallback: bool = True,
 ) -> Client:
     """A client for `async with`, which connects on entering. All times are in seconds.
 
     url: ws://, wss://, tcp:// or tcps://, port 7700 unless given. token: a signed token, or a function (plain or async)
-    that gives one, called before every connect. device: stable name of this installation, 1..64 characters of
-    [A-Za-z0-9._:-]; a second connection with the same user and device replaces the first; random unless given.
-    encoding: "binary" or "json". ssl: for wss and tcps, instead of the system's trust.
+    that gives one, called whenever there is no session to resume. device: stable name of this installation, 1..64
+    characters of [A-Za-z0-9._:-]; a second connection with the same user and device replaces the first; that of the
+    store, or random, unless given. encoding: "binary" or "json". ssl: for wss, tcps and https, instead of the system's
+    trust.
 
     connect_timeout: how long entering may take, None for ever; later reconnects never give up. request_timeout: for
     direct, chats, history, ack. send_timeout: for send, None for ever. resend_after: an unanswered message is written
@@ -50,13 +58,24 @@ def connect(
     iteration has handed out; with False, call `client.ack(message)`. on_state: called with Connected, Reconnected and
     Disconnected, which are events too.
 
-    Raises CONFIG_INVALID for a wrong option; entering raises DISCONNECTED, or the error of the handshake.
+    store: file that keeps what must not be forgotten: messages to send, how far each conversation has got, the session,
+    and of each conversation the newest `keep` messages to read offline; made when it is not there. It belongs to one
+    user and one device, and one client has it open at a time. Once it knows its user, entering does not wait for a
+    link. keep: 1000 unless given.
+
+    http: address of the short link, http(s)://HOST[:PORT], for the fallback; port 7701 beside 7700, otherwise that of
+    url. fallback: when the long link fails twice in a row, receive by server-sent events and send by POST, and come
+    back when the long link is to be had. platform: kind of device, such as "ios", for servers that allow one of each.
+    heartbeat: longest silence on the link; None finds by trying what the network keeps alive, 30 s to 5 min.
+
+    Raises CONFIG_INVALID for a wrong option or a store of another device, DATA_LOCKED for a store that is in use,
+    DATA_NEWER or DATA_UNUSABLE for one that cannot be read; entering raises DISCONNECTED, or what the server answered.
     """
     return Client(
         Options(
             url=url,
             token=token,
-            device=device or options.random_device(),
+            device=device,
             encoding=options.encoding(encoding),
             tls=ssl,
             connect_timeout_s=connect_timeout,
@@ -70,5 +89,11 @@ def connect(
             replay=replay,
             auto_ack=auto_ack,
             on_state=on_state,
+            store=Path(store) if store else None,
+            keep=keep,
+            http=http,
+            platform=platform,
+            heartbeat_s=heartbeat,
+            fallback=fallback,
         )
     )

@@ -1,37 +1,55 @@
 """One link from its handshake to its end: encoding, request ids and their answers, heartbeats, and why it ended.
 
 It knows no messages: what is not the answer to `request` goes to the owner. It never reconnects. Read next:
-supervisor.py, which makes one connection after the other; liveness.py, which decides when a link is dead.
+handshake.py, how it begins; supervisor.py, which makes one after the other; liveness.py, when it is dead.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from longlink import errors
 from longlink.client.liveness import Liveness, Verdict
 from longlink.client.options import Options
+from longlink.client.prober import Prober
 from longlink.client.transport import Transport
 from longlink.errors import TABLE, LonglinkError, Row
 from longlink.protocol.codec import Encoding
-from longlink.protocol.frames import VERSION, Connect, Connected, Error, Frame, body_name
+from longlink.protocol.frames import Adjust, Connected, Error, Frame, body_name
 
-AGENT: Final = "longlink-python/0.1.0"
 MAX_REQUEST: Final = 2**32 - 1
 NORMAL: Final = 1000
+COUNTED: Final = ("message", "delivered", "read")
+"""Events that Connect.received counts."""
+STREAM_DEAD_AFTER_S: Final = 45.0
+"""On a stream the server says something every 15 s, unless set otherwise."""
 
 
 class Connection:
-    """One admitted link; made by `handshake`."""
+    """One admitted link; made by `handshake`. received: events that came and that a resumption counts.
+
+    background: whether the server was told to send no events.
+    """
 
     def __init__(
-        self, transport: Transport, options: Options, connected: Connected, take: Callable[[Frame], None]
+        self,
+        transport: Transport,
+        options: Options,
+        prober: Prober,
+        connected: Connected,
+        take: Callable[[Frame], None],
     ) -> None:
         self.connected = connected
+        self.link = transport.link
+        self.received = 0
         self._transport = transport
-        self._encoding = options.encoding
+        self._encoding = transport.encoding
+        self._prober = prober
+        self._asked_s = prober.interval_s
+        self.background = False
         self.take = take
         self._now = asyncio.get_running_loop().time
         self._requests = 1
@@ -39,10 +57,13 @@ class Connection:
         self._ended: LonglinkError | None = None
         self._liveness = Liveness(
             self._now(),
-            heartbeat_s=connected.heartbeat_ms / 1000,
+            agreed_s=connected.heartbeat_ms / 1000,
+            prober=prober,
             random=options.random,
-            dead_after_s=options.dead_after_s,
+            dead_after_s=options.dead_after_s if transport.talks else STREAM_DEAD_AFTER_S,
+            talks=transport.talks,
         )
+        self._adjusting: asyncio.Task[None] | None = None
         self._wrote = asyncio.Event()
 
     def next_request(self) -> int:
@@ -98,9 +119,11 @@ class Connection:
             self._fail(error)
             raise
         finally:
-            for task in (watch, read):
+            tasks: list[asyncio.Task[Any]] = [watch, read, *([self._adjusting] if self._adjusting else [])]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(watch, read, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._liveness.ended()
             self._fail(LonglinkError(errors.DISCONNECTED, "the client closed the link"))
 
     async def close(self) -> None:
@@ -113,18 +136,21 @@ class Connection:
                 data = await self._transport.receive()
             except LonglinkError as error:
                 raise closing or error from error
-            self._liveness.heard()
+            self._liveness.heard(self._now())
             if data:
-                closing = self._dispatch(_decode(data, self._encoding)) or closing
+                closing = self._dispatch(decoded(data, self._encoding)) or closing
 
     def _dispatch(self, frame: Frame) -> LonglinkError | None:
         waiting = self._waiting.get(frame.id) if frame.id else None
+        name = body_name(frame)
         if waiting is not None and not waiting.done():
             waiting.set_result(frame)
-        elif body_name(frame) == "closing":
+        elif name == "closing":
             said = frame.closing
             return LonglinkError(row(said.code, said.name), said.message, retry_after_ms=said.reconnect_after_ms)
         else:
+            if name in COUNTED:
+                self.received += 1
             self.take(frame)
         return None
 
@@ -135,6 +161,7 @@ class Connection:
                 raise LonglinkError(errors.DISCONNECTED, "the server has gone silent")
             if verdict is Verdict.HEARTBEAT:
                 await self._heartbeat()
+            self._adjust()
             self._wrote.clear()
             try:
                 async with asyncio.timeout_at(self._liveness.next_due()):
@@ -144,33 +171,37 @@ class Connection:
 
     async def _heartbeat(self) -> None:
         """Written with a deadline: when the socket takes no bytes any more, silence is what decides, not this wait."""
-        self._liveness.wrote(self._now())
+        self._liveness.tried(self._now())
         try:
             async with asyncio.timeout_at(self._liveness.next_due()):
                 await self._transport.send(b"")
         except TimeoutError:
             return
 
+    def _adjust(self) -> None:
+        """When the network keeps a longer silence than was agreed, ask for it; once for each length."""
+        wanted_s = self._prober.interval_s
+        if wanted_s in (self._asked_s, self._liveness.agreed_s) or wanted_s < self._liveness.agreed_s:
+            return
+        self._asked_s = wanted_s
+        if self._adjusting is None or self._adjusting.done():
+            self._adjusting = asyncio.create_task(self._agree(wanted_s))
+
+    async def _agree(self, wanted_s: float) -> None:
+        with contextlib.suppress(LonglinkError):
+            await self.adjust(round(wanted_s * 1000), background=self.background)
+
+    async def adjust(self, heartbeat_ms: int, *, background: bool) -> None:
+        """Other terms for this link; the caller sets a deadline. Raises what `request` raises."""
+        reply = await self.request(Frame(adjust=Adjust(heartbeat_ms=heartbeat_ms, background=background)))
+        self.background = background
+        self._liveness.agreed_s = reply.adjusted.heartbeat_ms / 1000
+
     def _fail(self, error: LonglinkError) -> None:
         self._ended = self._ended or error
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(error)
-
-
-async def handshake(transport: Transport, options: Options, token: str, take: Callable[[Frame], None]) -> Connection:
-    """Connect and wait for Connected; the caller sets a deadline. Raises what the server answered, or DISCONNECTED."""
-    connect = Connect(version=VERSION, token=token, device=options.device, agent=AGENT)
-    await transport.send(options.encoding.encode(Frame(id=1, connect=connect)))
-    while not (data := await transport.receive()):
-        pass
-    answer = _decode(data, options.encoding)
-    name = body_name(answer)
-    if name == "error":
-        raise error_of(answer.error)
-    if name != "connected":
-        raise LonglinkError(errors.DISCONNECTED, f"the server answered {name} to connect, expected connected")
-    return Connection(transport, options, answer.connected, take)
 
 
 def error_of(error: Error) -> LonglinkError:
@@ -182,7 +213,7 @@ def row(code: int, name: str) -> Row:
     return TABLE.get(code) or Row(name, code, 500, "This client is older than the server and knows no more of it.")
 
 
-def _decode(data: bytes, encoding: Encoding) -> Frame:
+def decoded(data: bytes, encoding: Encoding) -> Frame:
     """A server that sends rubbish is tried again: final errors are about what this client sends."""
     try:
         return encoding.decode(data, strict=False)

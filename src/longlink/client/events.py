@@ -109,8 +109,8 @@ class Notice:
 class Connected:
     """The first link is up. device is the one in use, also when it was chosen at random.
 
-    link: "websocket", "tcp" or, behind a proxy that lets neither pass, "stream". resumed: the session of the link before
-    goes on.
+    link: "websocket", "tcp" or, behind a proxy that lets neither pass, "stream". resumed: the session of the link
+    before goes on.
     """
 
     user: str
@@ -142,9 +142,7 @@ class Disconnected:
 
 
 State = Connected | Reconnected | Disconnected
-News = State | Notice | Sent | Refused
-"""What waits in a short queue of its own, before messages and marks."""
-Event = Message | Delivered | Read | News
+Event = Message | Delivered | Read | Notice | Sent | Refused | Connected | Reconnected | Disconnected
 
 
 def moment(ms: int) -> datetime:

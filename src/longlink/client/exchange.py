@@ -14,20 +14,21 @@ from typing import Final, NoReturn
 from longlink import errors
 from longlink.client.backoff import Backoff
 from longlink.client.connection import Connection
-from longlink.client.inbox import Inbox, wake_at
+from longlink.client.inbox import Due, wake_at
+from longlink.client.incoming import Incoming
 from longlink.client.options import Options
 from longlink.client.outbox import Outbox
-from longlink.errors import LonglinkError
-from longlink.protocol.frames import Ack, Frame, ListConversations, ReadHistory, error_frame
-from longlink.protocol.limits import PAGE_MAX
+from longlink.errors import TABLE, LonglinkError
+from longlink.protocol.frames import Ack, Frame, Mark, ReadHistory, Sync, error_frame
+from longlink.protocol.limits import MARKS_MAX, PAGE_MAX
 
 log = logging.getLogger("longlink.client")
 
 FETCHES: Final = 3
 """Conversations whose gaps are read at the same time. A page may be a quarter of what the server lets wait for a link
 (SPEC.md section 6.4); four of them on a slow one, and it is closed as too slow, again and again."""
-ACKS: Final = 64
-"""Acks under way at the same time; the rest gathers."""
+NEWEST: Final = 20
+"""Messages of each conversation that a sync should bring; the rest of a gap is read from history."""
 
 
 class Exchange:
@@ -41,14 +42,15 @@ class Exchange:
         connection: Connection,
         options: Options,
         outbox: Outbox,
-        inbox: Inbox,
+        incoming: Incoming,
         wake: asyncio.Event,
         notice: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._options = options
         self._outbox = outbox
-        self._inbox = inbox
+        self._incoming = incoming
+        self._inbox = incoming.inbox
         self._wake = wake
         self._notice = notice
         self._now = asyncio.get_running_loop().time
@@ -119,58 +121,82 @@ class Exchange:
                 self._start(self._fetch(conversation, after))
 
     async def _sync(self) -> None:
-        """Every conversation that changed since the last complete sync, page by page."""
-        since, cursor = self._inbox.synced_at, ""
+        """Every conversation that changed since the last complete sync, newest change first, page by page."""
+        since, cursor, done = self._inbox.synced_at, "", False
         try:
             while True:
-                page = (
-                    await self._ask(
-                        Frame(list_conversations=ListConversations(since=since, limit=PAGE_MAX, cursor=cursor))
-                    )
-                ).conversations
-                for listed in page.conversations:
-                    self._inbox.listed(listed, self._now())
+                # The first time there is nothing to catch up with: what no device has received is read from history.
+                request = Sync(since=since, cursor=cursor, limit=PAGE_MAX, messages=NEWEST if since else 1)
+                page = (await self._ask(Frame(sync=request))).synced
+                for change in page.changes:
+                    self._incoming.change(change, self._now())
+                self._notice()
                 cursor = page.next
                 if not cursor:
                     break
+            done = True
         except LonglinkError as error:
-            _report("sync", error)
-            self._inbox.sync_wanted = True
-            self._sync_at = self._now() + self._sync_backoff.next(error.retry_after_ms / 1000)
+            self._sync_failed(error)
         else:
             self._sync_backoff.reset()
-            self._inbox.synced(page.synced_at, self._now())
+            self._incoming.synced(page.synced_at, self._now())
         finally:
+            self._inbox.sync_wanted |= not done
             self._syncing = False
 
+    def _sync_failed(self, error: LonglinkError) -> None:
+        _report("sync", error)
+        if error.row is errors.SINCE_AHEAD:
+            self._incoming.restart()
+        self._sync_at = self._now() + self._sync_backoff.next(error.retry_after_ms / 1000)
+
     async def _fetch(self, conversation: str, after: int) -> None:
+        limit = min(PAGE_MAX, max(1, self._inbox.lacking(conversation)))
         try:
             reply = await self._ask(
-                Frame(read_history=ReadHistory(conversation=conversation, after=after, limit=PAGE_MAX))
+                Frame(read_history=ReadHistory(conversation=conversation, after=after, limit=limit))
             )
         except LonglinkError as error:
             _report(f"history of {conversation}", error)
             self._inbox.fetch_failed(conversation, self._now(), retry=error.retry)
         else:
-            self._inbox.fetched(reply.history, self._now())
+            self._incoming.fetched(reply.history, self._now())
 
     # Acknowledging ----------------------------------------------------------------------------------------------------
 
     def _start_acks(self) -> None:
-        if self._options.auto_ack:
-            for conversation, seq in self._inbox.acks(limit=ACKS):
-                self._start(self._ack(conversation, seq))
+        due = self._inbox.acks(limit=MARKS_MAX)
+        if due:
+            self._start(self._ack(due))
 
-    async def _ack(self, conversation: str, seq: int) -> None:
+    async def _ack(self, due: list[Due]) -> None:
+        """All that has gathered, in one frame."""
         try:
-            reply = await self._ask(Frame(ack=Ack(conversation=conversation, seq=seq)))
+            answers = await self._acked(due)
         except LonglinkError as error:
-            _report(f"ack of {conversation} up to {seq}", error)
+            _report(f"ack of {len(due)} conversations", error)
             if error.retry:
                 await asyncio.sleep(max(error.retry_after_ms / 1000, 1.0))
-            self._inbox.ack_failed(conversation, retry=error.retry)
-        else:
-            self._inbox.acked(conversation, reply.acked.seq)
+            for each in due:
+                self._inbox.ack_failed(each.conversation, retry=error.retry)
+            return
+        for each, (seq, read, code) in zip(due, answers, strict=False):
+            if code:
+                log.warning("ack of %s up to %d, %d was refused with %d", *each, code)
+                self._inbox.ack_failed(each.conversation, retry=code in TABLE and TABLE[code].retry)
+            else:
+                self._inbox.acked(each.conversation, seq, read)
+        self._incoming.save()
+
+    async def _acked(self, due: list[Due]) -> list[tuple[int, int, int]]:
+        """Per mark what holds now, and 0 or the code of its refusal."""
+        if len(due) == 1:
+            (one,) = due
+            reply = await self._ask(Frame(ack=Ack(conversation=one.conversation, seq=one.seq, read=one.read)))
+            return [(reply.acked.seq, reply.acked.read, 0)]
+        marks = [Mark(conversation=each.conversation, seq=each.seq, read=each.read) for each in due]
+        reply = await self._ask(Frame(ack=Ack(marks=marks)))
+        return [(mark.seq, mark.read, mark.code) for mark in reply.acked.marks]
 
     # Tasks ------------------------------------------------------------------------------------------------------------
 

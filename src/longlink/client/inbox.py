@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from longlink.client import events
-from longlink.client.events import Delivered, Event, Message, News, Read
+from longlink.client.events import Delivered, Event, Message, Notice, Read, Refused, Sent, State
 from longlink.client.track import Track
 from longlink.protocol import frames
 
@@ -42,8 +42,8 @@ Marked = type[Delivered] | type[Read]
 class Inbox:
     """All conversations of one client. prefix: begins every client_id that this client makes.
 
-    auto_ack: whether what was handled is acknowledged; what was read is always told. eager: a message is handled as soon
-    as it is taken; otherwise when `handled` is called.
+    auto_ack: whether what was handled is acknowledged; what was read is always told. eager: a message is handled as
+    soon as it is taken; otherwise when `handled` is called.
     """
 
     prefix: str
@@ -57,7 +57,8 @@ class Inbox:
     _tracks: dict[str, Track] = field(default_factory=dict)
     _ready: deque[Message] = field(default_factory=deque)
     _marks: dict[tuple[Marked, str, str], int] = field(default_factory=dict)
-    _states: deque[News] = field(default_factory=lambda: deque(maxlen=STATES))
+    _outcomes: deque[Sent | Refused] = field(default_factory=deque)
+    _states: deque[State | Notice] = field(default_factory=lambda: deque(maxlen=STATES))
     _held: int = 0
     _behind: set[str] = field(default_factory=set)
     _unplaced: set[str] = field(default_factory=set)
@@ -105,8 +106,14 @@ class Inbox:
         """A user has read; also the own one, on another device."""
         self._mark(Read, frame.conversation, self._track(frame.conversation), frame.user, frame.seq)
 
-    def state(self, event: News) -> None:
+    def state(self, event: State | Notice) -> None:
         self._states.append(event)
+
+    def outcome(self, event: Sent | Refused) -> None:
+        """What became of a message that nobody waits for; the oldest are dropped when nobody takes them."""
+        if len(self._outcomes) >= self.max_events:
+            self._outcomes.popleft()
+        self._outcomes.append(event)
 
     # Finding and closing gaps -----------------------------------------------------------------------------------------
 
@@ -119,6 +126,7 @@ class Inbox:
         for member in listed.members:
             self._member(listed, track, member, new=new)
         track.head = max(track.head, listed.head)
+        track.changed_at = max(track.changed_at, listed.changed_at)
         self._settle(listed.id, track, now)
 
     def change(self, change: frames.Change, now: float) -> None:
@@ -198,9 +206,11 @@ class Inbox:
         return len(self._ready) >= self.max_events
 
     def take(self, now: float) -> Event | None:
-        """The next event, None when there is none. States first; messages and marks in turn."""
+        """The next event, None when there is none. States and outcomes first; messages and marks in turn."""
         if self._states:
             return self._states.popleft()
+        if self._outcomes:
+            return self._outcomes.popleft()
         self._mark_next = bool(self._marks) and (self._mark_next or not self._ready)
         if self._mark_next:
             self._mark_next = False
@@ -213,12 +223,19 @@ class Inbox:
         message, self._open = self._open, None
         if message is not None:
             track = self._tracks[message.conversation]
-            track.queued -= 1
-            track.taken = message.seq
-            self._changed.add(message.conversation)
             if self.auto_ack:
+                track.queued -= 1
+                track.taken = message.seq
+                self._changed.add(message.conversation)
                 self._unacked.add(message.conversation)
         return message
+
+    def settle(self, conversation: str, seq: int) -> None:
+        """Without auto_ack: the application is done with everything up to seq."""
+        track = self._track(conversation)
+        if seq > track.taken:
+            track.taken = seq
+            self._changed.add(conversation)
 
     def read(self, conversation: str, seq: int) -> None:
         """The user has read everything up to seq."""
@@ -259,6 +276,11 @@ class Inbox:
     def track(self, conversation: str) -> Track | None:
         """How a conversation stands, as far as this client knows; only to look at."""
         return self._tracks.get(conversation)
+
+    def known(self) -> list[tuple[str, Track]]:
+        """Every conversation that has its place, the one that changed last at the end."""
+        found = [(name, track) for name, track in self._tracks.items() if track.position is not None]
+        return sorted(found, key=lambda each: each[1].changed_at)
 
     def changed(self) -> list[tuple[str, Track]]:
         """What is to be kept for the next process: what has changed since the last call and has its place."""
@@ -305,6 +327,7 @@ class Inbox:
         self._changed.add(listed.id)
 
     def _content(self, track: Track, frame: frames.Message) -> Message | None:
+        track.changed_at = max(track.changed_at, frame.sent_at)
         if frame.sender == self.user:
             track.wrote(frame.seq)
             if frame.client_id.startswith(self.prefix):

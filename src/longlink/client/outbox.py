@@ -24,13 +24,18 @@ RETRY_CAP_S: Final = 10.0
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """One unacknowledged message. request: id of the newest attempt, 0 while none is under way."""
+    """One unacknowledged message. request: id of the newest attempt, 0 while none is under way.
+
+    number: its place on disk, 0 without a store. settled: nobody waits for it any more, and it is off the disk.
+    """
 
     request_body: frames.Send
     backoff: Backoff
     due_at: float = 0.0
     request: int = 0
     attempts: int = 0
+    number: int = 0
+    settled: bool = False
 
     @property
     def conversation(self) -> str:

@@ -13,7 +13,7 @@ LEAST_S: Final = 30.0
 MOST_S: Final = 300.0
 GROWTH: Final = 1.5
 PROOF: Final = 3
-"""Answered heartbeats in a row before a longer interval is tried, and failures in a row before a good one is given up."""
+"""Answered heartbeats before a longer interval is tried, and failures in a row before a good one is given up."""
 CLOSE_S: Final = 10.0
 """When the good interval and the one that failed are so near, the search has ended."""
 RETRY_AFTER: Final = 500

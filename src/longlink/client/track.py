@@ -1,7 +1,7 @@
 """One conversation as the client knows it: how far it has got here, how far its members are, what is unread.
 
-Pure values and their rules, no I/O and no clock. What is queued and fetched for all conversations together is inbox.py's
-business.
+Pure values and their rules, no I/O and no clock. What is queued and fetched for all conversations together is the
+business of inbox.py.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ MENTIONS_KEPT: Final = 1000
 
 @dataclass(slots=True)
 class Track:
-    """position: everything up to here was queued for the application or sent by it; None until the server has said where
-    this user stands. queued: messages that were queued and whose handling has not ended. taken: up to where it has.
+    """position: everything up to here was queued for the application or sent by it; None until the server has said
+    where this user stands. queued: messages that were queued and whose handling has not ended. taken: where it has.
 
     read: how far the user has read, on any device. acked, read_acked: what of both the server has.
     """
@@ -36,6 +36,8 @@ class Track:
     reads: dict[str, int] = field(default_factory=dict)
     fetch_at: float = 0.0
     misses: int = 0
+    changed_at: int = 0
+    """ms since the Unix epoch, of the newest change that was seen."""
     mentions_counted: int = 0
     """Mentions above the read mark, as the server counted them when head was counted_at."""
     counted_at: int = 0

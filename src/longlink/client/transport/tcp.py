@@ -10,6 +10,7 @@ from longlink import errors
 from longlink.client import transport
 from longlink.errors import LonglinkError
 from longlink.protocol.codec import Encoding
+from longlink.protocol.frames import Connected
 
 PREFACE: Final = {Encoding.BINARY: b"\x00LLP", Encoding.TEXT: b"\x00LLJ"}
 MESSAGE: Final = 0
@@ -23,9 +24,17 @@ NO_CODE: Final = 1005
 
 
 class Tcp:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    link = "tcp"
+    talks = True
+    patient = True
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, encoding: Encoding) -> None:
+        self.encoding = encoding
         self._reader = reader
         self._writer = writer
+
+    def admitted(self, connected: Connected) -> None:
+        """Nothing to remember: what follows comes over the same connection."""
 
     async def send(self, data: bytes) -> None:
         if len(data) > transport.MAX_MESSAGE_BYTES:
@@ -65,7 +74,7 @@ async def open_tcp(host: str, port: int, encoding: Encoding, tls: ssl.SSLContext
     """Raises OSError."""
     reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     writer.write(PREFACE[encoding])
-    return Tcp(reader, writer)
+    return Tcp(reader, writer, encoding)
 
 
 def _record(kind: int, payload: bytes) -> bytes:

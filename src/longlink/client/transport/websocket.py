@@ -15,6 +15,7 @@ from longlink import errors
 from longlink.client import transport
 from longlink.errors import LonglinkError
 from longlink.protocol.codec import Encoding
+from longlink.protocol.frames import Connected
 
 CLOSE_S: Final = 1.0
 ABNORMAL: Final = 1006
@@ -24,9 +25,17 @@ SHOWN_BYTES: Final = 120
 
 
 class WebSocket:
+    link = "websocket"
+    talks = True
+    patient = True
+
     def __init__(self, link: ClientConnection, encoding: Encoding) -> None:
+        self.encoding = encoding
         self._link = link
         self._text = encoding is Encoding.TEXT
+
+    def admitted(self, connected: Connected) -> None:
+        """Nothing to remember: what follows comes over the same connection."""
 
     async def send(self, data: bytes) -> None:
         try:
