@@ -53,6 +53,7 @@ class Client:
         device = self._store.fact("device") if self._store else options.device or given.random_device()
         self._options = options = replace(options, device=device)
         self._prefix = self._store.fact("prefix") if self._store else f"{secrets.token_hex(PREFIX_BYTES)}-"
+        self._run = f"{self._store.run():x}-" if self._store else ""
         self._counter = 0
         self._inbox = Inbox(self._prefix, options.max_events, options.replay, auto_ack=options.auto_ack)
         self._incoming = Incoming(self._inbox, self._store)
@@ -290,7 +291,7 @@ class Client:
 
     def _next_id(self) -> str:
         self._counter += 1
-        return f"{self._prefix}{self._counter:x}"
+        return f"{self._prefix}{self._run}{self._counter:x}"
 
     def _unknown(self, client_id: str) -> LonglinkError:
         """What to tell whoever gave up waiting: the message may have been stored."""
