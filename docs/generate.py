@@ -43,8 +43,9 @@ SERVER_OWN: Final = 4900
 STEPS: Final = (
     ("[*]", State.NEW.value, "upgrade or preface"),
     (State.CONNECTING.value, State.CONNECTED.value, "Connected is sent"),
-    (State.NEW.value, State.CLOSED.value, "any error, 10 s"),
-    (State.CONNECTING.value, State.CLOSED.value, "any error, 10 s"),
+    (State.CONNECTING.value, State.NEW.value, "the key is refused"),
+    (State.NEW.value, State.CLOSED.value, "any other error, 10 s"),
+    (State.CONNECTING.value, State.CLOSED.value, "any other error, 10 s"),
     (State.CONNECTED.value, State.CLOSED.value, "close by either side"),
     (State.CLOSED.value, "[*]", ""),
 )

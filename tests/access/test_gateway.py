@@ -618,6 +618,32 @@ def test_a_key_is_enough_to_come_back_and_the_old_link_is_closed(tmp_path: Path)
     play(tmp_path, story)
 
 
+def test_an_ending_closes_the_link_that_it_names_and_no_other_of_the_session(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        key = await bench.enter(1)
+        bench.core.happen((_core.CLOSED, 1, 1006), bench.resume(2, key))
+        await turns()
+        (now,) = bench.present("alice")
+        told = Ending(now.id, 2, errors.RESUMED.code, "too late")
+        bench.bus.end(0, [told])
+        assert bench.core.closed == []
+        bench.bus.end(0, [told._replace(link=now.link)])
+        assert [(to, code) for to, code, _ in bench.core.closed] == [(2, errors.RESUMED.code)]
+
+    play(tmp_path, story)
+
+
+def test_who_is_told_that_something_was_missed_is_not_told_again(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        key = await bench.enter(1)
+        bench.core.happen(bench.resume(2, key, received=5))
+        await turns()
+        assert bench.core.sent[0][1].connected.missed
+        assert bench.core.parcels == []
+
+    play(tmp_path, story)
+
+
 def test_logic_sees_neither_token_nor_key_but_the_link_that_the_key_names(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         bench.core.happen(bench.connect(1))

@@ -18,6 +18,7 @@ from longlink.client.inbox import Inbox, Track
 from longlink.protocol.frames import Frame, Missed
 from longlink.testing import ViolationError
 
+from .disk import Disk
 from .world import Line, Memory, World
 
 MEMBERS: Final = {"ab": ("alice", "bob"), "aa": ("alice",)}
@@ -35,9 +36,12 @@ class ClientWorld(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(MEMBERS, DEVICES, Memory(MEMBERS))
+        self.world = self.made()
         for phone in self.world.phones:
             self.world.connect(phone)
+
+    def made(self) -> World:
+        return World(MEMBERS, DEVICES, Memory(MEMBERS))
 
     def teardown(self) -> None:
         self.world.end()
@@ -58,7 +62,7 @@ class ClientWorld(RuleBasedStateMachine):
 
     def _say(self, number: int, which: int, count: int) -> None:
         phone = self.world.phones[number % len(DEVICES)]
-        mine = [name for name, users in MEMBERS.items() if phone.user in users]
+        mine = [name for name, users in self.world.members.items() if phone.user in users]
         for _ in range(1 + count % 4):
             phone.say(mine[which % len(mine)])
 
@@ -143,6 +147,26 @@ TestClientWorld.settings = settings(
     derandomize=not EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+class DiskWorld(ClientWorld):
+    """The same with the real store under it."""
+
+    def made(self) -> World:
+        self.disk = Disk((("alice", "bob"), ("alice", "alice")))
+        return World(self.disk.members, DEVICES, self.disk)
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            self.disk.close()
+
+
+TestDiskWorld = pytest.mark.slow(DiskWorld.TestCase)
+TestDiskWorld.settings = settings(
+    TestClientWorld.settings, max_examples=int(EXAMPLES or 100) // 10, stateful_step_count=50
 )
 
 

@@ -103,7 +103,7 @@ def test_a_device_that_connects_again_on_another_gateway_ends_its_first_session(
 
 
 def test_the_devices_of_a_user_are_bounded_over_all_gateways() -> None:
-    with run_server(settings=WORKERS | {"LONGLINK_CONNECTION_SESSIONS_PER_USER": "2"}) as server, Door(server) as door:
+    with run_server(settings=WORKERS | {"LONGLINK_SESSIONS_PER_USER": "2"}) as server, Door(server) as door:
         oldest, newer = enter_on(door, 1, "alice", "a"), enter_on(door, 2, "alice", "b")
         newest = enter_on(door, 2, "alice", "c")
         assert "'a' was the oldest" in oldest.event().closing.message

@@ -146,6 +146,23 @@ def test_half_open_ends_one_side_and_the_other_is_not_told() -> None:
     play(scene())
 
 
+def test_a_server_s_side_that_comes_up_behind_the_end_of_the_client_s_is_closed_with_the_network() -> None:
+    async def scene() -> None:
+        async with echo_behind() as (echo, network):
+            network.accepting = False
+            async with calling(network) as caller:
+                while not network.links:  # noqa: ASYNC110 - nothing announces a connection that is not accepted
+                    await asyncio.sleep(0)
+                network.half_open("client")
+                assert await caller.end() == "ConnectionResetError"
+            network.accepting = True
+            await echo.until(lambda: echo.connections == 1)
+            await network.__aexit__(None, None, None)
+            await echo.until(lambda: echo.ends == ["ConnectionResetError"])
+
+    play(scene())
+
+
 def test_connections_wait_while_none_is_accepted() -> None:
     async def scene() -> None:
         async with echo_behind() as (echo, network):

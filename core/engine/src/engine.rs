@@ -12,6 +12,7 @@ pub(crate) mod ring;
 pub(crate) mod settings;
 pub(crate) mod stats;
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -213,6 +214,7 @@ impl Engine {
             replies: Vec::new(),
             held: Alarms::default(),
             parked: Vec::new(),
+            deferred: VecDeque::new(),
             again: Vec::new(),
         }
     }

@@ -35,6 +35,8 @@ pub(crate) const WAKER: Token = Token(usize::MAX);
 /// Tokens of listeners; connection numbers have 52 bits.
 const LISTENERS: usize = 1 << 60;
 const EVENTS: usize = 1024;
+/// Connections that let others go first, but are served in one turn however much Python is behind.
+const LEAST_DEFERRED: usize = 16;
 /// Connections of one turn whose held-back bytes are let go.
 const RELEASES: usize = 512;
 
@@ -88,6 +90,7 @@ impl IoThread {
             self.look_at_clock();
             hurry |= self.accept_portions();
             self.go_on();
+            self.serve_deferred();
             self.write_all();
             self.report();
             if self.topics.has_rounds() {
@@ -224,9 +227,27 @@ impl IoThread {
         }
     }
 
-    /// Connections are parked: sleep until Python has made room, unless it has already.
+    /// Those that let others go first: a few of them in any case, the more the less Python has to do.
+    fn serve_deferred(&mut self) {
+        let mut least = LEAST_DEFERRED;
+        for _ in 0..self.io.deferred.len() {
+            if least == 0 && self.io.ring.is_busy(&self.io.batch) {
+                break;
+            }
+            least = least.saturating_sub(1);
+            let Some(id) = self.io.deferred.pop_front() else { break };
+            self.with(id, |io, conn| {
+                conn.unset(Flags::PARKED);
+                io.pump_now(id, conn)
+            });
+        }
+    }
+
+    /// Connections wait for Python: sleep until it has caught up, unless it has already.
     fn must_resume(&self) -> bool {
-        !self.io.parked.is_empty() && !self.io.ring.block()
+        let parked = !self.io.parked.is_empty() && !self.io.ring.block();
+        let deferred = !self.io.deferred.is_empty() && !self.io.ring.defer();
+        parked || deferred
     }
 
     fn write_all(&mut self) {

@@ -112,13 +112,16 @@ class Gateway:
     def _poll(self) -> None:
         events = self._core.poll(POLL_LIMIT)
         groups: Groups = {}
+        gone: list[Session] = []
         for kind, connection, data in events:
             if isinstance(data, bytes):
                 self._take(connection, Encoding.TEXT if kind == _core.TEXT else Encoding.BINARY, data, groups)
             elif kind == _core.CLOSED:
-                self._closed(connection)
+                self._closed(connection, gone)
             else:
                 self._missed(connection, data)
+        if gone:
+            self._tasks.begin(self._leave(gone))
         for name, calls in groups.items():
             self._tasks.begin(self._works.get(name, self._answer)(calls))
         if len(events) == POLL_LIMIT:
@@ -158,13 +161,17 @@ class Gateway:
         id_ = admitted.session or link
         return Session(admitted.user, asked.device, admitted.platform, id_, link, connection, encoding)
 
-    def _closed(self, connection: int) -> None:
+    def _closed(self, connection: int, gone: list[Session]) -> None:
         self._connecting.pop(connection, None)
         self._background.discard(connection)
         self._leaving.discard(connection)
-        gone = self._sessions.pop(connection, None)
-        if gone is not None:
-            self._tasks.begin(self._registry.remove(gone))
+        here = self._sessions.pop(connection, None)
+        if here is not None:
+            gone.append(here)
+
+    async def _leave(self, gone: Sequence[Session]) -> None:
+        for each in gone:
+            await self._registry.remove(each)
 
     def _missed(self, connection: int, events: int) -> None:
         here = self._sessions.get(connection)

@@ -98,6 +98,9 @@ class Connection:
             reply = await answer
         finally:
             self._waiting.pop(frame.id, None)
+            if not answer.cancel() and not answer.cancelled():
+                # The link ended while the request was written, which has failed with the same error: it was told.
+                answer.exception()
         if body_name(reply) == "error":
             raise error_of(reply.error)
         return reply

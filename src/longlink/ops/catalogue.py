@@ -78,6 +78,7 @@ CORE: Final[dict[str, Metric]] = {
     "crowded_out": Metric("counter", "Of these, and of slow_closed: refused because of total_queue_bytes."),
     "throttled": Metric("counter", "Times that a connection was left unread because of message_rate."),
     "ring_full": Metric("counter", "Times that the sockets were left unread because Python was behind."),
+    "deferred": Metric("counter", "Times that one not admitted yet, or gone, let others go first: Python was behind."),
     "messages_in": Metric("counter", "Messages received from clients."),
     "messages_out": Metric("counter", "Messages taken for writing; pongs and heartbeats of one read count as one."),
     "bytes_in": Metric("counter", "Bytes read from sockets."),

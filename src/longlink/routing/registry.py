@@ -220,18 +220,23 @@ class MemorySessions:
 
     async def reach(self, users: Sequence[str], besides: int) -> list[Session]:
         """As sessions.Sessions."""
-        found: list[Session] = []
+        here: list[Record] = []
         for user in users:
-            here = self._by_user.get(user, ())
-            for record in (here,) if isinstance(here, Record) else here:
-                session = record.session
-                if session.link == besides:
-                    continue
-                if record.hears:
-                    record.sent += 1
-                    found.append(session)
-                else:
-                    record.missed = True
+            records = self._by_user.get(user)
+            if isinstance(records, Record):
+                here.append(records)
+            elif records is not None:
+                here += records
+        found: list[Session] = []
+        for record in here:
+            session = record.session
+            if session.link == besides:
+                continue
+            if record.hears:
+                record.sent += 1
+                found.append(session)
+            else:
+                record.missed = True
         return found
 
     def resume(self, session: Session, link: int, received: int) -> bool | None:

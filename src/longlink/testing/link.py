@@ -70,7 +70,7 @@ class Link:
 
     def ended(self) -> None:
         """One of the two sockets is gone."""
-        if self.near.gone and (self.far.gone or self.far.transport is None):
+        if self.near.gone and self.far.gone:
             self.network.closed(self)
 
 

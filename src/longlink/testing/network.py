@@ -176,3 +176,4 @@ class HostileNetwork:
             await asyncio.get_running_loop().create_connection(lambda: link.far, *self._target)
         except OSError:
             link.reset()
+            self.closed(link)

@@ -41,10 +41,14 @@ class Clock:
 
 
 class Gateway:
-    """The receiver of one trunk. here: its sessions; heard: what it was told, in order."""
+    """The receiver of one trunk. here: its sessions; heard: what it was told, in order.
+
+    between: called before each part of them is told.
+    """
 
     def __init__(self) -> None:
         self.here: list[Session] = []
+        self.between: Callable[[], None] = lambda: None
         self.heard: list[Parcel | Ending | str | tuple[bytes, bytes]] = []
 
     def receive(self, parcels: Sequence[Parcel]) -> None:
@@ -58,6 +62,7 @@ class Gateway:
 
     def sessions(self, most: int) -> Iterator[list[tuple[Session, Arrival]]]:
         for begin in range(0, len(self.here), most):
+            self.between()
             yield [(each, FRESH) for each in self.here[begin : begin + most]]
 
     def missed(self) -> None:

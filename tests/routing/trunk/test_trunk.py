@@ -16,7 +16,7 @@ from longlink import errors
 from longlink.errors import LonglinkError
 from longlink.routing import registry
 from longlink.routing.bus.base import Ending, Parcel
-from longlink.routing.sessions import FRESH
+from longlink.routing.sessions import FRESH, Arrival
 from longlink.routing.trunk import gateway as gateways
 from longlink.routing.trunk import logic as logics
 from longlink.routing.trunk.frames import Came, Hello, Welcome, encode
@@ -187,6 +187,25 @@ def test_before_a_logic_that_reads_nothing_no_more_piles_up_than_may_wait(
 
 
 # Sessions -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_session_that_is_resumed_while_all_are_announced_is_one_of_them(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        logic = await stage.start_logic()
+        trunk, gateway, _ = await stage.gateway(EAST)
+        await trunk.attached()
+        await stage.kill_logic()
+        resumed = session("alice", EAST, 10 * ANNOUNCED)
+        gateway.here = [session(f"user-{n}", EAST, n + 1) for n in range(2 * ANNOUNCED)]
+        adding: list[asyncio.Task[None]] = []
+        gateway.between = lambda: adding.append(asyncio.ensure_future(trunk.add(resumed, Arrival(link=7))))
+        logic = await stage.start_logic()
+        await trunk.handle(send(resumed, "a"))
+        assert adding
+        assert logic.present("alice") == [resumed]
+        assert gateway.heard == ["missed"]
+
+    play(tmp_path, story)
 
 
 def test_a_call_meets_the_session_that_was_added_before_it(tmp_path: Path) -> None:

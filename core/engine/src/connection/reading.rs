@@ -101,6 +101,24 @@ impl Io {
         if conn.is(Flags::THROTTLED.and(Flags::PARKED)) {
             return After::Keep;
         }
+        if self.lets_others_go_first(conn) && self.ring.is_busy(&self.batch) {
+            self.stats.one(Count::Deferred);
+            conn.set(Flags::PARKED);
+            self.deferred.push_back(id);
+            return After::Keep;
+        }
+        self.pump_now(id, conn)
+    }
+
+    /// Who is not admitted yet, or has gone: when thousands come or go at once, the messages of the others come between.
+    #[expect(clippy::unused_self, reason = "one of the steps that a connection goes through")]
+    fn lets_others_go_first(&self, conn: &Conn) -> bool {
+        let waits = !conn.is(Flags::ADMITTED) || conn.is(Flags::PEER_SHUT);
+        waits && !conn.is_new() && !conn.is(Flags::CLOSING)
+    }
+
+    /// The same, however much Python has to do, as long as the ring has room.
+    pub(crate) fn pump_now(&mut self, id: ConnId, conn: &mut Conn) -> After {
         if !conn.is_new() && !conn.is(Flags::CLOSING) && self.ring.is_full(&self.batch) {
             self.park(id, conn);
             return After::Keep;

@@ -17,6 +17,8 @@ use crate::engine::ident::ConnId;
 /// A batch with more bytes than this is not kept for reuse.
 const KEEP_BYTES: usize = 256 * 1024;
 const KEEP_BATCHES: usize = 64;
+/// So many events are work for some milliseconds: who is admitted should not wait behind more that can wait.
+const BUSY_EVENTS: usize = 512;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
@@ -95,6 +97,8 @@ pub(crate) struct Ring {
     max_bytes: usize,
     /// A thread stopped reading because the ring was full.
     blocked: AtomicBool,
+    /// A thread keeps something back because the ring was busy.
+    deferring: AtomicBool,
 }
 
 impl Ring {
@@ -108,6 +112,7 @@ impl Ring {
             max_events,
             max_bytes,
             blocked: AtomicBool::new(false),
+            deferring: AtomicBool::new(false),
         })
     }
 
@@ -130,6 +135,21 @@ impl Ring {
     pub(crate) fn block(&self) -> bool {
         self.blocked.store(true, SeqCst);
         !self.is_half_empty()
+    }
+
+    /// Does so much wait, with a thread's own batch, that what can wait should?
+    pub(crate) fn is_busy(&self, own: &Batch) -> bool {
+        self.level().0 + own.events.len() >= BUSY_EVENTS
+    }
+
+    /// A thread keeps back what can wait; false when it need not any more.
+    pub(crate) fn defer(&self) -> bool {
+        self.deferring.store(true, SeqCst);
+        !self.is_calm()
+    }
+
+    fn is_calm(&self) -> bool {
+        self.level().0 <= BUSY_EVENTS / 2
     }
 
     fn is_half_empty(&self) -> bool {
@@ -177,7 +197,7 @@ impl Ring {
         batch
     }
 
-    /// Give a batch back; true when blocked threads should be woken.
+    /// Give a batch back; true when threads that are blocked or keep something back should be woken.
     pub(crate) fn release(&self, mut batch: Batch) -> bool {
         self.events.fetch_sub(batch.events.len(), SeqCst);
         self.bytes.fetch_sub(batch.bytes.len(), SeqCst);
@@ -188,7 +208,9 @@ impl Ring {
                 rack.empty.push(batch);
             }
         }
-        self.is_half_empty() && self.blocked.swap(false, SeqCst)
+        let room = self.is_half_empty() && self.blocked.swap(false, SeqCst);
+        let calm = self.is_calm() && self.deferring.swap(false, SeqCst);
+        room || calm
     }
 
     /// The data under the lock is whole at every moment, so a panic elsewhere does not spoil it.
@@ -275,6 +297,26 @@ mod tests {
         assert_eq!(woken, [false, true, false, false]);
         publish(&ring, &[0; 100]);
         assert!(ring.is_full(&Batch::default()));
+    }
+
+    #[test]
+    fn it_is_busy_long_before_it_is_full_and_wakes_once_when_it_is_calm() {
+        let ring = Ring::new(10_000, 1 << 20).expect("eventfd");
+        let mut batch = Batch::default();
+        for _ in 0..BUSY_EVENTS / 2 {
+            batch.notice(EventKind::Closed, 1, 1006);
+        }
+        assert!(!ring.is_busy(&batch));
+        ring.publish(&mut batch);
+        assert!(!ring.defer(), "what is half as much is calm");
+        for _ in 0..BUSY_EVENTS / 2 {
+            batch.notice(EventKind::Closed, 1, 1006);
+        }
+        assert!(ring.is_busy(&batch) && !ring.is_full(&batch));
+        ring.publish(&mut batch);
+        assert!(ring.defer());
+        let woken: Vec<_> = std::iter::from_fn(|| ring.take()).map(|batch| ring.release(batch)).collect();
+        assert_eq!(woken, [true, false]);
     }
 
     #[test]

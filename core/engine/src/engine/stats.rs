@@ -43,6 +43,7 @@ counts! {
     CrowdedOut => "crowded_out",
     Throttled => "throttled",
     RingFull => "ring_full",
+    Deferred => "deferred",
     MessagesIn => "messages_in",
     MessagesOut => "messages_out",
     BytesIn => "bytes_in",

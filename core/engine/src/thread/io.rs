@@ -3,6 +3,7 @@
 //! The work itself is in `handshake`, `reading`, `writing`, `timers` and `closing`, each an `impl Io` that takes one
 //! connection and says whether to keep it. Read next: `../thread.rs`.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::connection::{Conn, Flags};
@@ -76,6 +77,8 @@ pub(crate) struct Io {
     pub(crate) held: Alarms,
     /// Connections that wait for room in the ring.
     pub(crate) parked: Vec<ConnId>,
+    /// Connections that let others go first while Python is behind.
+    pub(crate) deferred: VecDeque<ConnId>,
     /// Connections that had more to read than their share of the turn.
     pub(crate) again: Vec<ConnId>,
 }
@@ -125,6 +128,6 @@ impl Io {
             + tls::scratch_bytes()
             + self.replies.capacity()
             + self.held.bytes()
-            + (self.parked.capacity() + self.again.capacity()) * size_of::<ConnId>()
+            + (self.parked.capacity() + self.deferred.capacity() + self.again.capacity()) * size_of::<ConnId>()
     }
 }

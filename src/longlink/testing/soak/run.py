@@ -112,7 +112,10 @@ async def _finish(crowd: Crowd, storm: Storm, outcome: Outcome, say: Callable[[s
     say(f"the storm is over; {crowd.waiting:,} of {crowd.asked:,} messages wait for an answer")
     storm.heal()
     begun = time.monotonic()
-    missing = await crowd.settle(SETTLE_S)
+    missing = crowd.unsettled()
+    while missing and time.monotonic() - begun < SETTLE_S:
+        missing = await crowd.settle(EVERY_S)
+        say(f"settling: {len(missing):,} places of devices lack something; {crowd.connected} are connected")
     say(f"quiet after {time.monotonic() - begun:.1f} s; reading the log")
     violations = await crowd.violations()
     outcome.messages = crowd.asked
