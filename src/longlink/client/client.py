@@ -72,6 +72,7 @@ class Client:
         self._supervisor: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._closed = False
+        self._leaving = False
 
     def _learnt(self) -> tuple[Session, Prober]:
         """What an earlier process left for the first link."""
@@ -158,7 +159,14 @@ class Client:
 
         Raises DISCONNECTED or UNANSWERED when the server could not be told; the client is open then.
         """
-        await self.request(Frame(logout=Logout(everywhere=everywhere)))
+        self._leaving = True
+        try:
+            await self.request(Frame(logout=Logout(everywhere=everywhere)))
+        except LonglinkError as error:
+            # The close may overtake the answer.
+            if error.row is not errors.LOGGED_OUT:
+                self._leaving = False
+                raise
         self._session.key = ""
         await self._stop()
 
@@ -330,7 +338,9 @@ class Client:
         except asyncio.CancelledError:
             raise
         except LonglinkError as error:
-            self._finish(error)
+            wanted = self._leaving and error.row is errors.LOGGED_OUT
+            self._closed |= wanted
+            self._finish(None if wanted else error)
         except Exception as error:
             log.exception("the client has failed")
             self._finish(error)
