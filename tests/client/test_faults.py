@@ -3,52 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 import longlink
 from longlink import errors
-from longlink.client.client import Client
-from longlink.client.events import Connected, Disconnected, Event, Message, Reconnected
+from longlink.client.events import Connected, Disconnected, Message, Reconnected
 from longlink.errors import LonglinkError
 from longlink.protocol.frames import body_name
 
-from .double import Double, running
+from .double import running
+from .scene import alice, events, play
 
 BUSY = LonglinkError(errors.OVERLOADED, "full", retry_after_ms=1)
-DEADLINE_S = 20.0
-
-
-def play(scene: Coroutine[Any, Any, None]) -> None:
-    """Run a scene, and fail if it leaves a task behind."""
-
-    async def bounded() -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            await scene
-        await asyncio.sleep(0)
-        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        assert left == []
-
-    asyncio.run(bounded())
-
-
-@asynccontextmanager
-async def alice(double: Double, **options: Any) -> AsyncIterator[Client]:
-    async with longlink.connect(double.url, **{"token": "alice", **options}) as client:
-        yield client
-
-
-async def events(client: Client, kind: type[Event], count: int) -> list[Any]:
-    found: list[Event] = []
-    async for event in client:
-        if isinstance(event, kind):
-            found.append(event)
-        if len(found) == count:
-            break
-    return found
 
 
 # Sending --------------------------------------------------------------------------------------------------------------

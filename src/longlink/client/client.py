@@ -53,6 +53,7 @@ class Client:
         device = self._store.fact("device") if self._store else options.device or given.random_device()
         self._options = options = replace(options, device=device)
         self._prefix = self._store.fact("prefix") if self._store else f"{secrets.token_hex(PREFIX_BYTES)}-"
+        self._run = f"{self._store.run():x}-" if self._store else ""
         self._counter = 0
         self._inbox = Inbox(self._prefix, options.max_events, options.replay, auto_ack=options.auto_ack)
         self._incoming = Incoming(self._inbox, self._store)
@@ -71,6 +72,7 @@ class Client:
         self._supervisor: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._closed = False
+        self._leaving = False
 
     def _learnt(self) -> tuple[Session, Prober]:
         """What an earlier process left for the first link."""
@@ -157,7 +159,14 @@ class Client:
 
         Raises DISCONNECTED or UNANSWERED when the server could not be told; the client is open then.
         """
-        await self.request(Frame(logout=Logout(everywhere=everywhere)))
+        self._leaving = True
+        try:
+            await self.request(Frame(logout=Logout(everywhere=everywhere)))
+        except LonglinkError as error:
+            # The close may overtake the answer.
+            if error.row is not errors.LOGGED_OUT:
+                self._leaving = False
+                raise
         self._session.key = ""
         await self._stop()
 
@@ -290,7 +299,7 @@ class Client:
 
     def _next_id(self) -> str:
         self._counter += 1
-        return f"{self._prefix}{self._counter:x}"
+        return f"{self._prefix}{self._run}{self._counter:x}"
 
     def _unknown(self, client_id: str) -> LonglinkError:
         """What to tell whoever gave up waiting: the message may have been stored."""
@@ -329,7 +338,9 @@ class Client:
         except asyncio.CancelledError:
             raise
         except LonglinkError as error:
-            self._finish(error)
+            wanted = self._leaving and error.row is errors.LOGGED_OUT
+            self._closed |= wanted
+            self._finish(None if wanted else error)
         except Exception as error:
             log.exception("the client has failed")
             self._finish(error)

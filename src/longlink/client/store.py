@@ -78,6 +78,13 @@ class Store:
         with self._writing():
             self._note(facts)
 
+    def run(self) -> int:
+        """A number that this store has never given before, for the client_ids of this process."""
+        number = self.number("run") + 1
+        with self._writing(on_disk=True):
+            self._note({"run": number})
+        return number
+
     # Messages to send -------------------------------------------------------------------------------------------------
 
     def queued(self) -> list[Queued]:
