@@ -327,6 +327,7 @@ def test_where_no_websocket_passes_everything_goes_by_stream_and_comes_back_by_i
             proxy.refuses = False
             (long,) = await take(walt, Reconnected)
             assert (long.link, long.resumed, long.session) == ("websocket", True, up.session)
+            assert not walt._links._paths.streaming
             await chatter(walt, xena, "xena", 20)
             proxy.refuses = True
             proxy.cut()
