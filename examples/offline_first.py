@@ -1,7 +1,7 @@
-"""A client that works without a server and forgets nothing when it ends: posts, reading and read marks, all from a file.
+"""A client that works without a server and forgets nothing when it ends: it posts and reads, all from a file.
 
-Start a server first (`longlink serve`), then: python examples/offline_first.py. Tokens are signed with the key in ./data;
-in production your own server signs them.
+Start a server first (`longlink serve`), then: python examples/offline_first.py. Tokens are signed with the key in
+./data; in production your own server signs them.
 """
 
 import asyncio
