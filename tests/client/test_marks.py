@@ -20,8 +20,8 @@ def listed(head: int, *, mine: int = 0, read: int = 0, bob: int = 0, mentions: i
     return Conversation(id="c", head=head, members=members, unread=head - read, mentions=mentions)
 
 
-def placed(head: int = 0, *, mine: int = 0, read: int = 0, mentions: int = 0) -> Inbox:
-    box = Inbox("mine-", 100, user="alice")
+def placed(head: int = 0, *, mine: int = 0, read: int = 0, mentions: int = 0, auto_ack: bool = True) -> Inbox:
+    box = Inbox("mine-", 100, user="alice", auto_ack=auto_ack)
     box.listed(listed(head, mine=mine, read=read, mentions=mentions), 0.0)
     box.synced(1, 0.0)
     return box
@@ -69,8 +69,7 @@ def test_what_was_received_beyond_the_read_mark_is_told_with_it() -> None:
 
 
 def test_without_auto_ack_what_was_read_is_told_all_the_same() -> None:
-    box = placed()
-    box.auto_ack = False
+    box = placed(auto_ack=False)
     box.pushed(entry(1), 0.0)
     events(box)
     assert box.acks(9) == []

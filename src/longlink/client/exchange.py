@@ -14,10 +14,11 @@ from typing import Final, NoReturn
 from longlink import errors
 from longlink.client.backoff import Backoff
 from longlink.client.connection import Connection
-from longlink.client.inbox import Due, wake_at
+from longlink.client.inbox import wake_at
 from longlink.client.incoming import Incoming
 from longlink.client.options import Options
 from longlink.client.outbox import Outbox
+from longlink.client.receipts import Due
 from longlink.errors import TABLE, LonglinkError
 from longlink.protocol.frames import Ack, Frame, Mark, ReadHistory, Sync, error_frame
 from longlink.protocol.limits import MARKS_MAX, PAGE_MAX

@@ -1,10 +1,10 @@
-"""What has arrived and what is missing: positions, duplicates, gaps, the bounded queue, marks of both kinds, acks.
+"""What has arrived and what is missing: positions, duplicates, gaps, and the bounded queue for the application.
 
 Pure: no I/O, no clock (`now` is passed in, in seconds). Per conversation a position says up to where everything has
 been queued for the application. A message below it is a duplicate; one above it reveals a gap, which is fetched from
 history. When the queue is full nothing is queued any more, so the rest looks like a gap and is fetched once there is
-room: memory stays bounded and nothing is lost. Marks wait as numbers, not as events, until they are taken.
-Read next: track.py, one conversation; exchange.py, which fetches and acknowledges.
+room: memory stays bounded and nothing is lost. Read next: track.py, one conversation; marks.py and receipts.py, how far
+the others and this user are; exchange.py, which fetches and acknowledges.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from longlink.client import events
-from longlink.client.events import Delivered, Event, Message, Notice, Read, Refused, Sent, State
+from longlink.client.events import Event, Message, Notice, Refused, Sent, State
+from longlink.client.marks import Marks
+from longlink.client.receipts import Due, Receipts
 from longlink.client.track import Track
 from longlink.protocol import frames
 
@@ -25,17 +27,6 @@ RETRY_S: Final = 1.0
 RETRY_CAP_S: Final = 30.0
 STATES: Final = 64
 """State events and notices that wait at most; the oldest are dropped, since the newest say how things are."""
-
-
-class Due(NamedTuple):
-    """Marks to tell the server: of what was received, and of what was read; 0 where there is nothing new."""
-
-    conversation: str
-    seq: int
-    read: int
-
-
-Marked = type[Delivered] | type[Read]
 
 
 @dataclass(slots=True)
@@ -56,30 +47,32 @@ class Inbox:
     sync_wanted: bool = True
     _tracks: dict[str, Track] = field(default_factory=dict)
     _ready: deque[Message] = field(default_factory=deque)
-    _marks: dict[tuple[Marked, str, str], int] = field(default_factory=dict)
+    _marks: Marks = field(default_factory=Marks)
+    _receipts: Receipts = field(init=False)
     _outcomes: deque[Sent | Refused] = field(default_factory=deque)
     _states: deque[State | Notice] = field(default_factory=lambda: deque(maxlen=STATES))
     _held: int = 0
     _behind: set[str] = field(default_factory=set)
     _unplaced: set[str] = field(default_factory=set)
     _fetching: set[str] = field(default_factory=set)
-    _unacked: set[str] = field(default_factory=set)
-    _acking: set[str] = field(default_factory=set)
     _changed: set[str] = field(default_factory=set)
     _open: Message | None = None
     _mark_next: bool = False
+
+    def __post_init__(self) -> None:
+        self._receipts = Receipts(self._tracks, auto=self.auto_ack)
 
     # What arrives -----------------------------------------------------------------------------------------------------
 
     def restore(self, tracks: dict[str, Track], synced_at: int) -> None:
         """What an earlier process knew. What was not handled then is fetched again."""
-        self._tracks = tracks
+        self._tracks.update(tracks)
         self.synced_at = synced_at
         self.sync_wanted = not synced_at
         for conversation, track in tracks.items():
             track.taken = track.position or 0
             if (self.auto_ack and track.done > track.acked) or track.read > track.read_acked:
-                self._unacked.add(conversation)
+                self._receipts.want(conversation)
             self._settle(conversation, track, 0.0)
 
     def pushed(self, frame: frames.Message, now: float) -> None:
@@ -100,11 +93,14 @@ class Inbox:
     def delivered(self, frame: frames.Delivered) -> None:
         """A user's mark moved; marks of the own user say what another device has."""
         if frame.user != self.user:
-            self._mark(Delivered, frame.conversation, self._track(frame.conversation), frame.user, frame.seq)
+            self._marks.delivered(frame.conversation, self._track(frame.conversation), frame.user, frame.seq)
+            self._changed.add(frame.conversation)
 
     def read_by(self, frame: frames.Read) -> None:
         """A user has read; also the own one, on another device."""
-        self._mark(Read, frame.conversation, self._track(frame.conversation), frame.user, frame.seq)
+        moved = self._marks.read_here if frame.user == self.user else self._marks.read
+        moved(frame.conversation, self._track(frame.conversation), frame.user, frame.seq)
+        self._changed.add(frame.conversation)
 
     def state(self, event: State | Notice) -> None:
         self._states.append(event)
@@ -123,8 +119,8 @@ class Inbox:
         new = track.position is None
         if new:
             self._place(listed.id, track, next((m.delivered for m in listed.members if m.user == self.user), 0))
-        for member in listed.members:
-            self._member(listed, track, member, new=new)
+        self._marks.listed(listed, track, self.user, new=new)
+        self._changed.add(listed.id)
         track.head = max(track.head, listed.head)
         track.changed_at = max(track.changed_at, listed.changed_at)
         self._settle(listed.id, track, now)
@@ -197,7 +193,7 @@ class Inbox:
     def link_lost(self) -> None:
         """What was under way is asked again on the next link."""
         self._fetching.clear()
-        self._acking.clear()
+        self._receipts.link_lost()
 
     # What the application takes ---------------------------------------------------------------------------------------
 
@@ -214,8 +210,7 @@ class Inbox:
         self._mark_next = bool(self._marks) and (self._mark_next or not self._ready)
         if self._mark_next:
             self._mark_next = False
-            kind, conversation, user = oldest = next(iter(self._marks))
-            return kind(conversation, user, self._marks.pop(oldest))
+            return self._marks.take()
         return self._take_message(now)
 
     def handled(self) -> Message | None:
@@ -227,7 +222,7 @@ class Inbox:
                 track.queued -= 1
                 track.taken = message.seq
                 self._changed.add(message.conversation)
-                self._unacked.add(message.conversation)
+                self._receipts.want(message.conversation)
         return message
 
     def settle(self, conversation: str, seq: int) -> None:
@@ -241,37 +236,22 @@ class Inbox:
         """The user has read everything up to seq."""
         track = self._track(conversation)
         if track.read_to(seq):
-            self._unacked.add(conversation)
+            self._receipts.want(conversation)
             self._changed.add(conversation)
 
     def acks(self, limit: int, *, final: bool = False) -> list[Due]:
-        """What to acknowledge now: one under way per conversation, limit in all.
-
-        final: also where only own messages came after the last ack; before that they wait for company.
-        """
-        names = self._tracks.keys() if final else self._unacked - self._acking
-        found = [due for name in names if (due := self._due(name, self._tracks[name])).seq or due.read]
-        found = found[: max(0, limit - len(self._acking))]
-        self._acking.update(due.conversation for due in found)
-        return found
+        """See Receipts.due."""
+        return self._receipts.due(limit, final=final)
 
     def acked(self, conversation: str, seq: int, read: int = 0) -> None:
         """The server has the marks."""
-        self._acking.discard(conversation)
-        track = self._tracks.get(conversation)
-        if track is not None:
-            track.acked = max(track.acked, seq)
-            track.read_acked = max(track.read_acked, read)
-            track.read_to(read)
+        self._receipts.acked(conversation, seq, read)
+        if conversation in self._tracks:
             self._changed.add(conversation)
-            if track.taken <= track.acked and track.read <= track.read_acked:
-                self._unacked.discard(conversation)
 
     def ack_failed(self, conversation: str, *, retry: bool) -> None:
-        """The mark did not get through; without retry it is given up until the next message."""
-        self._acking.discard(conversation)
-        if not retry:
-            self._unacked.discard(conversation)
+        """See Receipts.failed."""
+        self._receipts.failed(conversation, retry=retry)
 
     def track(self, conversation: str) -> Track | None:
         """How a conversation stands, as far as this client knows; only to look at."""
@@ -310,22 +290,6 @@ class Inbox:
             del track.held[seq]
             self._held -= 1
 
-    def _member(self, listed: frames.Conversation, track: Track, member: frames.Member, *, new: bool) -> None:
-        if member.user == self.user:
-            track.acked = max(track.acked, member.delivered)
-            track.read_acked = max(track.read_acked, member.read)
-            moved = track.read_to(member.read)
-            track.counted(listed.head, member.read, listed.mentions)
-            if moved and not new:
-                self._marks[Read, listed.id, member.user] = member.read
-        elif new:
-            track.delivered[member.user] = max(member.delivered, track.delivered.get(member.user, 0))
-            track.reads[member.user] = max(member.read, track.reads.get(member.user, 0))
-        else:
-            self._mark(Read, listed.id, track, member.user, member.read)
-            self._mark(Delivered, listed.id, track, member.user, member.delivered)
-        self._changed.add(listed.id)
-
     def _content(self, track: Track, frame: frames.Message) -> Message | None:
         track.changed_at = max(track.changed_at, frame.sent_at)
         if frame.sender == self.user:
@@ -338,11 +302,6 @@ class Inbox:
             mentioned=frame.sender != self.user and (content.mentions_all or self.user in content.mentions),
         )
         return events.message(frame)
-
-    def _due(self, conversation: str, track: Track) -> Due:
-        seq = track.done if self.auto_ack and track.done > track.acked else 0
-        read = track.read if track.read > track.read_acked else 0
-        return Due(conversation, 0 if read >= seq else seq, read)
 
     def _offer(self, conversation: str, track: Track, seq: int, message: Message | None, fetch_at: float) -> None:
         if seq > track.head:
@@ -393,25 +352,6 @@ class Inbox:
         if self._held:
             for conversation in [name for name in self._behind if self._tracks[name].held]:
                 self._settle(conversation, self._tracks[conversation], now)
-
-    def _mark(self, kind: Marked, conversation: str, track: Track, user: str, seq: int) -> None:
-        """What has been read has been received, so a mark of that kind moves the other one along."""
-        if kind is Read and seq > 0:
-            if user == self.user:
-                track.read_acked = max(track.read_acked, seq)
-                moved = track.read_to(seq)
-            else:
-                moved = seq > track.reads.get(user, 0)
-                track.reads[user] = max(seq, track.reads.get(user, 0))
-                track.delivered[user] = max(seq, track.delivered.get(user, 0))
-                if self._marks.get((Delivered, conversation, user), seq + 1) <= seq:
-                    del self._marks[Delivered, conversation, user]
-        else:
-            moved = seq > track.delivered.get(user, 0)
-            track.delivered[user] = max(seq, track.delivered.get(user, 0))
-        if moved:
-            self._marks[kind, conversation, user] = seq
-            self._changed.add(conversation)
 
     def _later(self, track: Track, now: float) -> None:
         track.fetch_at = now + min(RETRY_CAP_S, RETRY_S * 2.0 ** min(track.misses, 10))
