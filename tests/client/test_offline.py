@@ -291,6 +291,21 @@ def test_what_has_come_and_what_was_sent_can_be_read_offline(path: Path) -> None
     play(scene())
 
 
+def test_a_new_device_can_read_offline_what_others_of_the_user_had_received(path: Path) -> None:
+    async def scene() -> None:
+        async with running() as double:
+            name = await written(double, "a")
+            double.members[name]["alice"] = 1
+            async with alice(double, store=path) as client:
+                await events(client, Connected)
+                await double.write(name, "bob", "c")
+                assert [message.text for message in await events(client, Message)] == ["c"]
+            async with offline(path) as client:
+                assert [message.text async for message in client.chat(name).history()] == ["a", "c"]
+
+    play(scene())
+
+
 def test_what_was_read_offline_is_told_by_the_next_process(path: Path) -> None:
     async def scene() -> None:
         async with running() as double:

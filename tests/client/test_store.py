@@ -126,6 +126,13 @@ def test_every_process_gets_a_number_of_its_own(store: Store, path: Path) -> Non
     again.close()
 
 
+def test_nobody_else_may_read_a_store(store: Store) -> None:
+    store.keep([entry(1)])
+    files = list(store.path.parent.iterdir())
+    assert len(files) > 1
+    assert [path for path in files if path.stat().st_mode & 0o077] == []
+
+
 # What it keeps --------------------------------------------------------------------------------------------------------
 
 
