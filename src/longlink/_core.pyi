@@ -215,8 +215,8 @@ class Load:
         asked, joined, retries, failed (given up), lost (after it had joined), handshakes_tls, resumed_tls;
         heartbeats_sent, heartbeats_answered, messages_sent, messages_received, bytes_received, reads, writes;
         comeback: resumed, and missed of those; echo: echoes; fanout: published, bursts (that all have), deliveries;
-        slow: stalled, and of those received, missed and told; chat: opened, written, acked, received, acks, acks_answered,
-        marked (messages under marks that the server confirmed), verified.
+        slow: stalled, and of those received, missed and told; chat: opened, written, acked, received, acks,
+        acks_answered, marked (messages under marks that the server confirmed), verified.
         Faults: skipped (never came), repeated (came again, or too late), altered, unexpected.
         """
 
