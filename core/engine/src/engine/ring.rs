@@ -18,7 +18,7 @@ use crate::engine::ident::ConnId;
 const KEEP_BYTES: usize = 256 * 1024;
 const KEEP_BATCHES: usize = 64;
 /// So many events are work for some milliseconds: who is admitted should not wait behind more that can wait.
-const BUSY_EVENTS: usize = 512;
+const BUSY_EVENTS: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {

@@ -49,6 +49,8 @@ def measure(run: Run) -> Numbers:
             _ready(run, serving, others)
             numbers = _storm(run, crowd, others)
         counts = crowd.all("count")
+        # A load process that is ended leaves its ports waiting for a minute, and the next run has the same addresses.
+        crowd.all("close")
         for word in [word for answer in counts for word in answer["words"]][:5]:
             run.note(word)
     return numbers | {
