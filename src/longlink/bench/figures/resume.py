@@ -66,7 +66,7 @@ def _sessions(run: Run) -> int:
     most = int(files.link_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1]) * SHARE_OF_FILES)
     if run.sizes.sessions > most:
         run.note(f"resume: {most:,} sessions instead of {run.sizes.sessions:,}, because of the limit of open files")
-    return min(run.sizes.sessions, most) // MEMBERS * MEMBERS
+    return min(int(run.sizes.sessions), most) // MEMBERS * MEMBERS
 
 
 def _arrive(run: Run, serving: Product, crowd: Swarm, sessions: int) -> None:
@@ -85,7 +85,7 @@ def _arrive(run: Run, serving: Product, crowd: Swarm, sessions: int) -> None:
 def _ready(run: Run, serving: Product, others: Swarm) -> None:
     names = [f"other{number:04}" for number in range(run.sizes.users)]
     outline = {"plan": "chat", "host": "127.0.0.1", "port": serving.port, "source": run.source()}
-    others.all("be", **outline, subprotocol=Encoding.BINARY.subprotocol)
+    others.each("be", [outline | {"subprotocol": Encoding.BINARY.subprotocol}])
     others.all("enter", users=names, data=str(serving.data))
     others.all("open", names=[(names[(n + 1) % len(names)], names[n - 1]) for n in range(len(names))])
 
