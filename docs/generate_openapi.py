@@ -16,7 +16,8 @@ from docs.generate import ROOT, Schema, read_schema
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
 from longlink import errors
-from longlink.access.http.calls import FRAMES, METHODS
+from longlink.access.http.calls import METHODS
+from longlink.access.http.frames import FRAMES
 from longlink.errors import TABLE
 
 OPENAPI: Final = ROOT / "src/longlink/access/http/openapi.json"
@@ -175,12 +176,16 @@ def error_shape() -> Json:
         "code": {"type": "integer", "enum": [row.code for row in rows]},
         "name": {"type": "string", "enum": [row.name for row in rows]},
         "message": {"type": "string", "description": "What was expected and what came, for people."},
+        "retryAfterMs": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Earliest useful time to try again, in ms from now; also as Retry-After, in seconds.",
+        },
         "remedy": {"type": "string", "description": "What to do about it."},
         "retry": {"type": "boolean", "description": "Whether the same call may succeed later without any change."},
-        "retry_after_ms": {"type": "integer", "minimum": 0},
     }
     needed = ["code", "name", "message", "remedy", "retry"]
-    inner = {"type": "object", "required": needed, "properties": fields, "additionalProperties": False}
+    inner = {"type": "object", "required": needed, "properties": fields}
     return {"type": "object", "required": ["error"], "properties": {"error": inner}}
 
 

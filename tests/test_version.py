@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from longlink import _core
-from longlink.client.connection import AGENT
+from longlink.client.handshake import AGENT
 
 ROOT = Path(__file__).parents[1]
 

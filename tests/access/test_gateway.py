@@ -6,6 +6,7 @@ Handshake, tokens, sessions and the bus are the real ones. Read next: ../scenari
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import cast
 import pytest
 
 from longlink import _core, config, errors
-from longlink.access.gateway import MISSED_STEP_S, POLL_LIMIT, REASON_BYTES, Gateway
+from longlink.access.arrivals import Arrivals
+from longlink.access.gateway import ARRIVALS, MISSED_STEP_S, POLL_LIMIT, REASON_BYTES, Gateway
 from longlink.access.handshake import Handshake
 from longlink.access.keys import read_data_key
 from longlink.access.resume import ResumeKeys
@@ -79,7 +81,8 @@ class ScriptedCore:
     def poll(self, limit: int) -> list[Event]:
         taken, self.events = self.events[:limit], self.events[limit:]
         if not taken:
-            os.eventfd_read(self._descriptor)
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._descriptor)
         return taken
 
     def send(self, connection: int, payload: bytes, delivery: int, text: bool = False) -> None:
@@ -640,6 +643,35 @@ def test_who_is_told_that_something_was_missed_is_not_told_again(tmp_path: Path)
         await turns()
         assert bench.core.sent[0][1].connected.missed
         assert bench.core.parcels == []
+
+    play(tmp_path, story)
+
+
+def test_when_thousands_come_at_once_those_who_are_there_do_not_stand_behind_them(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        crowd = 3 * ARRIVALS
+        bench.core.happen(*(bench.connect(n, f"user-{n}") for n in range(2, crowd + 2)), send(1, 5))
+        bench.core.happen((_core.CLOSED, crowd, 1006))
+        await turns(30)
+        sizes = [(body_name(batch[0].frame), len(batch)) for batch in bench.batches]
+        assert sizes == [("send", 1), *[("connect", ARRIVALS)] * 3]
+        assert bench.counts.sessions_attached == crowd
+        assert bench.present(f"user-{crowd}") == [], "its end did not overtake its beginning"
+
+    play(tmp_path, story)
+
+
+def test_a_full_waiting_room_leaves_events_to_the_core(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        bench.gateway._arrivals = Arrivals(most=2 * ARRIVALS)
+        crowd = 2 * POLL_LIMIT
+        bench.core.happen(*(bench.connect(n, f"user-{n}") for n in range(1, crowd + 1)))
+        await turns(3)
+        assert bench.core.events
+        assert len(bench.gateway._arrivals) <= POLL_LIMIT
+        await turns(3 * crowd // ARRIVALS)
+        assert bench.counts.sessions_attached == crowd
 
     play(tmp_path, story)
 

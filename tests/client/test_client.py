@@ -212,7 +212,7 @@ def test_both_transports_speak_tls_and_refuse_a_certificate_that_nobody_vouches_
         async with client(server, "alice", scheme, ssl=ssl.create_default_context(cafile=certificate)) as alice:
             assert alice.user == "alice"
         with pytest.raises(LonglinkError) as caught:
-            async with client(server, "alice", scheme, connect_timeout=0.5):
+            async with client(server, "alice", scheme, connect_timeout=2.0):
                 pass
         assert caught.value.row is errors.DISCONNECTED
         assert "certificate" in caught.value.message.lower()

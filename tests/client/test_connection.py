@@ -11,12 +11,22 @@ import pytest
 from longlink import errors
 from longlink.client.connect import connect
 from longlink.client.connection import Connection
+from longlink.client.prober import Prober
 from longlink.errors import LonglinkError
+from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Connected, Frame, OpenDirect
 
 
 class Breaking:
     """A transport that takes no bytes, and then breaks for the reader and, a little later, for the writer."""
+
+    link = "websocket"
+    encoding = Encoding.BINARY
+    talks = True
+    patient = True
+
+    def admitted(self, connected: Connected) -> None:
+        """Nothing to remember."""
 
     def __init__(self) -> None:
         self.broken = asyncio.Event()
@@ -42,7 +52,9 @@ def test_a_link_that_breaks_while_a_request_is_written_is_told_once() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
         transport = Breaking()
         options = connect("ws://127.0.0.1:1", token="")._options
-        connection = Connection(transport, options, Connected(heartbeat_ms=60_000), lambda _: None)
+        connection = Connection(
+            transport, options, Prober(fixed_s=60.0), Connected(heartbeat_ms=60_000), lambda _: None
+        )
         running = asyncio.create_task(connection.run())
         asking = asyncio.create_task(connection.request(Frame(open_direct=OpenDirect(user="bob"))))
         await asyncio.sleep(0)

@@ -32,6 +32,7 @@ def command(server: RunningServer, name: str) -> list[str]:
         ("hello.py", "alice: bob has it"),
         ("two_devices.py", "bob: still there?']"),
         ("embedded.py", "stored as message 1"),
+        ("offline_first.py", "message 3 is on the server's disk"),
     ],
 )
 def test_an_example_runs_to_its_end(server: RunningServer, name: str, last: str) -> None:
@@ -60,4 +61,5 @@ def test_the_echo_bot_answers(server: RunningServer) -> None:
 
 
 def test_no_example_is_left_out() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"hello.py", "two_devices.py", "embedded.py", "echo_bot.py"}
+    played = {"hello.py", "two_devices.py", "embedded.py", "echo_bot.py", "offline_first.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == played

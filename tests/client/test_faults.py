@@ -3,52 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 import longlink
 from longlink import errors
-from longlink.client.client import Client
-from longlink.client.events import Connected, Disconnected, Event, Message, Reconnected
+from longlink.client.events import Connected, Disconnected, Message, Reconnected
 from longlink.errors import LonglinkError
 from longlink.protocol.frames import body_name
 
-from .double import Double, running
+from .double import running
+from .scene import alice, events, play, seen
 
 BUSY = LonglinkError(errors.OVERLOADED, "full", retry_after_ms=1)
-DEADLINE_S = 20.0
-
-
-def play(scene: Coroutine[Any, Any, None]) -> None:
-    """Run a scene, and fail if it leaves a task behind."""
-
-    async def bounded() -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            await scene
-        await asyncio.sleep(0)
-        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        assert left == []
-
-    asyncio.run(bounded())
-
-
-@asynccontextmanager
-async def alice(double: Double, **options: Any) -> AsyncIterator[Client]:
-    async with longlink.connect(double.url, **{"token": "alice", **options}) as client:
-        yield client
-
-
-async def events(client: Client, kind: type[Event], count: int) -> list[Any]:
-    found: list[Event] = []
-    async for event in client:
-        if isinstance(event, kind):
-            found.append(event)
-        if len(found) == count:
-            break
-    return found
 
 
 # Sending --------------------------------------------------------------------------------------------------------------
@@ -130,9 +98,11 @@ def test_a_cancelled_send_is_not_tried_again() -> None:
             chat = await client.direct("bob")
             double.refusals.extend([BUSY])
             double.muted.add("send")
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await chat.send("given up")
+            sending = asyncio.create_task(chat.send("given up"))
+            await double.until(lambda: seen(double, "send"))
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
             double.muted.clear()
             double.refusals.clear()
             await chat.send("next")

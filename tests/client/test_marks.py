@@ -154,6 +154,16 @@ def test_mentions_are_those_that_the_server_counted_and_those_that_came_since() 
     assert state(box).mentions == 0
 
 
+def test_after_reading_a_part_of_what_the_server_counted_it_is_still_counted_whole() -> None:
+    box = placed(head=5, mine=5, read=0, mentions=2)
+    box.read("c", 1)
+    assert state(box).mentions == 2
+    box.read("c", 4)
+    assert state(box).mentions == 1
+    box.read("c", 5)
+    assert state(box).mentions == 0
+
+
 def test_a_message_that_comes_twice_mentions_once() -> None:
     box = placed()
     for _ in range(2):

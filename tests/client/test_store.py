@@ -118,6 +118,21 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert refusal(tmp_path / "nowhere" / "alice.db").row is errors.DATA_UNUSABLE
 
 
+def test_every_process_gets_a_number_of_its_own(store: Store, path: Path) -> None:
+    first = store.run()
+    store.close()
+    again = opened_at(path)
+    assert again.run() == first + 1
+    again.close()
+
+
+def test_nobody_else_may_read_a_store(store: Store) -> None:
+    store.keep([entry(1)])
+    files = list(store.path.parent.iterdir())
+    assert len(files) > 1
+    assert [path for path in files if path.stat().st_mode & 0o077] == []
+
+
 # What it keeps --------------------------------------------------------------------------------------------------------
 
 

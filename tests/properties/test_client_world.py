@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from longlink.client.inbox import Inbox, Track
+from longlink.client.inbox import Inbox
+from longlink.client.track import Track
 from longlink.protocol.frames import Frame, Missed
 from longlink.testing import ViolationError
 

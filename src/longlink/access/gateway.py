@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Final
 
 from longlink import _core, errors
+from longlink.access.arrivals import Arrivals, Event
 from longlink.access.handshake import Admitted, Handshake
 from longlink.errors import LonglinkError
 from longlink.ops import logs
@@ -31,6 +32,8 @@ log = logs.get("gateway")
 
 POLL_LIMIT: Final = 4096
 """Events of one pass: enough to amortise the pass, few enough that replies do not wait for milliseconds."""
+ARRIVALS: Final = 128
+"""Of these, events of connections that have no session yet: a few milliseconds."""
 REASON_BYTES: Final = 123
 """Longest reason of a WebSocket close frame (RFC 6455 section 5.5)."""
 GOODBYE_S: Final = 1.0
@@ -75,7 +78,9 @@ class Gateway:
         self._background: set[int] = set()
         self._connecting: dict[int, tuple[Admitted, Arrival]] = {}
         self._leaving: set[int] = set()
+        self._arrivals = Arrivals()
         self._tasks = Tasks(log)
+        self._next_poll: asyncio.Handle | None = None
         self._flush_waits = False
         self._telling: asyncio.Task[None] | None = None
         self._works: dict[str, Work] = {"connect": self._connect, "adjust": self._adjust, "logout": self._log_out}
@@ -102,6 +107,8 @@ class Gateway:
         """Stop serving. Connections that are still there are dropped."""
         asyncio.get_running_loop().remove_reader(self._core.fileno())
         self._core.stop()
+        if self._next_poll is not None:
+            self._next_poll.cancel()
         for task in self._tasks.under_way:
             task.cancel()
         if self._telling is not None:
@@ -110,22 +117,40 @@ class Gateway:
     # Events -----------------------------------------------------------------------------------------------------------
 
     def _poll(self) -> None:
-        events = self._core.poll(POLL_LIMIT)
+        """One pass. Whoever has a session is served first, and then some of those who come."""
+        events = [] if self._arrivals.full else self._core.poll(POLL_LIMIT)
         groups: Groups = {}
         gone: list[Session] = []
-        for kind, connection, data in events:
-            if isinstance(data, bytes):
-                self._take(connection, Encoding.TEXT if kind == _core.TEXT else Encoding.BINARY, data, groups)
-            elif kind == _core.CLOSED:
-                self._closed(connection, gone)
+        for event in events:
+            if self._must_wait(event):
+                self._arrivals.add(event)
             else:
-                self._missed(connection, data)
+                self._serve(event, groups, gone)
+        for event in self._arrivals.take(ARRIVALS):
+            self._serve(event, groups, gone)
         if gone:
             self._tasks.begin(self._leave(gone))
         for name, calls in groups.items():
             self._tasks.begin(self._works.get(name, self._answer)(calls))
-        if len(events) == POLL_LIMIT:
-            asyncio.get_running_loop().call_soon(self._poll)
+        if (len(events) == POLL_LIMIT or self._arrivals) and self._next_poll is None:
+            self._next_poll = asyncio.get_running_loop().call_soon(self._poll_again)
+
+    def _poll_again(self) -> None:
+        self._next_poll = None
+        self._poll()
+
+    def _must_wait(self, event: Event) -> bool:
+        _, connection, data = event
+        return connection not in self._sessions and (isinstance(data, bytes) or connection in self._arrivals)
+
+    def _serve(self, event: Event, groups: Groups, gone: list[Session]) -> None:
+        kind, connection, data = event
+        if isinstance(data, bytes):
+            self._take(connection, Encoding.TEXT if kind == _core.TEXT else Encoding.BINARY, data, groups)
+        elif kind == _core.CLOSED:
+            self._closed(connection, gone)
+        else:
+            self._missed(connection, data)
 
     def _take(self, connection: int, encoding: Encoding, data: bytes, groups: Groups) -> None:
         if connection in self._leaving:

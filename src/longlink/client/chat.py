@@ -97,8 +97,8 @@ class Chat:
         """
         more = True
         while more:
-            kept = self._client.kept_after(self.id, after)
-            if kept is not None:
+            if (store := self._client.offline) is not None:
+                kept = store.history(self.id, after)
                 for each in kept:
                     yield events.message(each)
                     after = each.seq
@@ -114,9 +114,8 @@ class Chat:
         """The newest messages, count at most, oldest first. before: only those with a smaller seq. As history."""
         found: list[Message] = []
         before = SEQ_MAX if before is None else before
-        kept = self._client.kept_before(self.id, before, count)
-        if kept is not None:
-            return [events.message(message) for message in kept]
+        if (store := self._client.offline) is not None:
+            return [events.message(message) for message in store.last(self.id, before, count)]
         while len(found) < count:
             limit = min(PAGE_MAX, count - len(found))
             page = await self._page(ReadHistory(conversation=self.id, before=before, limit=limit))
@@ -136,4 +135,4 @@ class Chat:
         return track.read if user == self._client.user else track.reads.get(user, 0)
 
     async def _page(self, request: ReadHistory) -> frames.History:
-        return (await self._client.request(Frame(read_history=request))).history
+        return (await self._client.requests.ask(Frame(read_history=request))).history

@@ -17,9 +17,8 @@ from typing import Final, Self
 from longlink import errors
 from longlink.client import events
 from longlink.client import options as given
-from longlink.client.backoff import Backoff
 from longlink.client.chat import Chat
-from longlink.client.connection import Connection, error_of
+from longlink.client.connection import error_of
 from longlink.client.events import Event, Message, Sent
 from longlink.client.handshake import Session
 from longlink.client.inbox import Inbox
@@ -27,7 +26,8 @@ from longlink.client.incoming import Incoming
 from longlink.client.options import Options
 from longlink.client.outgoing import Outgoing
 from longlink.client.prober import Prober
-from longlink.client.store import open_store
+from longlink.client.requests import Requests
+from longlink.client.store import Store, open_store
 from longlink.client.supervisor import Supervisor
 from longlink.client.track import Track
 from longlink.errors import LonglinkError
@@ -53,6 +53,7 @@ class Client:
         device = self._store.fact("device") if self._store else options.device or given.random_device()
         self._options = options = replace(options, device=device)
         self._prefix = self._store.fact("prefix") if self._store else f"{secrets.token_hex(PREFIX_BYTES)}-"
+        self._run = f"{self._store.run():x}-" if self._store else ""
         self._counter = 0
         self._inbox = Inbox(self._prefix, options.max_events, options.replay, auto_ack=options.auto_ack)
         self._incoming = Incoming(self._inbox, self._store)
@@ -68,9 +69,11 @@ class Client:
             session=self._session,
             prober=self._prober,
         )
+        self.requests = Requests(options, self._links, self._ended)
         self._supervisor: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._closed = False
+        self._leaving = False
 
     def _learnt(self) -> tuple[Session, Prober]:
         """What an earlier process left for the first link."""
@@ -104,7 +107,7 @@ class Client:
         for name, track in self._offline():
             if set(track.delivered) == {user}:
                 return self._kept(name, track)
-        reply = await self.request(Frame(open_direct=OpenDirect(user=user)))
+        reply = await self.requests.ask(Frame(open_direct=OpenDirect(user=user)))
         self._inbox.listed(reply.conversation, self._now())
         self._notice()
         return self._chat(reply.conversation)
@@ -123,7 +126,7 @@ class Client:
         found: dict[str, Chat] = {}
         cursor = ""
         while True:
-            reply = await self.request(
+            reply = await self.requests.ask(
                 Frame(list_conversations=ListConversations(limit=limits.PAGE_MAX, cursor=cursor))
             )
             for listed in reply.conversations.conversations:
@@ -136,7 +139,7 @@ class Client:
     async def ack(self, message: Message) -> None:
         """Everything up to this message is safe here; for connect(auto_ack=False)."""
         self._incoming.acked(message)
-        reply = await self.request(Frame(ack=Ack(conversation=message.conversation, seq=message.seq)))
+        reply = await self.requests.ask(Frame(ack=Ack(conversation=message.conversation, seq=message.seq)))
         self._inbox.acked(message.conversation, reply.acked.seq, reply.acked.read)
 
     async def background(self, on: bool) -> None:
@@ -157,7 +160,14 @@ class Client:
 
         Raises DISCONNECTED or UNANSWERED when the server could not be told; the client is open then.
         """
-        await self.request(Frame(logout=Logout(everywhere=everywhere)))
+        self._leaving = True
+        try:
+            await self.requests.ask(Frame(logout=Logout(everywhere=everywhere)))
+        except LonglinkError as error:
+            # The close may overtake the answer.
+            if error.row is not errors.LOGGED_OUT:
+                self._leaving = False
+                raise
         self._session.key = ""
         await self._stop()
 
@@ -185,10 +195,10 @@ class Client:
             return self
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):
-                await self._connection()
+                await self.requests.connection()
         except TimeoutError:
             await self._stop()
-            raise self._down() from self._links.last_error
+            raise self.requests.down() from self._links.last_error
         except BaseException:
             await self._stop()
             raise
@@ -242,25 +252,6 @@ class Client:
             raise LonglinkError(errors.UNANSWERED, f"no room: {waiting} messages wait (max_pending)") from None
         return send.client_id
 
-    async def request(self, frame: Frame) -> Frame:
-        """A request that may be repeated, tried until it is answered or the time is over."""
-        limits.check(frame)
-        backoff = Backoff(self._options.random)
-        last = LonglinkError(errors.UNANSWERED, f"no answer to {body_name(frame)} in time")
-        try:
-            async with asyncio.timeout(self._options.request_timeout_s):
-                while True:
-                    connection = await self._connection()
-                    try:
-                        return await connection.request(frame)
-                    except LonglinkError as error:
-                        if not error.retry:
-                            raise
-                        last = error
-                    await self._options.sleep(backoff.next(last.retry_after_ms / 1000))
-        except TimeoutError:
-            raise (last if self._links.live else self._down()) from None
-
     def track(self, conversation: str) -> Track:
         """How a conversation stands, as far as this client knows; only to look at."""
         return self._inbox.track(conversation) or Track()
@@ -274,23 +265,16 @@ class Client:
         self._incoming.read(conversation, seq)
         self._notice()
 
-    def kept_after(self, conversation: str, after: int) -> list[frames.Message] | None:
-        """A page of what the store holds beyond a seq; None when the server is the one to ask."""
-        if self._store is None or self._links.live is not None:
-            return None
-        return self._store.history(conversation, after)
-
-    def kept_before(self, conversation: str, before: int, count: int) -> list[frames.Message] | None:
-        """The same below a seq, the newest."""
-        if self._store is None or self._links.live is not None:
-            return None
-        return self._store.last(conversation, before, count)
+    @property
+    def offline(self) -> Store | None:
+        """The store while no link is up; None when the server is the one to ask."""
+        return self._store if self._links.live is None else None
 
     # Sending ----------------------------------------------------------------------------------------------------------
 
     def _next_id(self) -> str:
         self._counter += 1
-        return f"{self._prefix}{self._counter:x}"
+        return f"{self._prefix}{self._run}{self._counter:x}"
 
     def _unknown(self, client_id: str) -> LonglinkError:
         """What to tell whoever gave up waiting: the message may have been stored."""
@@ -329,17 +313,12 @@ class Client:
         except asyncio.CancelledError:
             raise
         except LonglinkError as error:
-            self._finish(error)
+            wanted = self._leaving and error.row is errors.LOGGED_OUT
+            self._closed |= wanted
+            self._finish(None if wanted else error)
         except Exception as error:
             log.exception("the client has failed")
             self._finish(error)
-
-    async def _connection(self) -> Connection:
-        while self._links.live is None:
-            if self._closed or self._failure is not None:
-                raise self._why()
-            await self._links.up.wait()
-        return self._links.live
 
     async def _flush(self) -> None:
         if self._links.live is None and self._store is not None:
@@ -386,16 +365,11 @@ class Client:
     def _why(self) -> BaseException:
         return self._failure or LonglinkError(errors.DISCONNECTED, "the client is closed")
 
-    def _down(self) -> LonglinkError:
-        reason = self._links.last_error.message if self._links.last_error else "no answer yet"
-        return LonglinkError(errors.DISCONNECTED, f"no connection to {self._options.url}: {reason}")
-
     def _chat(self, frame: frames.Conversation) -> Chat:
         return Chat(self, frame.id, tuple(member.user for member in frame.members), frame.head)
 
     def _offline(self) -> list[tuple[str, Track]]:
-        """The conversations in the store while no link is up; empty when the server is the one to ask."""
-        return self._inbox.known() if self._store is not None and self._links.live is None else []
+        return self._inbox.known() if self.offline is not None else []
 
     def _kept(self, name: str, track: Track) -> Chat:
         return Chat(self, name, (self.user, *track.delivered), track.head)

@@ -125,9 +125,7 @@ class Exchange:
         since, cursor, done = self._inbox.synced_at, "", False
         try:
             while True:
-                # The first time there is nothing to catch up with: what no device has received is read from history.
-                request = Sync(since=since, cursor=cursor, limit=PAGE_MAX, messages=NEWEST if since else 1)
-                page = (await self._ask(Frame(sync=request))).synced
+                page = (await self._ask(Frame(sync=self._request(since, cursor)))).synced
                 for change in page.changes:
                     self._incoming.change(change, self._now())
                 self._notice()
@@ -143,6 +141,11 @@ class Exchange:
         finally:
             self._inbox.sync_wanted |= not done
             self._syncing = False
+
+    def _request(self, since: int, cursor: str) -> Sync:
+        # The first time there is nothing to catch up with: what no device has received is read from history.
+        newest = NEWEST if since or self._incoming.keeps else 1
+        return Sync(since=since, cursor=cursor, limit=PAGE_MAX, messages=newest)
 
     def _sync_failed(self, error: LonglinkError) -> None:
         _report("sync", error)

@@ -119,7 +119,7 @@ class Inbox:
 
     def listed(self, listed: frames.Conversation, now: float) -> None:
         """The server says how a conversation stands: its head, and the marks of its members."""
-        track = self._track(listed.id)
+        track = self._tracks.setdefault(listed.id, Track())
         new = track.position is None
         if new:
             self._place(listed.id, track, next((m.delivered for m in listed.members if m.user == self.user), 0))

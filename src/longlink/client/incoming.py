@@ -23,6 +23,11 @@ class Incoming:
             inbox.user = store.fact("user")
             inbox.restore(store.places(), store.number("synced_at"))
 
+    @property
+    def keeps(self) -> bool:
+        """Whether messages are kept to be read offline."""
+        return self._store is not None
+
     def pushed(self, frame: frames.Message, now: float) -> None:
         if self._store is not None:
             self._store.keep([frame])

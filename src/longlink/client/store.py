@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -77,6 +78,13 @@ class Store:
     def note(self, **facts: str | int) -> None:
         with self._writing():
             self._note(facts)
+
+    def run(self) -> int:
+        """A number that this store has never given before, for the client_ids of this process."""
+        number = self.number("run") + 1
+        with self._writing(on_disk=True):
+            self._note({"run": number})
+        return number
 
     # Messages to send -------------------------------------------------------------------------------------------------
 
@@ -191,6 +199,8 @@ def open_store(path: Path, *, device: str, kept: int) -> Store:
     CONFIG_INVALID (it belongs to another device).
     """
     with _told(path):
+        # What stands in it is private, and the key of the session as good as a token.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         database = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
         try:
             _prepare(path, database)
@@ -239,6 +249,8 @@ def _told(path: Path) -> Iterator[None]:
     """Every failure of SQLite as an error of the table."""
     try:
         yield
+    except OSError as error:
+        raise LonglinkError(errors.DATA_UNUSABLE, f"store {path}: {error.strerror}") from error
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise LonglinkError(errors.DATA_LOCKED, f"store {path}: another client has it open") from error

@@ -41,7 +41,7 @@ class Track:
     mentions_counted: int = 0
     """Mentions above the read mark, as the server counted them when head was counted_at."""
     counted_at: int = 0
-    mentioned: set[int] = field(default_factory=set)
+    mentioned: frozenset[int] = frozenset()
 
     @property
     def done(self) -> int:
@@ -67,9 +67,9 @@ class Track:
     def saw(self, seq: int, *, mentioned: bool) -> None:
         """A message of somebody else is in the log."""
         if mentioned and seq > max(self.read, self.counted_at):
-            self.mentioned.add(seq)
+            self.mentioned |= {seq}
             if len(self.mentioned) > MENTIONS_KEPT:
-                self.mentioned.remove(min(self.mentioned))
+                self.mentioned -= {min(self.mentioned)}
                 self.mentions_counted += 1
 
     def counted(self, head: int, read: int, mentions: int) -> None:
@@ -78,14 +78,15 @@ class Track:
             return
         self.mentions_counted = mentions
         self.counted_at = head
-        self.mentioned = {seq for seq in self.mentioned if seq > head}
+        self.mentioned = frozenset(seq for seq in self.mentioned if seq > head)
 
     def read_to(self, seq: int) -> bool:
         """The read mark has moved; False when it has not."""
         if seq <= self.read:
             return False
         self.read = seq
-        self.mentioned = {each for each in self.mentioned if each > seq}
+        if self.mentioned:
+            self.mentioned = frozenset(each for each in self.mentioned if each > seq)
         if seq >= self.counted_at:
             self.mentions_counted = 0
         return True

@@ -19,6 +19,9 @@ async def open_direct(services: Services, calls: Sequence[Call]) -> list[Frame |
 
 async def _one(services: Services, call: Call) -> Frame | LonglinkError:
     try:
+        if not call.session.id:
+            # Somebody who has come over HTTP, with a token, and may never have connected.
+            await services.store.users.remember([call.session.user])
         opened = await services.store.conversations.open_direct(call.session.user, call.frame.open_direct.user)
     except LonglinkError as error:
         return error

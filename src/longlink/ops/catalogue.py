@@ -20,7 +20,6 @@ COUNTS: Final[dict[str, Metric]] = {
     "messages": Metric("counter", "Messages stored and acknowledged for the first time."),
     "duplicates": Metric("counter", "Resent messages that were stored already and got their first answer again."),
     "deliveries": Metric("counter", "Frames handed to gateways for receivers, one for each connection."),
-    "http_calls": Metric("counter", "Calls of the short link (HTTP), answered or refused."),
     "http_limited": Metric("counter", "Calls of the short link refused because their user calls too often."),
     "http_seconds": Metric("histogram", "From a call of the short link to its answer."),
     "marks": Metric("counter", "Acknowledgements that raised a mark, delivered or read."),
@@ -36,6 +35,12 @@ COUNTS: Final[dict[str, Metric]] = {
     "takeovers": Metric("counter", "Links that were closed because their session was resumed over a newer one."),
     "loop_lag_seconds": Metric("histogram", "How late the event loop ran a timer; grows when Python is busy."),
 }
+
+HTTP_CALLS: Final = Metric(
+    "counter",
+    "Calls of the short link (HTTP), by method and outcome: done; refused, the same again fails again; later, it may "
+    "succeed.",
+)
 
 RESUMES: Final = Metric(
     "counter",
@@ -158,11 +163,12 @@ SECTIONS: Final[dict[str, tuple[str, dict[str, Metric]]]] = {
 LABELLED: Final[dict[str, tuple[str, str, Metric]]] = {
     "errors": ("longlink_errors", "name", ERRORS),
     "resumes": ("longlink_resumes", "outcome", RESUMES),
+    "http_calls": ("longlink_http_calls", "method,outcome", HTTP_CALLS),
     "worker_up": ("longlink_worker_up", "worker", WORKER_UP),
     "worker_restarts": ("longlink_worker_restarts", "worker", WORKER_RESTARTS),
     "worker_connections": ("longlink_worker_connections", "worker", WORKER_CONNECTIONS),
 }
-"""Sections that are one metric with a label: its name, the label, its words."""
+"""Sections that are one metric with labels: its name, the labels, its words. Commas part labels, and their values."""
 
 UNKNOWN: Final = Metric("gauge", "Not described.")
 

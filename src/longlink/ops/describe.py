@@ -5,7 +5,7 @@ Writes no file; docs/generate_config.py does. Read next: catalogue.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from longlink.ops import catalogue
 
@@ -24,21 +24,22 @@ def reference() -> str:
     """The page."""
     parts = [_HEAD]
     for title, prefix, metrics in (
-        ("Messages", "longlink_", catalogue.COUNTS | {"errors": catalogue.ERRORS}),
+        ("Messages", "longlink_", catalogue.COUNTS | _labelled(lambda label: label != "worker")),
         ("The connection core", "longlink_core_", catalogue.CORE),
         ("The store", "longlink_store_", catalogue.STORE),
         ("The process", "process_", catalogue.PROCESS),
         ("With workers: the trunks between gateways and logic", "longlink_trunk_", catalogue.TRUNK),
-        ("With workers: each process, by the label `worker`", "longlink_", _workers()),
+        ("With workers: each process, by the label `worker`", "longlink_", _labelled(lambda label: label == "worker")),
         ("Beside these", "", catalogue.OTHER),
     ):
         parts.append(f"\n## {title}\n\n| metric | kind | meaning |\n| --- | --- | --- |\n" + _rows(prefix, metrics))
     return "".join(parts)
 
 
-def _workers() -> dict[str, catalogue.Metric]:
+def _labelled(chosen: Callable[[str], bool]) -> dict[str, catalogue.Metric]:
+    """The metrics with labels that are chosen by these."""
     labelled = catalogue.LABELLED.values()
-    return {name.removeprefix("longlink_"): metric for name, label, metric in labelled if label == "worker"}
+    return {name.removeprefix("longlink_"): metric for name, label, metric in labelled if chosen(label)}
 
 
 def _rows(prefix: str, metrics: Mapping[str, catalogue.Metric]) -> str:

@@ -87,10 +87,10 @@ def _family(name: str, known: catalogue.Metric, value: Number) -> Metric:
 def _labelled(section: str, values: Mapping[str, Number]) -> Metric:
     name, label, known = catalogue.LABELLED[section]
     family_class = CounterMetricFamily if known.kind == "counter" else GaugeMetricFamily
-    family = family_class(name, known.meaning, labels=[label])
+    family = family_class(name, known.meaning, labels=label.split(","))
     for labelled, value in values.items():
         if not isinstance(value, tuple):
-            family.add_metric([labelled], value)
+            family.add_metric(labelled.split(","), value)
     return family
 
 

@@ -82,7 +82,7 @@ class Counts:
         self.deliveries = 0
         self.marks = 0
         self.errors: collections.Counter[str] = collections.Counter()
-        self.http_calls = 0
+        self.http_calls: collections.Counter[str] = collections.Counter()
         self.http_limited = 0
         self.http_seconds = Histogram(CALL_BOUNDS)
         self.loop_lag_seconds = Histogram(LAG_BOUNDS)

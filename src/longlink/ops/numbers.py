@@ -45,7 +45,8 @@ def of_counts(counts: Counts) -> Numbers:
     }
     refused: dict[str, Number] = {row.name: counts.errors[row.name] for row in errors.TABLE.values()}
     resumed: dict[str, Number] = {outcome: counts.resumes[outcome] for outcome in catalogue.OUTCOMES}
-    return {"messages": plain, "errors": refused, "resumes": resumed}
+    called: dict[str, Number] = {**counts.http_calls}
+    return {"messages": plain, "errors": refused, "resumes": resumed, "http_calls": called}
 
 
 def of_core(core: CoreNumbers) -> Numbers:

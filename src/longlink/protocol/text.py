@@ -59,14 +59,18 @@ def decode_body(name: RequestName, data: bytes) -> Frame:
     return frame
 
 
-def decode_list(data: bytes, name: str) -> list[Frame | LonglinkError]:
-    """The frames of {name: [frame, ...]}; one that is wrong is its error, under its id. Raises FRAME_MALFORMED."""
+def decode_list(data: bytes, name: str, most: int) -> list[Frame | LonglinkError]:
+    """The frames of {name: [frame, ...]}, 1 to most; one that is wrong is its error, under its id.
+
+    Raises FRAME_MALFORMED, or FIELD_INVALID when it is no list of so many.
+    """
     fields = _object(data)
-    items = fields.get(name)
-    if len(fields) != 1 or not isinstance(items, list):
-        raise LonglinkError(
-            errors.FRAME_MALFORMED, f'expected {{"{name}": [...]}}, got {", ".join(fields) or "nothing"}'
-        )
+    items = fields.pop(name, None)
+    if fields:
+        raise LonglinkError(errors.FIELD_INVALID, f"{_shown(next(iter(fields)))}: no such field; there is {name} alone")
+    if not isinstance(items, list) or not 1 <= len(items) <= most:
+        came = f"{len(items)} of them" if isinstance(items, list) else f"a JSON {_kind(items)}"
+        raise LonglinkError(errors.FIELD_INVALID, f"{name}: expected an array of 1 to {most} frames, got {came}")
     return [_item(item, f"{name}[{index}]") for index, item in enumerate(items)]
 
 
@@ -80,14 +84,9 @@ def _item(item: object, path: str) -> Frame | LonglinkError:
     return frame
 
 
-def body_fields(frame: Frame) -> dict[str, Any]:
-    """The fields of the body that is set, as JSON values."""
-    return json_format.MessageToDict(getattr(frame, str(body_name(frame))))
-
-
-def frame_fields(frame: Frame) -> dict[str, Any]:
-    """The whole frame as JSON values."""
-    return json_format.MessageToDict(frame)
+def encode_body(frame: Frame) -> bytes:
+    """As encode_text, but the fields of its body alone."""
+    return msgspec.json.encode(json_format.MessageToDict(getattr(frame, str(body_name(frame)))))
 
 
 def encode_text(frame: Frame) -> bytes:

@@ -53,17 +53,20 @@ class Stage:
         self, path: str, body: object = None, headers: dict[str, str] | None = None, **more: Any
     ) -> httpx.Response:
         """With a token of alice, unless headers say otherwise."""
-        sent = {"Authorization": f"Bearer {self.token()}"} | (headers or {})
+        sent = self.bearer() | (headers or {})
         options = more or {"json": body or {}}
         return self.ask("POST", path, headers=sent, **options)
 
-    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        async def one() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                return await client.request(method, path, **more)
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token()}"}
 
-        return asyncio.run(one())
+    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        return asyncio.run(self.ask_within(method, path, **more))
+
+    async def ask_within(self, method: str, path: str, **more: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, **more)
 
     async def _handle(self, calls: Sequence[Call]) -> list[Reply]:
         self.batches.append(list(calls))

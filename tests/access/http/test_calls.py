@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from longlink import errors
-from longlink.access.http.calls import FRAMES, METHODS
+from longlink.access.http.calls import METHODS, OUTCOMES
+from longlink.access.http.frames import FRAMES, TURN_BYTES
 from longlink.errors import LonglinkError, Row
-from longlink.protocol.frames import REQUESTS, Acked, Frame, LoggedOut, Sent
+from longlink.protocol.codec import decode_text
+from longlink.protocol.frames import REQUESTS, Acked, Content, Frame, History, LoggedOut, Message, Sent
 from longlink.routing.calls import Call
 
 from .short_link import MOST_BYTES, Stage
@@ -48,7 +52,7 @@ def test_a_call_is_the_request_in_json_and_its_answer_the_reply(stage: Stage) ->
 
 def test_no_body_stands_for_a_request_without_fields(tmp_path: Path) -> None:
     stage = Stage(tmp_path, lambda _: Frame(logged_out=LoggedOut(sessions=2)))
-    assert stage.post("/v1/logout", content=b"", headers={"Content-Type": "application/json"}).json() == {"sessions": 2}
+    assert stage.post("/v1/logout", content=b"").json() == {"sessions": 2}
 
 
 def test_a_key_calls_for_its_session(stage: Stage) -> None:
@@ -73,9 +77,11 @@ def test_an_error_of_logic_has_the_status_of_its_row(tmp_path: Path) -> None:
         "message": "too much waits",
         "remedy": errors.OVERLOADED.remedy,
         "retry": True,
-        "retry_after_ms": 1500,
+        "retryAfterMs": 1500,
     }
-    assert stage.counts.errors["overloaded"] == 1
+    assert stage.counts.errors["overloaded"] == 0, "logic has counted it"
+    told = decode_text(answer.content, strict=False).error
+    assert (told.code, told.retry_after_ms) == (4010, 1500), "it reads as the Error of a frame"
 
 
 REFUSED: list[tuple[str, dict[str, str], bytes, Row]] = [
@@ -87,7 +93,9 @@ REFUSED: list[tuple[str, dict[str, str], bytes, Row]] = [
     ("a bad device", {"Longlink-Device": "a b"}, b"{}", errors.FIELD_INVALID),
     ("another type", {"Content-Type": "text/plain"}, b"{}", errors.FRAME_MALFORMED),
     ("no type", {"Content-Type": ""}, b"{}", errors.FRAME_MALFORMED),
+    ("a key of another device", {"Authorization": "KEY", "Longlink-Device": "tablet"}, b"{}", errors.KEY_FOREIGN),
     ("no JSON", {}, b"{", errors.FRAME_MALFORMED),
+    ("no text", {}, b"\xff{}", errors.FRAME_MALFORMED),
     ("no object", {}, b"[]", errors.FRAME_MALFORMED),
     ("a doubled field", {}, b'{"seq": 1, "seq": 2}', errors.FRAME_MALFORMED),
     ("an unknown field", {}, b'{"conversaton": "c"}', errors.FIELD_INVALID),
@@ -99,10 +107,61 @@ REFUSED: list[tuple[str, dict[str, str], bytes, Row]] = [
 
 @pytest.mark.parametrize(("headers", "body", "row"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_what_is_wrong_is_refused_before_logic(stage: Stage, headers: dict[str, str], body: bytes, row: Row) -> None:
+    if headers.get("Authorization") == "KEY":
+        headers = headers | {"Authorization": f"Longlink {stage.key()}"}
     answer = stage.post("/v1/ack", content=body, headers={"Content-Type": "application/json"} | headers)
     assert (answer.status_code, answer.json()["error"]["name"]) == (row.http, row.name)
     assert stage.batches == []
     assert stage.counts.errors[row.name] == 1
+
+
+def test_a_body_is_refused_by_its_announced_length_before_it_is_read(stage: Stage) -> None:
+    assert run_raw(stage, [], [(b"content-length", b"1001")])[0]["status"] == 413
+    assert run_raw(stage, [], [(b"content-length", b"9" * 5_000)])[0]["status"] == 413
+
+
+def test_a_body_without_a_length_is_refused_as_soon_as_it_is_too_long(stage: Stage) -> None:
+    part = {"type": "http.request", "body": b" " * 600, "more_body": True}
+    assert run_raw(stage, [part, part], [])[0]["status"] == 413
+
+
+def test_who_goes_before_his_request_is_whole_is_not_answered_and_is_no_defect(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    part = {"type": "http.request", "body": b"{", "more_body": True}
+    assert run_raw(stage, [part, {"type": "http.disconnect"}], []) == []
+    assert (caplog.records, stage.batches) == ([], [])
+
+
+def test_a_defect_is_told_without_its_details_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_: Call) -> Frame | LonglinkError:
+        raise RuntimeError("at the secret place")
+
+    stage = Stage(tmp_path, fail)
+    answer = stage.post("/v1/send", SEND)
+    assert (answer.status_code, answer.json()["error"]["name"]) == (500, "internal")
+    assert "secret" not in answer.text
+    assert "call_defect" in caplog.text
+    assert stage.counts.http_calls["send,later"] == 1
+
+
+def run_raw(stage: Stage, parts: list[dict[str, object]], headers: list[tuple[bytes, bytes]]) -> list[dict[str, Any]]:
+    """What the app says to a request of alice whose body comes in these parts, and not one more."""
+    told: list[dict[str, Any]] = []
+    own = [(b"authorization", f"Bearer {stage.token()}".encode()), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/send", "headers": [*own, *headers]}
+
+    async def receive() -> Any:
+        return parts.pop(0)
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    async def ask() -> None:
+        await stage.app(scope, receive, send)
+
+    asyncio.run(ask())
+    return told
 
 
 def test_an_expired_key_is_refused(stage: Stage) -> None:
@@ -116,7 +175,7 @@ def test_a_user_who_calls_too_often_is_told_how_long_to_wait(tmp_path: Path) -> 
     stage = Stage(tmp_path, say_sent, rate=2, burst=2)
     assert [stage.post("/v1/send", SEND).status_code for _ in range(3)] == [200, 200, 429]
     answer = stage.post("/v1/send", SEND)
-    assert (answer.headers["retry-after"], answer.json()["error"]["retry_after_ms"]) == ("1", 500)
+    assert (answer.headers["retry-after"], answer.json()["error"]["retryAfterMs"]) == ("1", 500)
     bob = {"Authorization": f"Bearer {stage.token('bob')}"}
     assert stage.post("/v1/send", SEND, bob).status_code == 200
     stage.now_s += 0.5
@@ -144,11 +203,49 @@ def test_frames_get_their_replies_in_order_and_those_of_one_body_go_together(sta
     assert sorted(len(batch) for batch in stage.batches) == [1, 2]
 
 
-@pytest.mark.parametrize("body", [{"frames": []}, {"frames": [{}] * (FRAMES + 1)}, {"frames": {}}, {"frame": []}, {}])
-def test_a_list_of_frames_that_is_none_or_too_long_is_refused(tmp_path: Path, body: dict[str, object]) -> None:
-    answer = Stage(tmp_path, say_sent).post("/v1/frames", content=json.dumps(body), headers=JSON)
-    assert answer.json()["error"]["name"] in ("field_invalid", "frame_malformed")
-    assert answer.status_code in (400, 422)
+LISTS: list[tuple[dict[str, object], str]] = [
+    ({"frames": []}, f"frames: expected an array of 1 to {FRAMES} frames, got 0 of them"),
+    ({"frames": [{}] * (FRAMES + 1)}, f"frames: expected an array of 1 to {FRAMES} frames, got {FRAMES + 1} of them"),
+    ({"frames": {}}, f"frames: expected an array of 1 to {FRAMES} frames, got a JSON object"),
+    ({}, f"frames: expected an array of 1 to {FRAMES} frames, got a JSON null"),
+    ({"frame": [], "frames": []}, '"frame": no such field; there is frames alone'),
+]
+
+
+@pytest.mark.parametrize(("body", "message"), LISTS, ids=[str(number) for number in range(len(LISTS))])
+def test_a_list_of_frames_that_is_none_or_too_long_is_refused(
+    stage: Stage, body: dict[str, object], message: str
+) -> None:
+    error = stage.post("/v1/frames", content=json.dumps(body), headers=JSON).json()["error"]
+    assert (error["name"], error["message"]) == ("field_invalid", message)
+    assert stage.batches == []
+
+
+def test_a_long_answer_leaves_turns_to_others(tmp_path: Path) -> None:
+    text = "x" * (TURN_BYTES // 4)
+    page = Frame(history=History(messages=[Message(seq=1, content=Content(text=text))]))
+    stage = Stage(tmp_path, lambda _: page)
+    turns: list[int] = []
+
+    async def count_turns() -> None:
+        while True:
+            turns.append(len(turns))
+            await asyncio.sleep(0)
+
+    frames = {"frames": [{"id": number, "readHistory": {"conversation": "c"}} for number in range(1, 11)]}
+
+    async def ask() -> int:
+        counting = asyncio.create_task(count_turns())
+        answer = await stage.ask_within("POST", "/v1/frames", json=frames, headers=stage.bearer())
+        counting.cancel()
+        return len(answer.json()["frames"])
+
+    assert asyncio.run(ask()) == 10
+    before = len(turns)
+    turns.clear()
+    frames["frames"] = frames["frames"][:1]
+    assert asyncio.run(ask()) == 1
+    assert before >= len(turns) + 2, "ten quarters are more than two turns"
 
 
 def test_frames_count_one_each_for_the_rate(tmp_path: Path) -> None:
@@ -156,18 +253,39 @@ def test_frames_count_one_each_for_the_rate(tmp_path: Path) -> None:
     frames = [{"id": number, "send": SEND} for number in range(1, 4)]
     assert stage.post("/v1/frames", {"frames": frames}).status_code == 200
     assert stage.post("/v1/send", SEND).status_code == 429
+    stage.now_s += 1
+    assert stage.post("/v1/send", SEND).status_code == 200
 
 
-def test_a_page_of_another_origin_may_call(stage: Stage) -> None:
+def test_a_page_of_another_origin_may_call_and_reads_every_answer(stage: Stage) -> None:
     preflight = stage.ask("OPTIONS", "/v1/send", headers={"Origin": "https://app.example"})
-    assert preflight.status_code == 204
-    assert "Authorization" in preflight.headers["access-control-allow-headers"]
-    assert stage.post("/v1/send", SEND).headers["access-control-allow-origin"] == "*"
-    assert stage.post("/v1/send", {}).headers["access-control-allow-origin"] == "*"
+    assert (preflight.status_code, preflight.content) == (204, b"")
+    assert preflight.headers["access-control-allow-methods"] == "POST"
+    allowed = preflight.headers["access-control-allow-headers"].split(", ")
+    assert allowed == ["Authorization", "Content-Type", "Longlink-Device"]
+    for answer in (preflight, stage.post("/v1/send", SEND), stage.post("/v1/send", {}), stage.post("/v1/nothing")):
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
 
 
-def test_another_method_is_refused(stage: Stage) -> None:
-    assert stage.ask("GET", "/v1/send").status_code == 405
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_another_method_is_refused_and_the_right_ones_named(stage: Stage, method: str) -> None:
+    answer = stage.ask(method, "/v1/send")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "OPTIONS, POST")
+    assert answer.json()["error"]["message"] == f"expected one of OPTIONS, POST for /v1/send, got {method}"
+
+
+def test_calls_are_counted_by_method_and_outcome(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, say_by_body, rate=1, burst=3)
+    assert set(stage.counts.http_calls) == {f"{name},{each}" for name in ("frames", *METHODS) for each in OUTCOMES}
+    stage.post("/v1/send", SEND)
+    stage.post("/v1/send", {})
+    stage.post("/v1/ack", {"conversation": "c", "seq": 1})
+    stage.post("/v1/ack", {"conversation": "c", "seq": 1})
+    stage.post("/v1/send", headers={"Authorization": ""})
+    counted = {label: count for label, count in stage.counts.http_calls.items() if count}
+    assert counted == {"send,done": 1, "send,refused": 2, "ack,done": 1, "ack,later": 1}
+    assert sum(stage.counts.http_seconds.counts) == 5
 
 
 JSON = {"Content-Type": "application/json"}

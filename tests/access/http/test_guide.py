@@ -21,7 +21,7 @@ GUIDE = Path(__file__).parents[3] / "docs/guides/http.md"
 
 def commands() -> list[str]:
     found = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    assert len(found) == 4, "open, send, sync, read"
+    assert len(found) == 6, "open, send, sync, read, many, logout"
     return found
 
 
@@ -38,11 +38,13 @@ def test_the_commands_of_the_guide_do_what_it_says() -> None:
             here = os.environ | {"TOKEN": server.token("alice")}
             return json.loads(subprocess.run(shell, capture_output=True, env=here, check=True, timeout=30).stdout)
 
-        opening, sending, syncing, reading = commands()
+        opening, sending, syncing, reading, many, leaving = commands()
         told["CONVERSATION"] = run(opening)["id"]
         assert run(sending)["seq"] == "1"
         assert run(sending) == {**run(sending), "seq": "1", "duplicate": True}
         assert run(reading)["messages"][0]["content"]["text"] == "Your parcel is on its way"
+        assert [reply["sent"]["seq"] for reply in run(many)["frames"]] == ["2", "3"]
+        assert run(leaving)["sessions"] == 1, "the one of alice, which waits for her to come back"
         assert run(syncing)["changes"][0]["messages"][0]["clientId"] == "order-4711"
 
 

@@ -32,9 +32,19 @@ def answer_all(call: Call) -> Frame | LonglinkError:
 
 
 def check(document: Any, name: str, value: object) -> None:
-    """The value has the shape that the document gives to this name."""
-    schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+    """The value has the shape that the document gives to this name, and no field that it does not name."""
+    schema = {"$ref": f"#/components/schemas/{name}", "components": closed(document["components"])}
     Draft202012Validator(schema).validate(value)
+
+
+def closed(part: Any) -> Any:
+    """The same shapes without room for what they do not name; a client must leave that room, a test must not."""
+    if isinstance(part, list):
+        return [closed(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    within = {name: closed(each) for name, each in part.items()}
+    return within | {"additionalProperties": False} if part.get("type") == "object" else within
 
 
 def test_it_is_an_openapi_document(document: Any) -> None:

@@ -87,6 +87,30 @@ def test_a_header_above_the_bound_gets_431() -> None:
     asyncio.run(run())
 
 
+def test_a_header_is_measured_without_the_body_that_comes_with_it() -> None:
+    async def run() -> None:
+        async with serving(length_app) as http:
+            size = 3 * server.HEADER_BYTES
+            whole = b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size + b"b" * size
+            reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
+            for _ in range(2):
+                writer.write(whole)
+                assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE_S)
+                assert str(size).encode() in await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), DEADLINE_S)
+            writer.close()
+
+    asyncio.run(run())
+
+
+async def length_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the length of the body."""
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size, more = size + len(message["body"]), message["more_body"]
+    await app({**scope, "path": str(size)}, receive, send)
+
+
 def test_a_header_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "HEADER_S", 0.05)
 

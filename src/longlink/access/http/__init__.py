@@ -1,4 +1,4 @@
-"""HTTP beside the long link: what operators and their machines ask. Read next: endpoints.py, server.py."""
+"""HTTP beside the long link: calls of clients and hosts, and what operators ask. Read next: endpoints.py, calls.py."""
 
 from longlink.access.http.callers import Callers
 from longlink.access.http.calls import ShortLink

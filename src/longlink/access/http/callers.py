@@ -3,7 +3,8 @@
     Authorization: Bearer TOKEN       a user, as his token says; the device from Longlink-Device, "http" without it
     Authorization: Longlink KEY       a session on a long link or stream, by its resume key
 
-A key is good here without a look-up; logic asks whether the session goes on. Read next: ../resume.py, ../tokens.py.
+Longlink-Device beside a key must be the device of the key. A key is good here without a look-up; logic asks whether the
+session goes on. Read next: ../resume.py, ../tokens.py.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
 from longlink.errors import LonglinkError
 from longlink.protocol.codec import Encoding
-from longlink.protocol.limits import check_device
+from longlink.protocol.limits import NAME_MAX, check_device
 from longlink.routing.sessions import Session
 
 DEVICE: Final = "http"
@@ -33,7 +34,8 @@ class Callers:
     def identify(self, authorization: str, device: str) -> Session:
         """authorization, device: the fields Authorization and Longlink-Device, empty when they are not there.
 
-        Raises TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_FOREIGN; KEY_INVALID, KEY_EXPIRED; FIELD_INVALID.
+        Raises TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_FOREIGN; KEY_INVALID, KEY_EXPIRED, KEY_FOREIGN;
+        FIELD_INVALID for a device.
         """
         scheme, _, proof = authorization.partition(" ")
         if scheme.lower() == "bearer":
@@ -42,6 +44,8 @@ class Callers:
             return Session(user, device or DEVICE, "", 0, 0, 0, Encoding.BINARY)
         if scheme.lower() == "longlink":
             known = self._keys.read(proof.strip(), self._now_s())
+            if device not in ("", known.device):
+                raise LonglinkError(errors.KEY_FOREIGN, f"the key is not for device {device[:NAME_MAX]!a}")
             return Session(known.user, known.device, known.platform, known.id, known.link, 0, Encoding.BINARY)
         message = "expected Authorization: Bearer TOKEN or Longlink KEY, got "
         raise LonglinkError(errors.TOKEN_MISSING, message + (f"the scheme {scheme[:20]!r}" if scheme else "none"))

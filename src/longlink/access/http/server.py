@@ -256,13 +256,19 @@ class _Bounded(HttpToolsProtocol):
             self._expect_request()
         # RFC 9110 section 6.6.1; uvicorn would write it down once a second.
         self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
-        self._header_bytes += len(data)
-        # Before it is parsed, for a header that is whole at once would have had its answer already.
-        if self._reading_header and self._header_bytes > HEADER_BYTES:
+        while data and not self.transport.is_closing():
+            data = self._parse(data)
+
+    def _parse(self, data: bytes) -> bytes:
+        """Returns what is left of it. No more than a header may have at once, for what follows may be a body."""
+        room = HEADER_BYTES - self._header_bytes if self._reading_header else HEADER_BYTES
+        if room:
+            self._header_bytes += min(room, len(data))
+            super().data_received(data[:room])
+        else:
             self.transport.write(TOO_LARGE)
             self.transport.close()
-        else:
-            super().data_received(data)
+        return data[room:]
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MOST_PIPELINED:

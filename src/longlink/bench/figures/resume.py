@@ -64,9 +64,10 @@ def measure(run: Run) -> Numbers:
 def _sessions(run: Run) -> int:
     """As many as were asked for, or as this machine allows one process to hold."""
     most = int(files.link_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1]) * SHARE_OF_FILES)
-    if run.sizes.sessions > most:
-        run.note(f"resume: {most:,} sessions instead of {run.sizes.sessions:,}, because of the limit of open files")
-    return min(int(run.sizes.sessions), most) // MEMBERS * MEMBERS
+    asked: int = run.sizes.sessions
+    if asked > most:
+        run.note(f"resume: {most:,} sessions instead of {asked:,}, because of the limit of open files")
+    return min(asked, most) // MEMBERS * MEMBERS
 
 
 def _arrive(run: Run, serving: Product, crowd: Swarm, sessions: int) -> None:
@@ -85,7 +86,7 @@ def _arrive(run: Run, serving: Product, crowd: Swarm, sessions: int) -> None:
 def _ready(run: Run, serving: Product, others: Swarm) -> None:
     names = [f"other{number:04}" for number in range(run.sizes.users)]
     outline = {"plan": "chat", "host": "127.0.0.1", "port": serving.port, "source": run.source()}
-    others.each("be", [outline | {"subprotocol": Encoding.BINARY.subprotocol}])
+    others.each("be", [outline | {"subprotocol": Encoding.BINARY.subprotocol}] * len(others.members))
     others.all("enter", users=names, data=str(serving.data))
     others.all("open", names=[(names[(n + 1) % len(names)], names[n - 1]) for n in range(len(names))])
 

@@ -1,0 +1,68 @@
+"""Many frames in one call, each with its reply: the way up beside a stream, whose way down is on the long link's port.
+
+Those of one body go to the handler together and keep their order, as the gateway does it with what one connection sent
+(../gateway.py). One that is wrong is answered alone. Read next: calls.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from longlink import errors
+from longlink.errors import LonglinkError
+from longlink.ops.metrics import Counts
+from longlink.protocol import limits, session
+from longlink.protocol.codec import decode, encode_text
+from longlink.protocol.frames import Frame, error_frame
+from longlink.protocol.session import State
+from longlink.routing.calls import Call, Handler
+from longlink.routing.sessions import Session
+
+FRAMES: Final = 64
+"""Frames in one call."""
+TURN_BYTES: Final = 65_536
+"""How much JSON is written before others get a turn: pages of history may be 64 in one call."""
+
+
+async def answer_frames(
+    caller: Session, frames: Sequence[Frame | LonglinkError], handler: Handler, counts: Counts
+) -> bytes:
+    """{"frames": [reply, ...]} in the order of the frames."""
+    replies: dict[int, bytes] = {}
+    groups: dict[str, dict[int, Call]] = {}
+    for place, frame in enumerate(frames):
+        try:
+            name, call = _checked(caller, frame)
+            groups.setdefault(name, {})[place] = call
+        except LonglinkError as error:
+            counts.errors[error.name] += 1
+            replies[place] = encode_text(error_frame(error, error.request))
+
+    async def answer(calls: dict[int, Call]) -> None:
+        written = 0
+        for place, reply in zip(calls, await handler(list(calls.values())), strict=True):
+            replies[place] = encode_text(decode(reply.payload))
+            written += len(replies[place])
+            if written > TURN_BYTES:
+                written = 0
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*(answer(calls) for calls in groups.values()))
+    return b'{"frames":[' + b",".join(replies[place] for place in range(len(frames))) + b"]}"
+
+
+def _checked(caller: Session, frame: Frame | LonglinkError) -> tuple[str, Call]:
+    """Raises what is wrong with it, under its id."""
+    if isinstance(frame, LonglinkError):
+        raise frame
+    try:
+        name = session.check(State.CONNECTED, frame)
+        if name == "adjust":
+            raise LonglinkError(errors.FRAME_UNEXPECTED, "adjust is about a link: send it there")
+        limits.check(frame)
+    except LonglinkError as error:
+        error.request = frame.id
+        raise
+    return name, Call(caller, frame)
