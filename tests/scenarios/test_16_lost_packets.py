@@ -22,7 +22,10 @@ pytestmark = pytest.mark.parametrize(
 
 
 async def _lose(server: RunningServer, packet: str, scheme: str, kill: bool) -> tuple[Talk, Loss]:
-    """Three messages; the packet of the second one is lost. At the end both sides know everything, exactly once."""
+    """Three messages; the packet of the second one is lost. At the end both sides know everything, exactly once.
+
+    Only who lost msg:A is told that the message was stored before.
+    """
     name = f"{packet.replace(':', '')}-{scheme}-{kill}"
     async with talking(server, name, scheme=scheme, frames=True) as talk:
         await talk.alice.say("first")
@@ -32,6 +35,7 @@ async def _lose(server: RunningServer, packet: str, scheme: str, kill: bool) -> 
         await loss.happened.wait()
         third = await talk.alice.say("third")
         assert (second.seq, third.seq) == (2, 3)
+        assert second.duplicate == (packet == "msg:A")
         await talk.bob.until(lambda: len(talk.bob.texts) == 3)
         await talk.delivered(3)
         assert talk.bob.texts == ["first", "second", "third"]
