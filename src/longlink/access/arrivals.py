@@ -19,6 +19,8 @@ MOST_BYTES: Final = 64 * 2**20
 
 
 class Arrivals:
+    """most, most_bytes: from either on it is full."""
+
     def __init__(self, most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
         self._most = most
         self._most_bytes = most_bytes
@@ -35,9 +37,11 @@ class Arrivals:
 
     @property
     def full(self) -> bool:
+        """Whether no more events are to be taken from the core."""
         return len(self._events) >= self._most or self._bytes >= self._most_bytes
 
     def add(self, event: Event) -> None:
+        """It waits, behind all others; also when it is full."""
         self._events.append(event)
         self._of[event[1]] += 1
         self._bytes += _size(event)

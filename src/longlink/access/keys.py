@@ -50,6 +50,7 @@ class Key(Struct, frozen=True):
         return JWSRegistry.algorithms[self.algorithm].verify(signed, signature, self.native)
 
     def sign(self, signed: bytes) -> bytes:
+        """The signature of this key, which must be a secret."""
         return JWSRegistry.algorithms[self.algorithm].sign(signed, self.native)
 
 

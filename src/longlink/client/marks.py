@@ -14,7 +14,7 @@ Marked = type[Delivered] | type[Read]
 
 
 class Marks:
-    """Those of one client. user: whose client it is; his own marks come from his other devices."""
+    """Those of one client: of other members, and what its own user has read on other devices."""
 
     def __init__(self) -> None:
         self._waiting: dict[tuple[Marked, str, str], int] = {}
@@ -55,7 +55,10 @@ class Marks:
         return True
 
     def listed(self, listed: frames.Conversation, track: Track, user: str, *, new: bool) -> None:
-        """What the server says of all members. new: the conversation was not known before, so nothing has moved."""
+        """What the server says of all members. user: whose client this is.
+
+        new: the conversation was not known before, so nothing has moved.
+        """
         for member in listed.members:
             if member.user == user:
                 track.acked = max(track.acked, member.delivered)

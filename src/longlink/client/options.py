@@ -21,7 +21,8 @@ from longlink.errors import LonglinkError
 from longlink.protocol.codec import Encoding
 
 Token = str | Callable[[], str] | Callable[[], Awaitable[str]]
-"""A token, or a function that gives one; it is called before every connect, so a short-lived token stays fresh."""
+"""A token, or a function that gives one; it is called whenever there is no session to resume, so a
+short-lived token stays fresh."""
 
 ENCODINGS: Final = {"binary": Encoding.BINARY, "json": Encoding.TEXT}
 DEVICE_BYTES: Final = 8

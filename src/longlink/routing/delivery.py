@@ -28,6 +28,8 @@ class Outgoing(NamedTuple):
 
 
 class Delivery:
+    """One per process that has the registry."""
+
     def __init__(self, sessions: Sessions, bus: Bus, counts: Counts) -> None:
         self._sessions = sessions
         self._bus = bus

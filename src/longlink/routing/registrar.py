@@ -39,6 +39,7 @@ class Registrar:
     # What gateways tell -----------------------------------------------------------------------------------------------
 
     async def add(self, session: Session, arrival: Arrival = FRESH) -> None:
+        """As Registry."""
         self._settle(session, self._sessions.add(session, arrival))
 
     async def restore(self, session: Session, arrival: Arrival = FRESH) -> None:
@@ -46,6 +47,7 @@ class Registrar:
         self._settle(session, self._sessions.restore(session, arrival))
 
     async def remove(self, session: Session) -> None:
+        """As Registry."""
         self._sessions.remove(session)
         self._watch()
 

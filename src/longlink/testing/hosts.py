@@ -57,6 +57,7 @@ class Host:
         self.run(lambda: _command(words, text))
 
     def close(self) -> None:
+        """Its sockets live on while somebody holds them; nobody can make new ones."""
         os.close(self.namespace)
         self._thread.shutdown()
 

@@ -42,6 +42,7 @@ class Loss:
 
     @property
     def over(self) -> bool:
+        """Whether all that were to be lost are lost."""
         return self.lost >= self.count
 
     def takes(self, frame: Frame) -> bool:

@@ -81,6 +81,7 @@ class HostileNetwork:
 
     @property
     def accepting(self) -> bool:
+        """Whether new connections are served; otherwise they wait."""
         return self._open.is_set()
 
     @accepting.setter

@@ -3,8 +3,8 @@
     POST /v1/send       {"conversation": ..., ...}    ->   {"seq": "7", ...}
     POST /v1/frames     {"frames": [{"id": 1, "send": {...}}, ...]}    ->   {"frames": [{"id": 1, "sent": {...}}, ...]}
 
-The same rules, the same handler and the same errors as on the long link. Nothing is kept between two calls. Read next:
-exchange.py, callers.py, rates.py; frames.py, which does many at once.
+The same rules, the same handler and the same errors as on the long link. Between two calls nothing is kept but how
+often each user calls (rates.py). Read next: exchange.py, callers.py; frames.py, which does many at once.
 """
 
 from __future__ import annotations

@@ -124,9 +124,11 @@ class Place(NamedTuple):
 
     @property
     def way(self) -> int:
+        """Along the stamps: 1 upwards, -1 downwards."""
         return -1 if self.kind == _NEWEST else 1
 
     def cursor(self, user: str) -> str:
+        """As text for `next` of this user's page: at most 80 characters, with everything in it."""
         return f"{self.kind}{self.stamp}.{self.public_id}.{self.top}.{_tag(user)}"
 
 

@@ -25,6 +25,7 @@ class Application:
 
     @property
     def connected(self) -> bool:
+        """On a link now."""
         return self._client is not None and self._client.connected
 
     @property
@@ -34,6 +35,7 @@ class Application:
 
     @property
     def settled(self) -> bool:
+        """Everything is sent, as far as this device knows."""
         return self.connected and self.unanswered == 0
 
     def say(self, conversation: str) -> None:

@@ -23,6 +23,7 @@ from longlink.testing.soak.peer import Peer, Way
 TICK_S: Final = 0.1
 SYNC_S: Final = 20.0
 WAYS: Final = (("tcp", Encoding.BINARY), ("ws", Encoding.BINARY), ("tcp", Encoding.BINARY), ("ws", Encoding.TEXT))
+"""How devices connect, in turn: JSON costs the server most, so a quarter of them uses it."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Crowd:
         return Peer(Way(network.port, transport, encoding, name, token), book, conversations, self._lottery)
 
     async def leave(self) -> None:
+        """Everybody stops. Raises what any of them has died of."""
         for task in self._tasks:
             task.cancel()
         for result in await asyncio.gather(*self._tasks, return_exceptions=True):
@@ -109,6 +111,7 @@ class Crowd:
 
     @property
     def asked(self) -> int:
+        """Messages that were said."""
         return self.said.total()
 
     @property
@@ -118,10 +121,12 @@ class Crowd:
 
     @property
     def connected(self) -> int:
+        """Devices on a link now."""
         return sum(device.connected for device in self.devices)
 
     @property
     def complaints(self) -> list[str]:
+        """Errors that no device must ever see."""
         return [complaint for device in self.devices for complaint in device.complaints]
 
     def unsettled(self) -> list[str]:

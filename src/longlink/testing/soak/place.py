@@ -55,4 +55,5 @@ class Place:
 
     @property
     def behind(self) -> bool:
+        """Whether something is known to be there and lacking here."""
         return self.head > self.have

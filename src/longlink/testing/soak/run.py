@@ -44,6 +44,7 @@ class Outcome:
 
     @property
     def good(self) -> bool:
+        """Whether nothing at all was wrong."""
         return not self.trouble and not self.kinds
 
     @property
