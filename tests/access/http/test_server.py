@@ -140,6 +140,21 @@ def test_what_comes_behind_a_header_and_is_no_body_is_bounded_too(endless: bytes
     asyncio.run(run())
 
 
+def test_a_body_that_nobody_wants_is_read_for_a_while_so_that_the_answer_arrives_and_no_longer() -> None:
+    async def run() -> None:
+        async with serving() as http:
+            reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
+            some, many = server.UNWANTED_BYTES // 2, 64 * server.UNWANTED_BYTES
+            for size in (some, some, many):
+                writer.write(b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
+                await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), DEADLINE_S)
+                writer.write(bytes(min(size, many - 1)))
+            assert await ended(reader)
+            writer.transport.abort()
+
+    asyncio.run(run())
+
+
 async def ended(reader: asyncio.StreamReader) -> bool:
     """Whether the server ends the connection without an answer, and long before it would cut it for being slow."""
     try:

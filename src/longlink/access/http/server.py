@@ -30,6 +30,8 @@ log = logs.get("http")
 HEADER_BYTES: Final = 16_384
 HEADER_S: Final = 10.0
 """For a TLS handshake; for a request with its body, because no endpoint wants a body that takes longer."""
+UNWANTED_BYTES: Final = 2**20
+"""Of a body behind its answer, such as one that is too long: less, and the client might not get to read why."""
 KEEP_ALIVE_S: Final = 15
 MOST_PIPELINED: Final = 16
 """Requests of one connection that may wait behind the one under way; uvicorn would keep any number."""
@@ -275,10 +277,10 @@ class _Bounded(HttpToolsProtocol):
         return data[room:]
 
     def _parse_behind_header(self, data: bytes) -> bytes:
-        """A body is for the app to bound, but only it sees nothing else: the parser keeps fields that have no end."""
+        """The app bounds the body while it answers. What else comes is bounded here, or the parser would keep it."""
         self._beside_body += len(data[:HEADER_BYTES])
         super().data_received(data[:HEADER_BYTES])
-        if self._beside_body > HEADER_BYTES:
+        if self._beside_body > (UNWANTED_BYTES if self.cycle.response_complete else HEADER_BYTES):
             self.transport.abort()
         return data[HEADER_BYTES:]
 
@@ -288,7 +290,8 @@ class _Bounded(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
-        self._beside_body = 0
+        if not self.cycle.response_complete:
+            self._beside_body = 0
         super().on_body(body)
 
     def on_chunk_complete(self) -> None:
