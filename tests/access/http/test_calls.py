@@ -164,6 +164,14 @@ def run_raw(stage: Stage, parts: list[dict[str, object]], headers: list[tuple[by
     return told
 
 
+@pytest.mark.parametrize("field", ["Authorization", "Longlink-Device"])
+def test_a_field_that_says_who_asks_comes_once(stage: Stage, field: str) -> None:
+    given = {"Authorization": f"Longlink {stage.key()}", "Longlink-Device": "phone"}
+    answer = stage.ask("POST", "/v1/send", json=SEND, headers=[*given.items(), (field, given[field])])
+    assert answer.json()["error"]["name"] == "field_invalid"
+    assert stage.batches == []
+
+
 def test_an_expired_key_is_refused(stage: Stage) -> None:
     key = stage.key()
     stage.now_s += 61

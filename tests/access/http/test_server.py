@@ -102,6 +102,79 @@ def test_a_header_is_measured_without_the_body_that_comes_with_it() -> None:
     asyncio.run(run())
 
 
+async def fields_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the header, once the body is there."""
+    while (await receive())["more_body"]:
+        pass
+    told = b",".join(name for name, _ in scope["headers"])
+    await app({**scope, "path": f"[{told.decode()}]"}, receive, send)
+
+
+CHUNKED = b"POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def test_fields_behind_a_body_are_in_no_header_neither_this_nor_the_next_one() -> None:
+    async def run() -> None:
+        async with serving(fields_app) as http:
+            whole = CHUNKED + b"2\r\n{}\r\n0\r\nauthorization: y\r\nlonglink-device: z\r\n\r\n"
+            answers = await exchange(http.port, whole + REQUEST)
+        assert b"[host,transfer-encoding]" in answers
+        assert b"[host,connection]" in answers
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "endless", [b"0\r\n" + b"x: y\r\n" * 50_000, b"0\r\nx: " + b"y" * 300_000, b"2;" + b"y" * 300_000]
+)
+def test_what_comes_behind_a_header_and_is_no_body_is_bounded_too(endless: bytes) -> None:
+    async def run() -> None:
+        async with serving(length_app) as http:
+            reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
+            writer.write(CHUNKED)
+            for _ in range(30):
+                writer.write(endless)
+            assert await ended(reader)
+            writer.transport.abort()
+
+    asyncio.run(run())
+
+
+def test_a_body_that_nobody_wants_is_read_for_a_while_so_that_the_answer_arrives_and_no_longer() -> None:
+    async def run() -> None:
+        async with serving() as http:
+            reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
+            some, many = server.UNWANTED_BYTES // 2, 64 * server.UNWANTED_BYTES
+            for size in (some, some, many):
+                writer.write(b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
+                await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), DEADLINE_S)
+                writer.write(bytes(min(size, many - 1)))
+            assert await ended(reader)
+            writer.transport.abort()
+
+    asyncio.run(run())
+
+
+async def ended(reader: asyncio.StreamReader) -> bool:
+    """Whether the server ends the connection without an answer, and long before it would cut it for being slow."""
+    try:
+        return await asyncio.wait_for(reader.read(), server.HEADER_S / 2) == b""
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def test_a_body_in_many_chunks_is_not_taken_for_something_else() -> None:
+    async def run() -> None:
+        async with serving(length_app) as http:
+            chunks = b"1;a=b\r\nx\r\n" * server.HEADER_BYTES
+            end = b"0\r\n\r\n"
+            assert str(server.HEADER_BYTES).encode() in await exchange(http.port, CHUNKED + chunks + end + REQUEST)
+
+    asyncio.run(run())
+
+
 async def length_app(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers with the length of the body."""
     size, more = 0, True

@@ -100,6 +100,7 @@ class ShortLink:
     async def _say(self, asked: Asked, answer: Answer) -> Said:
         """Who asks comes first, then how often: nobody else makes the server read and parse a body."""
         try:
+            asked.check_once(b"authorization", b"longlink-device")
             caller = self._callers.identify(asked.field(b"authorization"), asked.field(b"longlink-device"))
             self._pace(caller)
             body = await asked.body(self._most_bytes)

@@ -34,11 +34,20 @@ class GoneError(Exception):
 class Asked:
     """One request, whose body has not been read."""
 
-    __slots__ = ("_headers", "_receive")
+    __slots__ = ("_fields", "_headers", "_receive")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._fields: Sequence[tuple[bytes, bytes]] = scope["headers"]
+        self._headers: dict[bytes, bytes] = dict(self._fields)
         self._receive = receive
+
+    def check_once(self, *names: bytes) -> None:
+        """Of a field that comes twice a proxy may have believed the other one. Raises FIELD_INVALID."""
+        for name in names:
+            if name in self._headers and sum(field == name for field, _ in self._fields) > 1:
+                raise LonglinkError(
+                    errors.FIELD_INVALID, f"expected the field {name.decode().title()} once, got it twice"
+                )
 
     def field(self, name: bytes) -> str:
         """A header field, by its name in lower case; empty when it is not there."""

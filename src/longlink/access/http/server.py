@@ -1,7 +1,8 @@
 """Serves an ASGI app over HTTP/1.1 with uvicorn, inside our event loop: our signals, our errors, every size bounded.
 
-What is over a bound: a header over HEADER_BYTES gets 431; a request or a TLS handshake that is not there after HEADER_S
-is cut, and so is a connection above the most, counted from its accept. A connection has one request at a time;
+What is over a bound: a header over HEADER_BYTES gets 431; as much behind a header that is no body (trailers, extensions
+of chunks), a request or a TLS handshake that is not there after HEADER_S, and a connection above the most, counted from
+its accept, are cut. A connection has one request at a time;
 more than MOST_PIPELINED that wait behind it get 400. Read next: endpoints.py.
 """
 
@@ -29,6 +30,8 @@ log = logs.get("http")
 HEADER_BYTES: Final = 16_384
 HEADER_S: Final = 10.0
 """For a TLS handshake; for a request with its body, because no endpoint wants a body that takes longer."""
+UNWANTED_BYTES: Final = 2**20
+"""Of a body behind its answer, such as one that is too long: less, and the client might not get to read why."""
 KEEP_ALIVE_S: Final = 15
 MOST_PIPELINED: Final = 16
 """Requests of one connection that may wait behind the one under way; uvicorn would keep any number."""
@@ -234,6 +237,7 @@ class _Bounded(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _reading_header = True
     _header_bytes = 0
+    _beside_body = 0
 
     def __init__(
         self, config: uvicorn.Config, state: ServerState, app_state: dict[str, Any], lost: Callable[[_Bounded], None]
@@ -261,7 +265,9 @@ class _Bounded(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> bytes:
         """Returns what is left of it. No more than a header may have at once, for what follows may be a body."""
-        room = HEADER_BYTES - self._header_bytes if self._reading_header else HEADER_BYTES
+        if not self._reading_header:
+            return self._parse_behind_header(data)
+        room = HEADER_BYTES - self._header_bytes
         if room:
             self._header_bytes += min(room, len(data))
             super().data_received(data[:room])
@@ -269,6 +275,27 @@ class _Bounded(HttpToolsProtocol):
             self.transport.write(TOO_LARGE)
             self.transport.close()
         return data[room:]
+
+    def _parse_behind_header(self, data: bytes) -> bytes:
+        """The app bounds the body while it answers. What else comes is bounded here, or the parser would keep it."""
+        self._beside_body += len(data[:HEADER_BYTES])
+        super().data_received(data[:HEADER_BYTES])
+        if self._beside_body > (UNWANTED_BYTES if self.cycle.response_complete else HEADER_BYTES):
+            self.transport.abort()
+        return data[HEADER_BYTES:]
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Fields behind a body are dropped: a proxy may not have looked at them (RFC 9110 section 6.5.1)."""
+        if self._reading_header:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        if not self.cycle.response_complete:
+            self._beside_body = 0
+        super().on_body(body)
+
+    def on_chunk_complete(self) -> None:
+        """Only because it is here does the parser tell the last field behind a body now, not with the next request."""
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MOST_PIPELINED:
@@ -286,7 +313,7 @@ class _Bounded(HttpToolsProtocol):
         self._got_request()
         super().on_message_complete()
         self._reading_header = True
-        self._header_bytes = 0
+        self._header_bytes = self._beside_body = 0
 
     def _expect_request(self) -> None:
         self._deadline = self.loop.call_later(HEADER_S, self.transport.abort)
