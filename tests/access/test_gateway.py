@@ -792,3 +792,20 @@ def test_a_logout_is_answered_and_then_closed(tmp_path: Path) -> None:
         assert [(to, code) for to, code, _ in bench.core.closed] == [(1, errors.LOGGED_OUT.code)]
 
     play(tmp_path, story)
+
+
+def test_the_end_of_a_connection_does_not_overtake_what_it_said_before(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        crowd = [bench.connect(n, f"user-{n}") for n in range(1, 6 * ARRIVALS)]
+        bench.core.happen(*crowd, crowd[0])
+        while 1 not in bench.gateway._sessions:
+            await turns(1)
+        assert 1 in bench.gateway._arrivals
+        bench.core.happen((_core.CLOSED, 1, 1006))
+        await turns(30)
+        assert bench.present("user-1") == [], (
+            "a second Connect that waited is not admitted for a connection that is gone"
+        )
+        assert 1 not in bench.gateway._sessions
+
+    play(tmp_path, story)

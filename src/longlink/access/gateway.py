@@ -141,7 +141,8 @@ class Gateway:
 
     def _must_wait(self, event: Event) -> bool:
         _, connection, data = event
-        return connection not in self._sessions and (isinstance(data, bytes) or connection in self._arrivals)
+        # Nothing overtakes what the same connection said before, least of all its end.
+        return connection in self._arrivals or (connection not in self._sessions and isinstance(data, bytes))
 
     def _serve(self, event: Event, groups: Groups, gone: list[Session]) -> None:
         kind, connection, data = event

@@ -27,7 +27,7 @@ from longlink.client.options import Options
 from longlink.client.outgoing import Outgoing
 from longlink.client.prober import Prober
 from longlink.client.requests import Requests
-from longlink.client.store import Store, open_store
+from longlink.client.store import UNKNOWN, Store, open_store
 from longlink.client.supervisor import Supervisor
 from longlink.client.track import Track
 from longlink.errors import LonglinkError
@@ -53,7 +53,8 @@ class Client:
         device = self._store.fact("device") if self._store else options.device or given.random_device()
         self._options = options = replace(options, device=device)
         self._prefix = self._store.fact("prefix") if self._store else f"{secrets.token_hex(PREFIX_BYTES)}-"
-        self._run = f"{self._store.run():x}-" if self._store else ""
+        # A store that was restored from a backup counts its processes again; what is random does not come again.
+        self._run = f"{self._store.run():x}.{secrets.token_hex(PREFIX_BYTES)}-" if self._store else ""
         self._counter = 0
         self._inbox = Inbox(self._prefix, options.max_events, options.replay, auto_ack=options.auto_ack)
         self._incoming = Incoming(self._inbox, self._store)
@@ -347,8 +348,11 @@ class Client:
             self._store = None
 
     def _leave(self) -> None:
-        """What the next process may take up: now it is known how many events came on the last link."""
-        key, received = self._session.key, self._session.received
+        """What the next process may take up: now it is known how many events came on the last link.
+
+        Not where a sync is due: the server has told of that once, and would not tell the next process again.
+        """
+        key, received = self._session.key, UNKNOWN if self._inbox.sync_wanted else self._session.received
         with contextlib.suppress(LonglinkError):
             self._incoming.save(key=key, received=received, interval_ms=round(self._prober.good_s * 1000))
 

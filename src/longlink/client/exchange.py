@@ -115,7 +115,6 @@ class Exchange:
         now = self._now()
         if self._inbox.sync_wanted and not self._syncing and self._sync_at <= now:
             self._syncing = True
-            self._inbox.sync_wanted = False
             self._start(self._sync())
         if self._room:
             for conversation, after in self._inbox.fetches(now, FETCHES - self._inbox.fetching):
@@ -123,6 +122,8 @@ class Exchange:
 
     async def _sync(self) -> None:
         """Every conversation that changed since the last complete sync, newest change first, page by page."""
+        # Only here: a task that is cancelled before it begins must leave the sync due.
+        self._inbox.sync_wanted = False
         since, cursor, done = self._inbox.synced_at, "", False
         try:
             while True:
