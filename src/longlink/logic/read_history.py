@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from longlink.errors import LonglinkError
 from longlink.logic import replies
+from longlink.logic.each import each
 from longlink.logic.services import Services
 from longlink.protocol.frames import Frame, History
 from longlink.protocol.limits import PAGE_DEFAULT
@@ -16,22 +16,19 @@ from longlink.storage.base import Page
 
 async def read_history(services: Services, calls: Sequence[Call]) -> list[Frame | LonglinkError]:
     """Per call: History, CONVERSATION_UNKNOWN, NOT_A_MEMBER, STORAGE_UNAVAILABLE or OVERLOADED."""
-    return list(await asyncio.gather(*(_one(services, call) for call in calls)))
+    return await each(_one, services, calls)
 
 
-async def _one(services: Services, call: Call) -> Frame | LonglinkError:
+async def _one(services: Services, call: Call) -> Frame:
     request = call.frame.read_history
-    try:
-        page = await services.store.messages.history(
-            request.conversation,
-            call.session.user,
-            after=request.after,
-            before=request.before,
-            limit=request.limit or PAGE_DEFAULT,
-            page_bytes=services.page_bytes,
-        )
-    except LonglinkError as error:
-        return error
+    page = await services.store.messages.history(
+        request.conversation,
+        call.session.user,
+        after=request.after,
+        before=request.before,
+        limit=request.limit or PAGE_DEFAULT,
+        page_bytes=services.page_bytes,
+    )
     return Frame(history=_history(request.conversation, page))
 
 

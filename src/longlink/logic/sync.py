@@ -6,12 +6,12 @@ holds, in Conversations.sync of ../storage/base.py.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 from longlink.errors import LonglinkError
 from longlink.logic import replies
+from longlink.logic.each import each
 from longlink.logic.services import Services
 from longlink.protocol.frames import Change, Frame, Synced
 from longlink.protocol.limits import MESSAGES_DEFAULT, PAGE_DEFAULT
@@ -24,22 +24,19 @@ LARGEST: Final = 48 * 2**10
 
 async def sync(services: Services, calls: Sequence[Call]) -> list[Frame | LonglinkError]:
     """Per call: Synced, SINCE_AHEAD, FIELD_INVALID (cursor), STORAGE_UNAVAILABLE or OVERLOADED."""
-    return list(await asyncio.gather(*(_one(services, call) for call in calls)))
+    return await each(_one, services, calls)
 
 
-async def _one(services: Services, call: Call) -> Frame | LonglinkError:
+async def _one(services: Services, call: Call) -> Frame:
     request = call.frame.sync
-    try:
-        page = await services.store.conversations.sync(
-            call.session.user,
-            since=request.since,
-            cursor=request.cursor,
-            limit=request.limit or PAGE_DEFAULT,
-            messages=request.messages or MESSAGES_DEFAULT,
-            page_bytes=min(LARGEST, services.page_bytes),
-        )
-    except LonglinkError as error:
-        return error
+    page = await services.store.conversations.sync(
+        call.session.user,
+        since=request.since,
+        cursor=request.cursor,
+        limit=request.limit or PAGE_DEFAULT,
+        messages=request.messages or MESSAGES_DEFAULT,
+        page_bytes=min(LARGEST, services.page_bytes),
+    )
     changes = [_change(services, call.session.user, change) for change in page.changes]
     complete = not page.next and not any(change.more for change in page.changes)
     return Frame(synced=Synced(changes=changes, next=page.next, synced_at=page.synced_at, complete=complete))
