@@ -235,6 +235,13 @@ def write_secret(target: Path, secret: bytes) -> None:
         raise LonglinkError(errors.DATA_UNUSABLE, f"cannot make the secret {target}: {error.strerror}") from None
 
 
+def check_secret(target: Path, mode: int) -> None:
+    """Only its owner may read a secret. mode: `st_mode` of the file. Raises DATA_UNUSABLE."""
+    if mode & PRIVATE_MODE:
+        message = f"{target} must not be readable by others, its mode is {mode & 0o777:04o}; chmod 600 {target}"
+        raise LonglinkError(errors.DATA_UNUSABLE, message)
+
+
 def read_data_key(folder: Path) -> Key:
     """Raises DATA_UNUSABLE when there is none, when others can read it, or when it is not a key."""
     target = folder / DATA_KEY
@@ -244,11 +251,7 @@ def read_data_key(folder: Path) -> Key:
             f"there is no signing key {target}; it is made by the first start of `longlink serve --data {folder}`, "
             "unless auth.keys names other keys",
         )
-    mode = target.stat().st_mode & 0o777
-    if mode & PRIVATE_MODE:
-        raise LonglinkError(
-            errors.DATA_UNUSABLE, f"{target} must not be readable by others, its mode is {mode:04o}; chmod 600 {target}"
-        )
+    check_secret(target, target.stat().st_mode)
     return read_keys(target, errors.DATA_UNUSABLE)[0]
 
 

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from longlink import errors
-from longlink.access.keys import PRIVATE_MODE, write_secret
+from longlink.access.keys import check_secret, write_secret
 from longlink.errors import LonglinkError
 from longlink.routing.sessions import Session
 
@@ -89,14 +89,11 @@ class ResumeKeys:
 def _read(target: Path) -> bytes:
     try:
         with target.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode & 0o777
+            mode = os.fstat(file.fileno()).st_mode
             secret = file.read(SECRET_BYTES + 1)
     except OSError as error:
         raise LonglinkError(errors.DATA_UNUSABLE, f"cannot read {target}: {error.strerror}") from None
-    if mode & PRIVATE_MODE:
-        raise LonglinkError(
-            errors.DATA_UNUSABLE, f"{target} must not be readable by others, its mode is {mode:04o}; chmod 600 {target}"
-        )
+    check_secret(target, mode)
     if len(secret) != SECRET_BYTES:
         raise LonglinkError(
             errors.DATA_UNUSABLE,
