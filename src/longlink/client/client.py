@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
@@ -38,7 +37,6 @@ log = logging.getLogger("longlink.client")
 
 LAST_ACKS_S: Final = 1.0
 STOP_S: Final = 3.0
-PREFIX_BYTES: Final = 6
 
 
 class Client:
@@ -52,9 +50,9 @@ class Client:
         self._store = open_store(options.store, device=options.device, kept=options.keep) if options.store else None
         device = self._store.fact("device") if self._store else options.device or given.random_device()
         self._options = options = replace(options, device=device)
-        self._prefix = self._store.fact("prefix") if self._store else f"{secrets.token_hex(PREFIX_BYTES)}-"
+        self._prefix = self._store.fact("prefix") if self._store else given.random_prefix()
         # A store that was restored from a backup counts its processes again; what is random does not come again.
-        self._run = f"{self._store.run():x}.{secrets.token_hex(PREFIX_BYTES)}-" if self._store else ""
+        self._run = f"{self._store.run():x}.{given.random_prefix()}" if self._store else ""
         self._counter = 0
         self._inbox = Inbox(self._prefix, options.max_events, options.replay, auto_ack=options.auto_ack)
         self._incoming = Incoming(self._inbox, self._store)

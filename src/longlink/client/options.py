@@ -26,6 +26,7 @@ short-lived token stays fresh."""
 
 ENCODINGS: Final = {"binary": Encoding.BINARY, "json": Encoding.TEXT}
 DEVICE_BYTES: Final = 8
+PREFIX_BYTES: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,11 @@ def encoding(name: str) -> Encoding:
 
 def random_device() -> str:
     return f"py-{secrets.token_hex(DEVICE_BYTES)}"
+
+
+def random_prefix() -> str:
+    """What begins client_ids, so that no two clients or processes give the same."""
+    return f"{secrets.token_hex(PREFIX_BYTES)}-"
 
 
 def subject(token: str) -> str:

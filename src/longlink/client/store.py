@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from longlink import errors
+from longlink.client.options import random_device, random_prefix
 from longlink.client.track import Track
 from longlink.errors import LonglinkError
 from longlink.protocol import frames
@@ -28,7 +28,6 @@ APPLICATION: Final = 0x4C4C4331
 """`PRAGMA application_id`: "LLC1", so that another program's file is not taken for ours."""
 UNKNOWN: Final = SEQ_MAX
 """Connect.received when nobody knows it, after a crash: never the right number, so the server says `missed`."""
-PREFIX_BYTES: Final = 6
 SCHEMA: Final = f"""
 CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, send BLOB NOT NULL);
@@ -213,8 +212,7 @@ def open_store(path: Path, *, device: str, kept: int) -> Store:
         if owner and device and owner != device:
             raise LonglinkError(errors.CONFIG_INVALID, f"store {path}: belongs to device {owner!r}, not to {device!r}")
         if not owner:
-            prefix = f"{secrets.token_hex(PREFIX_BYTES)}-"
-            store.note(device=device or f"py-{secrets.token_hex(PREFIX_BYTES)}", prefix=prefix)
+            store.note(device=device or random_device(), prefix=random_prefix())
     except BaseException:
         store.close()
         raise

@@ -175,12 +175,12 @@ class Supervisor:
         """Until the link ends, and then raises why; returns when another one is better."""
         exchange = Exchange(connection, self._options, self._outbox, self._incoming, self.wake, self._notice)
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(connection.run()), asyncio.create_task(exchange.run())]
-        other = asyncio.create_task(self._other()) if self._paths.streaming else None
+        others = [asyncio.create_task(self._other())] if self._paths.streaming else []
         try:
-            await asyncio.wait([*tasks, *([other] if other else [])], return_when=asyncio.FIRST_COMPLETED)
-            if other is not None and other.done():
-                other.result()
-                return
+            await asyncio.wait([*tasks, *others], return_when=asyncio.FIRST_COMPLETED)
+            for other in others:
+                if other.done():
+                    return other.result()
             # When a write failed first, what the server said before it closed may still wait to be read.
             await asyncio.wait(tasks[:1], timeout=LAST_WORDS_S)
             for task in tasks:
@@ -188,9 +188,9 @@ class Supervisor:
                     task.result()
             raise AssertionError("a link ended without an error")
         finally:
-            for task in (*tasks, *([other] if other else [])):
+            for task in (*tasks, *others):
                 task.cancel()
-            await asyncio.gather(*tasks, *([other] if other else []), return_exceptions=True)
+            await asyncio.gather(*tasks, *others, return_exceptions=True)
 
     async def _other(self) -> None:
         """On a stream: wait until the long link is to be had again, or until somebody wants another stream."""
