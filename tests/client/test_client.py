@@ -19,6 +19,7 @@ from longlink.errors import LonglinkError
 from longlink.testing import RunningServer, run_server
 
 from .certificate import make_certificate
+from .scene import events
 
 DEADLINE_S: Final = 60.0
 QUICK_DRAIN: Final = {"LONGLINK_DRAIN_DURATION_MS": "50", "LONGLINK_DRAIN_RECONNECT_AFTER_MS": "10"}
@@ -47,16 +48,6 @@ def impatient(made: Client) -> Client:
     return Client(replace(made._options, random=lambda: 0.05))
 
 
-async def messages(client: Client, count: int) -> list[Message]:
-    found: list[Message] = []
-    async for event in client:
-        if isinstance(event, Message):
-            found.append(event)
-            if len(found) == count:
-                break
-    return found
-
-
 @pytest.mark.parametrize("encoding", ["binary", "json"])
 @pytest.mark.parametrize("scheme", ["ws", "tcp"])
 def test_two_users_exchange_messages_and_marks(server: RunningServer, scheme: str, encoding: str) -> None:
@@ -70,7 +61,7 @@ def test_two_users_exchange_messages_and_marks(server: RunningServer, scheme: st
             chat = await alice.direct(peer)
             sent = await chat.send("héllo 中")
             await chat.send_custom("image/png", b"\x00\xff")
-            text, picture = await messages(bob, 2)
+            text, picture = await events(bob, Message, 2)
             assert (text.id, text.text, text.sender, text.sent_at) == (sent.id, "héllo 中", me, sent.sent_at)
             assert picture.custom == longlink.Custom("image/png", b"\x00\xff")
             async for event in alice:
@@ -105,7 +96,7 @@ def test_the_same_device_twice_ends_the_first_one_with_replaced(server: RunningS
     async def scene() -> None:
         async with client(server, "twin", device="phone") as first, client(server, "twin", device="phone"):
             with pytest.raises(LonglinkError) as caught:
-                await messages(first, 1)
+                await events(first, Message, 1)
             assert caught.value.row is errors.REPLACED
 
     play(scene())
@@ -117,10 +108,12 @@ def test_two_devices_of_one_user_get_the_same_and_see_what_the_other_one_writes(
             to_carl = await dora.direct("carl")
             await to_carl.send("hello")
             assert (
-                [m.text for m in await messages(phone, 1)] == [m.text for m in await messages(laptop, 1)] == ["hello"]
+                [m.text for m in await events(phone, Message, 1)]
+                == [m.text for m in await events(laptop, Message, 1)]
+                == ["hello"]
             )
             await (await phone.direct("dora")).send("from my phone")
-            (copied,) = await messages(laptop, 1)
+            (copied,) = await events(laptop, Message, 1)
             assert (copied.sender, copied.text) == ("carl", "from my phone")
 
     play(scene())
@@ -135,10 +128,10 @@ def test_what_came_while_nobody_was_there_is_handed_out_next_time_and_only_once(
             for number in range(250):
                 await chat.send(str(number))
         async with client(server, "erik") as erik:
-            assert [m.text for m in await messages(erik, 250)] == [str(number) for number in range(250)]
+            assert [m.text for m in await events(erik, Message, 250)] == [str(number) for number in range(250)]
         async with client(server, "erik") as erik, client(server, "fred") as fred:
             await (await fred.direct("erik")).send("new")
-            assert [m.text for m in await messages(erik, 1)] == ["new"]
+            assert [m.text for m in await events(erik, Message, 1)] == ["new"]
 
     play(scene())
 
@@ -147,9 +140,9 @@ def test_replay_hands_out_the_whole_history(server: RunningServer) -> None:
     async def scene() -> None:
         async with client(server, "gina") as gina, client(server, "hans") as hans:
             await (await hans.direct("gina")).send("old")
-            await messages(gina, 1)
+            await events(gina, Message, 1)
         async with client(server, "gina", replay=True) as gina:
-            assert [m.text for m in await messages(gina, 1)] == ["old"]
+            assert [m.text for m in await events(gina, Message, 1)] == ["old"]
 
     play(scene())
 
@@ -171,7 +164,7 @@ def test_no_message_is_lost_doubled_or_disordered_while_the_server_is_killed_aga
             first, second = client(server, "alice", **options), client(server, "bob", **options)
             async with impatient(second) as bob, impatient(first) as alice:
                 there, back = await alice.direct("bob"), await bob.direct("alice")
-                reading = asyncio.gather(messages(alice, 300), messages(bob, 300))
+                reading = asyncio.gather(events(alice, Message, 300), events(bob, Message, 300))
                 killing = asyncio.create_task(kill(server, 3))
                 await asyncio.gather(write(there, 300), write(back, 300))
                 for found in await reading:

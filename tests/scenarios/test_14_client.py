@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.client.scene import events
 
 import longlink
 from longlink import Connected, Disconnected, Message, Read, Reconnected, Sent
@@ -45,16 +46,6 @@ async def client(server: RunningServer, user: str, *, url: str = "", **more: Any
         made._store = None
     async with Client(replace(options, random=lambda: 0.05, look_after_s=0.2)) as one:
         yield one
-
-
-async def take(one: Client, kind: type[Any], count: int = 1) -> list[Any]:
-    found: list[Any] = []
-    async for event in one:
-        if isinstance(event, kind):
-            found.append(event)
-        if len(found) == count:
-            break
-    return found
 
 
 class Child:
@@ -186,17 +177,17 @@ def test_a_server_that_is_killed_costs_a_token_and_no_message(tmp_path: Path) ->
                 client(server, "alice", store=tmp_path / "alice.db") as alice,
                 client(server, "bob", store=tmp_path / "bob.db") as bob,
             ):
-                await take(alice, Connected)
-                await take(bob, Connected)
+                await events(alice, Connected)
+                await events(bob, Connected)
                 chat = await alice.direct("bob")
                 await chat.send("0")
                 await asyncio.to_thread(server.kill)
-                await take(alice, Disconnected)
+                await events(alice, Disconnected)
                 for number in range(1, 20):
                     await chat.post(str(number))
                 await asyncio.to_thread(server.start)
-                assert [message.text for message in await take(bob, Message, 20)] == [str(n) for n in range(20)]
-                assert [sent.seq for sent in await take(alice, Sent, 19)] == list(range(2, 21))
+                assert [message.text for message in await events(bob, Message, 20)] == [str(n) for n in range(20)]
+                assert [sent.seq for sent in await events(alice, Sent, 19)] == list(range(2, 21))
 
     play(scene())
 
@@ -206,17 +197,17 @@ def test_resumptions_are_counted_and_fetch_nothing(server: RunningServer) -> Non
         async with client(server, "rita") as rita, client(server, "rolf") as rolf:
             chat = await rolf.direct("rita")
             await chat.send("before")
-            await take(rita, Message)
+            await events(rita, Message)
             await rita.direct("rolf")
             before = metric(server, 'longlink_resumes_total{outcome="whole"}')
             for _ in range(3):
                 assert rita._links.live is not None
                 rita._links.live._transport._link.transport.abort()  # type: ignore[attr-defined]
-                (again,) = await take(rita, Reconnected)
+                (again,) = await events(rita, Reconnected)
                 assert again.resumed
                 assert not rita._inbox.sync_wanted
                 await chat.send("now")
-                assert [message.text for message in await take(rita, Message)] == ["now"]
+                assert [message.text for message in await events(rita, Message)] == ["now"]
 
             def counted() -> bool:
                 return metric(server, 'longlink_resumes_total{outcome="whole"}') - before == 3
@@ -229,13 +220,13 @@ def test_resumptions_are_counted_and_fetch_nothing(server: RunningServer) -> Non
 def test_the_next_process_of_a_device_resumes_its_session(server: RunningServer, tmp_path: Path) -> None:
     async def scene() -> None:
         async with client(server, "sara", store=tmp_path / "sara.db") as sara:
-            (first,) = await take(sara, Connected)
+            (first,) = await events(sara, Connected)
         async with client(server, "sara", store=tmp_path / "sara.db") as sara:
-            (second,) = await take(sara, Connected)
+            (second,) = await events(sara, Connected)
             assert (second.resumed, second.session) == (True, first.session)
             await sara.logout()
         async with client(server, "sara", store=tmp_path / "sara.db") as sara:
-            (third,) = await take(sara, Connected)
+            (third,) = await events(sara, Connected)
             assert (third.resumed, third.session == first.session) == (False, False)
 
     play(scene())
@@ -246,13 +237,13 @@ def test_in_the_background_nothing_comes_and_afterwards_everything(server: Runni
         async with client(server, "tom") as tom, client(server, "tina") as tina:
             chat = await tina.direct("tom")
             await chat.send("1")
-            await take(tom, Message)
+            await events(tom, Message)
             await tom.background(True)
             await chat.send("2")
             assert (await tom.chat(chat.id).last(1))[0].text == "2"
             assert tom.chat(chat.id).unread == 1
             await tom.background(False)
-            assert [message.text for message in await take(tom, Message)] == ["2"]
+            assert [message.text for message in await events(tom, Message)] == ["2"]
 
     play(scene())
 
@@ -273,14 +264,14 @@ def test_two_devices_and_the_other_side_agree_on_what_is_read_and_mentioned(
             await chat.send("hello")
             await chat.send("are you there?", mentions=["uma"])
             await chat.send("everybody!", mentions_all=True)
-            await take(phone, Message, 3)
-            (_, second, _) = await take(laptop, Message, 3)
+            await events(phone, Message, 3)
+            (_, second, _) = await events(laptop, Message, 3)
             assert second.mentions == ("uma",)
             here, there = phone.chat(chat.id), laptop.chat(chat.id)
             assert [(each.unread, each.mentions) for each in (here, there)] == [(3, 2), (3, 2)]
             here.read(2)
-            assert await take(laptop, Read) == [Read(chat.id, "uma", 2)]
-            assert await take(vera, Read) == [Read(chat.id, "uma", 2)]
+            assert await events(laptop, Read) == [Read(chat.id, "uma", 2)]
+            assert await events(vera, Read) == [Read(chat.id, "uma", 2)]
             assert [(each.unread, each.mentions) for each in (here, there)] == [(1, 1), (1, 1)]
             assert chat.read_by("uma") == 2
         async with client(server, "uma", url=NOBODY, store=tmp_path / "phone.db") as phone:
@@ -291,7 +282,7 @@ def test_two_devices_and_the_other_side_agree_on_what_is_read_and_mentioned(
         async with client(server, "uma", store=tmp_path / "phone.db"), client(server, "vera") as vera:
             chat = await vera.direct("uma")
             if chat.read_by("uma") < 3:
-                assert (await take(vera, Read))[-1].seq == 3
+                assert (await events(vera, Read))[-1].seq == 3
 
     play(scene())
 
@@ -303,7 +294,7 @@ async def chatter(proxied: Client, other: Client, peer: str, begin: int) -> None
     """Ten messages each way, in order and once."""
     there, back = await proxied.direct(peer), await other.direct(proxied.user)
     texts = [str(number) for number in range(begin, begin + 10)]
-    reading = asyncio.gather(take(proxied, Message, 10), take(other, Message, 10))
+    reading = asyncio.gather(events(proxied, Message, 10), events(other, Message, 10))
     for text in texts:
         await asyncio.gather(there.send(text), back.send(text))
     for found in await reading:
@@ -316,22 +307,22 @@ def test_where_no_websocket_passes_everything_goes_by_stream_and_comes_back_by_i
             client(server, "walt", url=proxy.url) as walt,
             client(server, "xena") as xena,
         ):
-            (up,) = await take(walt, Connected)
+            (up,) = await events(walt, Connected)
             assert up.link == "stream"
             assert proxy.refused >= 2
             await chatter(walt, xena, "xena", 0)
             proxy.cut()
-            (again,) = await take(walt, Reconnected)
+            (again,) = await events(walt, Reconnected)
             assert (again.link, again.resumed, again.session) == ("stream", True, up.session)
             await chatter(walt, xena, "xena", 10)
             proxy.refuses = False
-            (long,) = await take(walt, Reconnected)
+            (long,) = await events(walt, Reconnected)
             assert (long.link, long.resumed, long.session) == ("websocket", True, up.session)
             assert not walt._links._paths.streaming
             await chatter(walt, xena, "xena", 20)
             proxy.refuses = True
             proxy.cut()
-            (back,) = await take(walt, Reconnected)
+            (back,) = await events(walt, Reconnected)
             assert (back.link, back.resumed, back.session) == ("stream", True, up.session)
             await chatter(walt, xena, "xena", 30)
 
@@ -347,14 +338,14 @@ def test_marks_background_and_logout_work_by_stream_too(server: RunningServer) -
         async with client(server, "yves", url=proxy.url) as yves, client(server, "zoe") as zoe:
             chat = await zoe.direct("yves")
             await chat.send("1")
-            (message,) = await take(yves, Message)
+            (message,) = await events(yves, Message)
             yves.chat(chat.id).read(message)
-            assert await take(zoe, Read) == [Read(chat.id, "yves", 1)]
+            assert await events(zoe, Read) == [Read(chat.id, "yves", 1)]
             await yves.background(True)
-            await take(yves, Reconnected)
+            await events(yves, Reconnected)
             await chat.send("2")
             await yves.background(False)
-            assert [message.text for message in await take(yves, Message)] == ["2"]
+            assert [message.text for message in await events(yves, Message)] == ["2"]
             await yves.logout()
 
     async def through() -> None:
@@ -372,11 +363,11 @@ def test_a_stream_whose_session_was_forgotten_begins_anew_with_a_token() -> None
                 client(server, "anna", url=proxy.url) as anna,
                 client(server, "bert") as bert,
             ):
-                await take(anna, Connected)
+                await events(anna, Connected)
                 await bert.direct("anna")
                 await asyncio.to_thread(server.kill)
                 await asyncio.to_thread(server.start)
-                (again,) = await take(anna, Reconnected)
+                (again,) = await events(anna, Reconnected)
                 assert (again.link, again.resumed) == ("stream", False)
                 await chatter(anna, bert, "bert", 0)
 
