@@ -37,7 +37,7 @@ END: Final = "<!-- end of states -->"
 INTRO: Final = """\
 One number space for error replies, close codes and HTTP. Below 4500 the same request or connection may succeed later;
 from 4500 on it fails again until something is changed. A client decides by this one comparison, also for codes that it
-has never heard of. Close codes below 4000 are those of RFC 6455; [SPEC.md](../../proto/SPEC.md) lists them."""
+does not know. Close codes below 4000 are those of RFC 6455; [SPEC.md](../../proto/SPEC.md) lists them."""
 SERVER_OWN: Final = 4900
 """From here on codes are the server's own and never travel."""
 STEPS: Final = (
@@ -58,9 +58,9 @@ STEPS: Final = (
 def errors_page() -> str:
     rows = sorted(TABLE.values(), key=lambda row: row.code)
     parts = [NOTE, "# Errors", "", INTRO, ""]
-    parts += ["## Trying again may help", "", *_errors([row for row in rows if row.retry])]
-    mend = [row for row in rows if not row.retry and row.code < SERVER_OWN]
-    parts += ["", "## The same again fails again", "", *_errors(mend)]
+    parts += ["## Temporary errors (retry)", "", *_errors([row for row in rows if row.retry])]
+    final = [row for row in rows if not row.retry and row.code < SERVER_OWN]
+    parts += ["", "## Permanent errors (do not retry unchanged)", "", *_errors(final)]
     own = [row for row in rows if row.code >= SERVER_OWN]
     parts += ["", "## The server's own, never sent to a client", "", *_errors(own)]
     return "\n".join(parts) + "\n"

@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from longlink import errors
 from longlink.cli import main
 from longlink.protocol.codec import encode, encode_text
 from longlink.protocol.frames import Closing, Connected, Content, Frame, Message, OpenDirect, Send
@@ -113,7 +114,7 @@ def test_websocket_frames_are_taken_of_both_sides(capfd: pytest.CaptureFixture[s
 def test_control_frames_are_shown(capfd: pytest.CaptureFixture[str]) -> None:
     data = masked(0x89, b"\x01\x02") + masked(0x8A, b"") + masked(0x88, b"\x0f\xa0draining") + masked(0x88, b"")
     shown = out(capfd, data.hex()).splitlines()[3::3]
-    remedy = "The server is shutting down; reconnect after the wait it names."
+    remedy = errors.DRAINING.remedy
     assert shown == ["ping 01 02", "pong", f'close 4000  ({remedy}) "draining"', "close 1005"]
 
 

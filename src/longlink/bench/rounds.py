@@ -31,13 +31,17 @@ TERMINATED: Final = 128 + signal.SIGTERM
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What every figure takes."""
     parser.add_argument(
-        "--rounds", type=at_least(int, 1), metavar="N", help="measure so often (default: by figure; with --quick 1)"
+        "--rounds", type=at_least(int, 1), metavar="N", help="number of rounds (default: by figure; 1 with --quick)"
     )
-    parser.add_argument("--quick", action="store_true", help="small and short: shows that everything runs")
-    parser.add_argument("--json", action="store_true", help="the result as one JSON object")
+    parser.add_argument("--quick", action="store_true", help="a small, short run, to see that everything works")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with plots")
     parser.add_argument(
-        "--data", type=Path, default=Path(), metavar="DIR", help="where servers keep data meanwhile (default: here)"
+        "--data",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where servers keep their data during the run (default: here)",
     )
 
 

@@ -35,12 +35,12 @@ COMMANDS: Final = (
 """In the order of --help; each is a module of this package."""
 USAGE: Final = """usage: longlink COMMAND [options]
 
-Instant messaging and push server: acknowledged is never lost, never doubled, never out of order.
+Instant messaging server: an acknowledged message is never lost, duplicated or reordered.
 
 commands:
 {commands}
 
-longlink COMMAND --help explains one of them; longlink --version says which version this is.
+longlink COMMAND --help explains a command; longlink --version shows the version.
 """
 
 
@@ -103,7 +103,7 @@ def _dispatch(words: list[str]) -> int:
     command = _module(words[0])
     parser = argparse.ArgumentParser(prog=f"longlink {words[0]}", description=f"{command.SUMMARY}.", allow_abbrev=False)
     command.arguments(parser)
-    parser.add_argument("--debug", action="store_true", help="show where an error came from")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     code: int = command.run(parser.parse_args(words[1:]))
     sys.stdout.flush()
     return code

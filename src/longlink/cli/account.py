@@ -24,13 +24,23 @@ NOTE: Final = "server.json"
 
 def add_account(parser: argparse.ArgumentParser) -> None:
     who = parser.add_mutually_exclusive_group(required=True)
-    who.add_argument("--as", dest="user", metavar="USER", help="be this user, with a token signed by the key of --data")
-    who.add_argument("--token", metavar="TOKEN", help="be whom this token says, or @FILE to read it from a file")
-    parser.add_argument(
-        "--data", metavar="DIR", type=Path, default=Path("./data"), help="the server's data folder (default: ./data)"
+    who.add_argument(
+        "--as", dest="user", metavar="USER", help="act as this user, with a token signed by the key in --data"
     )
-    parser.add_argument("--url", metavar="URL", help=f"the server (default: what --data says, or {DEFAULT_URL})")
-    parser.add_argument("--device", metavar="NAME", default="", help="name of this device (default: a random one)")
+    who.add_argument("--token", metavar="TOKEN", help="act as the user of this token; @FILE reads it from a file")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        type=Path,
+        default=Path("./data"),
+        help="data folder of a server on this machine (default: ./data)",
+    )
+    parser.add_argument(
+        "--url",
+        metavar="URL",
+        help=f"address of the server: ws, wss, tcp or tcps (default: that of the server of --data, or {DEFAULT_URL})",
+    )
+    parser.add_argument("--device", metavar="NAME", default="", help="name of this device (default: a random name)")
 
 
 def client(options: argparse.Namespace, **more: Any) -> Client:

@@ -1,4 +1,4 @@
-"""`longlink bench ACTION`: measure this machine with Longlink on it; an action is a figure, all of them, or the server.
+"""`longlink bench ACTION`: benchmark this machine; an action is a figure, all of them, or a server for them.
 
 Read next: ../bench/rounds.py.
 """
@@ -12,13 +12,13 @@ from typing import Final
 from longlink.bench import rounds, serve
 from longlink.bench.figures import chat, connect, echo, fanout, idle, resume, slow, start, sync
 
-SUMMARY = "measure this machine: CPU, memory and delays, against what its kernel takes at least"
+SUMMARY = "benchmark this machine (CPU, memory, latency) against a minimal C baseline"
 
 FIGURES: Final[dict[str, ModuleType]] = {
     figure.NAME: figure for figure in (idle, connect, resume, echo, fanout, chat, slow, sync, start)
 }
 """In the order of --help and of a round."""
-ALL: Final = "every figure, also over TLS, in rounds that take turns"
+ALL: Final = "every figure, also over TLS, in alternating rounds"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

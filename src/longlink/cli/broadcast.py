@@ -1,6 +1,6 @@
-"""`longlink broadcast TEXT`: a notice from the operator to everybody who is connected to the server of a data folder.
+"""`longlink broadcast TEXT`: a notice from the operator to every client connected to the server of a data folder.
 
-Whoever may open the folder's control socket may do this. Read next: ../access/control.py.
+Anyone who can open the folder's control socket can do this. Read next: ../access/control.py.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from longlink.cli.serve import add_settings, settings
 
-SUMMARY = "say something to everybody who is connected"
+SUMMARY = "send a notice to every connected user"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("text", metavar="TEXT", help="what to say; - reads all of stdin")
-    add_settings(parser)
+    parser.add_argument("text", metavar="TEXT", help="the text of the notice; - reads all of standard input")
+    add_settings(parser, "--data")
 
 
 def run(options: argparse.Namespace) -> int:

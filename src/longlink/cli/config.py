@@ -1,4 +1,4 @@
-"""`longlink config`: the settings in force as TOML, each with where it came from. Read next: ../config/describe.py."""
+"""`longlink config`: the effective settings as TOML, each with its origin. Read next: ../config/describe.py."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 from longlink.cli.serve import add_settings, loaded
 from longlink.config.describe import effective
 
-SUMMARY = "show the settings in force and where each comes from"
+SUMMARY = "show the effective settings and where each one comes from"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--check", action="store_true", help="only say whether the settings are valid")
+    parser.add_argument("--check", action="store_true", help="only check that the settings are valid")
     add_settings(parser)
 
 

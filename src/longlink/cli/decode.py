@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from longlink.cli.decode_wire import Part
 
-SUMMARY = "show any frame readably: bytes, hex, base64, JSON, TCP record, WebSocket frame"
+SUMMARY = "show frames in readable form, from bytes, hex, base64, JSON, TCP records or WebSocket frames"
 
 _hex: Final = re.compile(rb"(?:0x)?(?:[0-9A-Fa-f]{2}[\s:,]*)+").fullmatch
 _base64: Final = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}").fullmatch

@@ -27,7 +27,7 @@ from longlink.parts import Place
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Ack, Connect, Content, Frame, OpenDirect, ReadHistory, Send, body_name
 
-SUMMARY = "start a server, let two users exchange a message before your eyes, and keep serving"
+SUMMARY = "start a server, show two users exchanging a message, and keep serving"
 
 ANSWER_S: Final = 10.0
 TOKEN_DAYS: Final = 30.0

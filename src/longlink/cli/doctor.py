@@ -15,13 +15,13 @@ from longlink.config import Config
 from longlink.ops import checks
 from longlink.ops.checks import Finding
 
-SUMMARY = "check this machine and these settings, and say how to mend what is not right"
+SUMMARY = "check this machine and the settings, and suggest fixes"
 
 _COLOURS: Final = {"ok": "\x1b[32m", "warn": "\x1b[33m", "bad": "\x1b[31m"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="the findings as JSON")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     add_settings(parser)
 
 

@@ -1,6 +1,6 @@
-"""`longlink end USER`: end the sessions of a user, or of one of his devices, and make their keys worthless.
+"""`longlink end USER`: end the sessions of a user, or of one of their devices; their resume tokens stop working.
 
-It takes no token away: who has a good one may connect again. Read next: sessions.py; ../logic/operate.py.
+It revokes no signed token: with a valid one the user can connect again. Read next: sessions.py; ../logic/operate.py.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ SUMMARY = "end the sessions of a user"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("user", metavar="USER", help="the user, as tokens name him")
-    parser.add_argument("--device", metavar="DEVICE", help="only this device; without it all of them")
-    add_settings(parser)
+    parser.add_argument("user", metavar="USER", help="the user, as in the claim sub of their tokens")
+    parser.add_argument(
+        "--device", metavar="DEVICE", help="end only the sessions of this device (default: of all devices)"
+    )
+    add_settings(parser, "--data")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 SUMMARY = "run the server"
 
 _HELP = {
-    "--data": ("DIR", "folder for everything durable"),
-    "--listen": ("HOST:PORT", "the long link: WebSocket and TCP"),
-    "--http": ("HOST:PORT", "health and metrics"),
-    "--workers": ("N", "gateway processes; 0: everything in one process"),
+    "--data": ("DIR", "folder of the database, the signing key and the lock"),
+    "--listen": ("HOST:PORT", "address for client connections (WebSocket, TCP and streams)"),
+    "--http": ("HOST:PORT", "address of the HTTP API"),
+    "--workers": ("N", "gateway processes; 0 = everything in one process"),
 }
 
 
@@ -41,14 +41,17 @@ def serve(config: Config, *, beside: Beside | None = None) -> int:
     return serve_here(config, beside=beside)
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """The flags of every command that needs the server's settings."""
+def add_settings(parser: argparse.ArgumentParser, *flags: str) -> None:
+    """The flags of a command that needs the server's settings.
+
+    flags: which settings can be given as flags, of config.FLAGS; all of them unless given.
+    """
     parser.add_argument(
-        "--config", metavar="FILE", type=Path, help=f"settings, TOML (default: ./{DEFAULT_FILE} if there is one)"
+        "--config", metavar="FILE", type=Path, help=f"settings file in TOML (default: ./{DEFAULT_FILE} if it exists)"
     )
-    for flag, name in FLAGS.items():
+    for flag in flags or FLAGS:
         metavar, text = _HELP[flag]
-        parser.add_argument(flag, metavar=metavar, dest=name, help=f"{text}; the setting {name}")
+        parser.add_argument(flag, metavar=metavar, dest=FLAGS[flag], help=f"{text} (setting {FLAGS[flag]})")
 
 
 def settings(options: argparse.Namespace) -> Config:

@@ -1,4 +1,4 @@
-"""`longlink sessions USER`: where a user is connected, and which of his sessions wait for their client.
+"""`longlink sessions USER`: where a user is connected, and which of their sessions are detached.
 
 Asks the server of a data folder through its control socket. Read next: end.py; ../logic/operate.py.
 """
@@ -17,9 +17,9 @@ SUMMARY = "show the sessions of a user"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("user", metavar="USER", help="the user, as tokens name him")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    add_settings(parser)
+    parser.add_argument("user", metavar="USER", help="the user, as in the claim sub of their tokens")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    add_settings(parser, "--data")
 
 
 def run(options: argparse.Namespace) -> int:

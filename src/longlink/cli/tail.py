@@ -1,4 +1,4 @@
-"""`longlink tail`: print what arrives for a user, until Ctrl-C; as lines for people or as JSON for programs.
+"""`longlink tail`: print the messages that arrive for a user, until Ctrl-C, for people or as JSON for programs.
 
 What was printed counts as received. The state of the link goes to stderr. Read next: account.py.
 """
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from longlink.client.client import Client
     from longlink.client.events import Event, Message, Notice
 
-SUMMARY = "print what arrives for a user"
+SUMMARY = "print the messages that arrive for a user"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_account(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line; binary data in Base64")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line, binary data in Base64")
     parser.add_argument(
-        "--history", metavar="N", type=_count, default=0, help="begin with the newest N messages of each conversation"
+        "--history", metavar="N", type=_count, default=0, help="start with the newest N messages of each conversation"
     )
-    parser.add_argument("--count", metavar="N", type=_count, default=0, help="leave after N messages (default: never)")
+    parser.add_argument("--count", metavar="N", type=_count, default=0, help="exit after N messages (default: never)")
 
 
 def run(options: argparse.Namespace) -> int:

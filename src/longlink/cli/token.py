@@ -15,9 +15,11 @@ SUMMARY = "sign a token for a user with the key of the data folder"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("user", metavar="USER", help="whose token; becomes the claim sub")
-    parser.add_argument("--days", type=_days, default=30.0, help="how long it is good for (default: 30)")
-    add_settings(parser)
+    parser.add_argument("user", metavar="USER", help="the user that the token is for (claim sub)")
+    parser.add_argument(
+        "--days", metavar="N", type=_days, default=30.0, help="how long the token is valid, in days (default: 30)"
+    )
+    add_settings(parser, "--data")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,7 +33,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _days(text: str) -> float:
-    days = float(text)
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0.0
     if not 0 < days <= 36_500:
-        raise argparse.ArgumentTypeError(f"expected more than 0 and at most 36500 days, got {text}")
+        raise argparse.ArgumentTypeError(f"expected a number of days above 0 and at most 36500, got {text!r}")
     return days

@@ -18,7 +18,7 @@ from longlink.bench.swarm import Answer, Swarm, swarm, total
 from longlink.protocol.codec import Encoding
 
 NAME: Final = "echo"
-SUMMARY: Final = "CPU per echo, against the least that C needs for the same"
+SUMMARY: Final = "CPU per echo, against a minimal C server"
 ROUNDS: Final = 3
 FLAGS: Final = (
     Flag("connections", 1_000, 200, "connections, each with one message under way", least=2),

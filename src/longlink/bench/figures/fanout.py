@@ -23,7 +23,7 @@ from longlink.bench.swarm import Answer, Swarm, swarm, total
 from longlink.protocol.codec import Encoding
 
 NAME: Final = "fanout"
-SUMMARY: Final = "CPU per delivery of a message to many, one by one and gathered, against the least that C needs"
+SUMMARY: Final = "CPU per delivery of a message to many receivers, one by one and coalesced, against a minimal C server"
 ROUNDS: Final = 2
 FLAGS: Final = (
     Flag(

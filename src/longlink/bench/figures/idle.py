@@ -25,7 +25,7 @@ from longlink.bench.trust import certificate
 from longlink.protocol.codec import Encoding
 
 NAME: Final = "idle"
-SUMMARY: Final = "memory and CPU of connections that are only there, with heartbeats"
+SUMMARY: Final = "memory and CPU of idle connections with heartbeats"
 ROUNDS: Final = 2
 FLAGS: Final = (
     Flag("connections", 10_000, 1_000, "connections on top of the first crowd"),

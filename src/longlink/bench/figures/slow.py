@@ -19,7 +19,7 @@ from longlink.bench.swarm import Answer, Swarm, swarm, total
 from longlink.protocol.codec import Encoding
 
 NAME: Final = "slow"
-SUMMARY: Final = "receivers that stop reading in a fan-out: what waits, who is told, and what the others get"
+SUMMARY: Final = "receivers that stop reading during a fan-out: queues, closes, and the effect on the others"
 ROUNDS: Final = 1
 FLAGS: Final = (
     Flag("receivers", 500, 24, "receivers in the room"),

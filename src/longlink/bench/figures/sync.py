@@ -23,7 +23,7 @@ from longlink.storage.sqlite import SqliteStore, open_store
 from longlink.testing.server import RunningServer
 
 NAME: Final = "sync"
-SUMMARY: Final = "what a device that was away costs when it comes back"
+SUMMARY: Final = "cost of a sync by a device that was offline"
 ROUNDS: Final = 1
 FLAGS: Final = (
     Flag("conversations", 1_000, 1_000, "conversations of the user"),

@@ -11,13 +11,13 @@ import sys
 
 from longlink.cli.account import add_account, address, client
 
-SUMMARY = "talk with a user, on the terminal"
+SUMMARY = "chat with a user on the terminal"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_account(parser)
-    parser.add_argument("peer", metavar="PEER", help="whom to talk with")
-    parser.add_argument("--plain", action="store_true", help="lines instead of a full screen, as in a pipe")
+    parser.add_argument("peer", metavar="PEER", help="the user to chat with")
+    parser.add_argument("--plain", action="store_true", help="plain lines instead of a full screen, as in a pipe")
 
 
 def run(options: argparse.Namespace) -> int:
