@@ -23,7 +23,16 @@ from longlink import _core, errors
 from longlink.access.control import Control
 from longlink.access.gateway import MISSED_PER_S, Gateway
 from longlink.access.handshake import Handshake
-from longlink.access.http import Callers, HttpServer, Rates, ShortLink, build_http, serve_http
+from longlink.access.http import (
+    Callers,
+    HttpServer,
+    Rates,
+    ShortLink,
+    build_http,
+    pair_bytes,
+    serve_http,
+    server_context,
+)
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
 from longlink.config import Config, Connection, split_address
@@ -56,6 +65,8 @@ COLLECT_AFTER: Final = 50_000
 """Objects that may be made before the collector looks; measured, a tenth of the CPU per message against the default."""
 PROBE_EVERY_S: Final = 0.1
 """How often /readyz makes the store write, however many ask."""
+RELOADS: Final = 5
+"""How often a certificate is read again that changes while it is read."""
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a busy event loop may hold the GIL while the storage thread waits for it."""
 
@@ -206,7 +217,9 @@ class Access:
         app = build_http(ready=lambda: self._problems(ready), metrics=metrics, short_link=self._short_link)
         host, http_port = split_address(self._config.listen.http)
         most = files.http_files(file_limit())
-        self._http = await serve_http(app, host, http_port, tls=tls_files(self._config), most=most, shared=self._shared)
+        pair = tls_files(self._config)
+        tls = server_context(*pair) if pair else None
+        self._http = await serve_http(app, host, http_port, tls=tls, most=most, shared=self._shared)
         return Place(self._config, port, self._http.port)
 
     async def drain(self) -> None:
@@ -231,12 +244,23 @@ class Access:
     def reload(self) -> None:
         """Read token keys and certificates again, each by itself: on an error the old one stays in use."""
         _reload("auth.keys", self._verifier.reload)
-        files = tls_files(self._config)
-        if files is not None:
-            _reload("the long link's certificate", lambda: self.core.reload_tls(*files))
-            if self._http is not None:
-                http = self._http
-                _reload("the certificate of HTTP", lambda: http.reload_tls(*files))
+        pair, http = tls_files(self._config), self._http
+        if pair is not None and http is not None:
+            _reload("the certificate", lambda: self._reload_tls(pair, http))
+
+    def _reload_tls(self, pair: tuple[str, str], http: HttpServer) -> None:
+        """Both listeners take the new pair, or both keep the old one: the last step is one that cannot fail.
+
+        Read again if the files changed meanwhile, because the two would serve different pairs.
+        """
+        for _ in range(RELOADS):
+            before = pair_bytes(*pair)
+            context = server_context(*pair)
+            self.core.reload_tls(*pair)
+            http.use_tls(context)
+            if pair_bytes(*pair) == before:
+                return
+        raise LonglinkError(errors.CONFIG_INVALID, f"{pair[0]} or {pair[1]} changes all the time; reload again later")
 
     async def _problems(self, ready: Reasons) -> list[str]:
         return ["draining"] if self._draining else await ready()

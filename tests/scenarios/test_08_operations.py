@@ -287,7 +287,7 @@ def test_plain_text_on_a_tls_port_is_refused(tls: Tls, kind: Kind) -> None:
 
 
 def _reloads(server: RunningServer) -> int:
-    return sum(entry.get("what") == "the long link's certificate" for entry in list(server.log))
+    return sum((entry["event"], entry.get("what")) == ("reloaded", "the certificate") for entry in list(server.log))
 
 
 def _shown(link: Guest) -> bytes | None:
@@ -311,12 +311,36 @@ def test_sighup_shows_the_new_certificate_to_new_links_and_keeps_the_old_ones(tl
         assert new.message().content.text == "still here"
 
 
-def test_sighup_with_a_broken_certificate_keeps_the_old_one_and_says_so(tls: Tls) -> None:
-    (tls.folder / "certificate.pem").write_text("not a certificate")
+@pytest.mark.parametrize("tls", PROCESSES.values(), ids=PROCESSES, indirect=True)
+@pytest.mark.parametrize("half", ["certificate.pem", "key.pem"])
+def test_sighup_in_the_middle_of_a_renewal_keeps_the_old_pair_everywhere_until_both_files_are_there(
+    tls: Tls, half: str
+) -> None:
+    old = {name: (tls.folder / name).read_bytes() for name in ("certificate.pem", "key.pem")}
+    first = _served(tls.server)
+    make_certificate(tls.folder)
+    new = (tls.folder / half).read_bytes()
+    (tls.folder / half).write_bytes(old[half])
     os.kill(tls.server.pid, signal.SIGHUP)
-    eventually(lambda: any(entry["event"] == "reload_failed" for entry in tls.server.log), "the log says so")
+    listeners = max(1, len(tls.server.workers) - 1)
+    eventually(lambda: _refused(tls.server) == listeners, "all that listen say so")
+    assert _served(tls.server) == first
     with Door(tls.server) as door:
         assert door.enter("alice", tls=tls.context).pending() == []
+    (tls.folder / half).write_bytes(new)
+    os.kill(tls.server.pid, signal.SIGHUP)
+    eventually(lambda: _reloads(tls.server) == listeners, "all that listen say so")
+    assert first & _served(tls.server) == set()
+
+
+def _refused(server: RunningServer) -> int:
+    return sum(entry["event"] == "reload_failed" for entry in list(server.log))
+
+
+def _served(server: RunningServer) -> set[str]:
+    """The certificates of both ports, each asked often enough to meet every process."""
+    ports = [int(url.rpartition(":")[2]) for url in (server.url, server.http)]
+    return {ssl.get_server_certificate(("127.0.0.1", port), timeout=ANSWER_S) for port in ports for _ in range(8)}
 
 
 def test_sighup_without_tls_disturbs_nobody(server: RunningServer, door: Door) -> None:

@@ -19,7 +19,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from longlink import errors
-from longlink.access.http import HttpServer, serve_http, server
+from longlink.access.http import HttpServer, serve_http, server, server_context
 from longlink.errors import LonglinkError
 
 DEADLINE_S = 10.0
@@ -35,7 +35,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 async def serving(
     application: Callable[..., Awaitable[None]] = app, *, tls: tuple[str, str] | None = None, most: int = 512
 ) -> AsyncIterator[HttpServer]:
-    http = await serve_http(application, "127.0.0.1", 0, tls=tls, most=most)
+    http = await serve_http(application, "127.0.0.1", 0, tls=server_context(*tls) if tls else None, most=most)
     try:
         yield http
     finally:
@@ -440,11 +440,12 @@ def test_closing_does_not_wait_for_an_answer_that_never_comes(monkeypatch: pytes
     asyncio.run(run())
 
 
-def make_certificate(folder: Path, name: str) -> tuple[str, str]:
+def make_certificate(folder: Path, name: str, kind: str = "rsa") -> tuple[str, str]:
     certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make a certificate with")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
+    made = {"rsa": ["rsa:2048"], "ec": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]}[kind]
+    command = ["openssl", "req", "-x509", "-newkey", *made, "-nodes", "-subj", f"/CN={name}"]
     command += ["-addext", f"subjectAltName=DNS:{name}", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(command, capture_output=True, check=True)
     return str(certificate), str(key)
@@ -460,27 +461,62 @@ async def name_of(port: int) -> bytes:
     return der
 
 
-def test_tls_is_served_and_a_renewed_certificate_is_used_after_a_reload(tmp_path: Path) -> None:
+def test_tls_is_served_and_a_new_context_is_used_by_new_connections(tmp_path: Path) -> None:
     first, second = make_certificate(tmp_path, "one.test"), make_certificate(tmp_path, "two.test")
 
     async def run() -> None:
-        http = await serve_http(app, "127.0.0.1", 0, tls=first)
-        try:
+        async with serving(tls=first) as http:
             assert b"one.test" in await name_of(http.port)
-            with pytest.raises(LonglinkError, match="cannot use the certificate"):
-                http.reload_tls(second[0], first[1])
-            http.reload_tls(*second)
+            http.use_tls(server_context(*second))
             assert b"two.test" in await name_of(http.port)
-        finally:
-            await http.close()
 
     asyncio.run(run())
 
 
-def test_a_certificate_that_cannot_be_used_is_a_setting_to_mend(tmp_path: Path) -> None:
+def test_a_certificate_of_another_kind_of_key_replaces_the_old_one_entirely(tmp_path: Path) -> None:
+    old, new = make_certificate(tmp_path, "old.test"), make_certificate(tmp_path, "new.test", "ec")
+    rsa_alone = unverified()
+    rsa_alone.maximum_version = ssl.TLSVersion.TLSv1_2
+    rsa_alone.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
+
     async def run() -> None:
-        with pytest.raises(LonglinkError, match="No such file") as caught:
-            await serve_http(app, "127.0.0.1", 0, tls=(str(tmp_path / "c"), str(tmp_path / "k")))
-        assert caught.value.row is errors.CONFIG_INVALID
+        async with serving(tls=old) as http:
+            assert b" 200 " in await exchange(http.port, REQUEST, rsa_alone)
+            http.use_tls(server_context(*new))
+            assert b"new.test" in await name_of(http.port)
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await exchange(http.port, REQUEST, rsa_alone)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("suite", "taken"),
+    [("ECDHE-RSA-AES256-GCM-SHA384", True), ("ECDHE-RSA-CHACHA20-POLY1305", True), ("ECDHE-RSA-AES256-SHA384", False)],
+)
+def test_tls_1_2_has_suites_with_authenticated_encryption_only(tmp_path: Path, suite: str, *, taken: bool) -> None:
+    client = unverified()
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    client.set_ciphers(suite)
+
+    async def run() -> None:
+        async with serving(tls=make_certificate(tmp_path, "one.test")) as http:
+            with contextlib.nullcontext() if taken else pytest.raises((ssl.SSLError, ConnectionError)):
+                assert b" 200 " in await exchange(http.port, REQUEST, client)
+
+    asyncio.run(run())
+
+
+def test_a_pair_that_cannot_be_used_is_a_setting_to_fix(tmp_path: Path) -> None:
+    one, two = make_certificate(tmp_path, "one.test"), make_certificate(tmp_path, "two.test")
+    locked = tmp_path / "locked.key"
+    command = ["openssl", "rsa", "-aes128", "-passout", "pass:x", "-in", one[1], "-out", str(locked)]
+    subprocess.run(command, capture_output=True, check=True)
+    for certificate, key, reason in (
+        (str(tmp_path / "none"), one[1], "No such file"),
+        (one[0], two[1], "KEY_VALUES_MISMATCH"),
+        (one[0], str(locked), "the key is encrypted"),
+    ):
+        with pytest.raises(LonglinkError, match=reason) as caught:
+            server_context(certificate, key)
+        assert caught.value.row is errors.CONFIG_INVALID

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import ssl
 from collections.abc import Callable, Coroutine, Iterator
 from email.utils import formatdate
 from typing import Any, Final
@@ -51,15 +52,9 @@ class HttpServer:
         self._serving = serving
         self.port = port
 
-    def reload_tls(self, certificate: str, key: str) -> None:
-        """New connections use the new files. Raises CONFIG_INVALID; then the old ones stay in use."""
-        context = self._server.config.ssl
-        if context is None:
-            return
-        try:
-            context.load_cert_chain(certificate, key)
-        except OSError as error:
-            raise _bad_certificate(certificate, key, error) from None
+    def use_tls(self, context: ssl.SSLContext) -> None:
+        """New connections get this context; those that are there keep theirs. Only for a server that began with TLS."""
+        self._server.config.ssl = context
 
     async def close(self) -> None:
         """Stop listening, finish what is under way for at most STOP_S. Idempotent."""
@@ -72,15 +67,16 @@ async def serve_http(
     host: str,
     port: int,
     *,
-    tls: tuple[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
     most: int = files.MOST_HTTP,
     shared: bool = False,
 ) -> HttpServer:
-    """Listen and serve; returns once connections are accepted. tls: certificate chain and key, PEM; most: connections.
+    """Listen and serve; returns once connections are accepted.
 
+    tls: as certificates.server_context makes it; None: plain HTTP.
+    most: connections at once.
     shared: other processes may listen on the same port, and the system shares the connections out.
-
-    Raises PORT_TAKEN; CONFIG_INVALID for an address that this machine does not have and for certificates.
+    Raises PORT_TAKEN; CONFIG_INVALID for an address that this machine does not have.
     """
     config = uvicorn.Config(
         app,
@@ -95,13 +91,9 @@ async def serve_http(
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
-        ssl_certfile=tls[0] if tls else None,
-        ssl_keyfile=tls[1] if tls else None,
     )
-    try:
-        config.load()
-    except OSError as error:
-        raise _bad_certificate(*(tls or ("", "")), error) from None
+    config.load()
+    config.ssl = tls
     listener = _listen(host, port, shared)
     server = _Server(config, most)
     serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
@@ -137,13 +129,6 @@ def _listen(host: str, port: int, shared: bool) -> socket.socket:
 def _cannot_listen(host: str, port: int, error: OSError) -> LonglinkError:
     row = errors.PORT_TAKEN if error.errno == errno.EADDRINUSE else errors.CONFIG_INVALID
     return LonglinkError(row, f"cannot listen on {host}:{port} (listen.http): {error.strerror or error}")
-
-
-def _bad_certificate(certificate: str, key: str, error: OSError) -> LonglinkError:
-    reason = error.strerror or str(error)
-    return LonglinkError(
-        errors.CONFIG_INVALID, f"cannot use the certificate {certificate} with the key {key}: {reason}"
-    )
 
 
 def _ended(serving: asyncio.Task[None]) -> None:
