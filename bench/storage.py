@@ -136,7 +136,7 @@ async def _chats(store: SqliteStore) -> list[tuple[str, str]]:
     users = [f"user-{number}" for number in range(CONVERSATIONS)]
     await store.users.remember(["peer", *users])
     opened = await asyncio.gather(*[store.conversations.open_direct(user, "peer") for user in users])
-    return [(chat.id, user) for chat, user in zip(opened, users, strict=True)]
+    return [(each.conversation.id, user) for each, user in zip(opened, users, strict=True)]
 
 
 def _shown(taken: Sequence[Sample], busy: bool) -> str:

@@ -40,6 +40,7 @@ from longlink.errors import LonglinkError
 from longlink.logic import commands
 from longlink.logic.broadcast import broadcast
 from longlink.logic.operate import end_sessions, show_sessions
+from longlink.logic.quota import Quota
 from longlink.logic.services import RECEIPTS, Services
 from longlink.ops import files, logs
 from longlink.ops.metrics import Counts
@@ -140,6 +141,8 @@ class Logic:
             max_frame_bytes=connection.max_message_bytes,
             page_bytes=min(connection.queue_bytes // 4, LARGEST_PAGE),
             receipts=RECEIPTS[config.receipts.direct],
+            accept_unknown=config.users.unknown == "accept",
+            new_conversations=Quota(config.users.new_conversations, config.users.unlimited, time.monotonic),
         )
         self.handler = commands.handler(services)
         verbs = {"broadcast": self._broadcast, "sessions": self._show, "end": self._end}

@@ -12,6 +12,7 @@ from pathlib import Path
 from longlink import config
 from longlink.config import Storage
 from longlink.logic import commands
+from longlink.logic.quota import Quota
 from longlink.logic.services import RECEIPTS, Services
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
@@ -53,7 +54,7 @@ class Notebook:
 class Stage:
     """One store, one clock that stands still, and users who come and ask."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqliteStore, *, accept_unknown: bool = True, new_conversations: int = 0) -> None:
         self.counts = Counts()
         self.bus = Notebook()
         self.sessions = MemorySessions(config.Sessions(), self.counts, lambda: 0.0)
@@ -71,6 +72,8 @@ class Stage:
             max_frame_bytes=2_000,
             page_bytes=PAGE_BYTES,
             receipts=RECEIPTS["read"],
+            accept_unknown=accept_unknown,
+            new_conversations=Quota(new_conversations, (), lambda: 0.0),
         )
         self._handle = commands.handler(self.services)
         self._connections = 0
@@ -120,13 +123,19 @@ class Stage:
         return [(ending.connection, ending.code) for ending in endings]
 
 
-def play(folder: Path, story: Callable[[Stage], Awaitable[None]]) -> None:
+def play(
+    folder: Path,
+    story: Callable[[Stage], Awaitable[None]],
+    *,
+    accept_unknown: bool = True,
+    new_conversations: int = 0,
+) -> None:
     """Open a store, run the story, close the store."""
 
     async def whole() -> None:
         store = await open_store(folder / "data", Storage(), now_ms=lambda: NOON_MS)
         try:
-            await story(Stage(store))
+            await story(Stage(store, accept_unknown=accept_unknown, new_conversations=new_conversations))
         finally:
             await store.close()
 

@@ -18,7 +18,7 @@ def _list(**fields: int | str) -> Frame:
 def test_pages_of_the_default_size_show_every_conversation_once(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         alice = await stage.enter("alice")
-        opened = [await stage.direct(await stage.enter(f"peer{n}"), "alice") for n in range(PAGE_DEFAULT + 3)]
+        opened = [await stage.direct(alice, f"peer{n}") for n in range(PAGE_DEFAULT + 3)]
         (first,) = await stage.ask(alice, _list())
         assert len(first.conversations.conversations) == PAGE_DEFAULT
         (second,) = await stage.ask(alice, _list(cursor=first.conversations.next))

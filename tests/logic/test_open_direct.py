@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from longlink import errors
-from longlink.protocol.frames import Frame, OpenDirect
+from longlink.protocol.frames import Frame, ListConversations, OpenDirect, Sync
+from longlink.routing.sessions import Session
 
-from .stage import Stage, play
+from .stage import Stage, play, text
 
 
 def _open(user: str) -> Frame:
@@ -25,11 +26,70 @@ def test_both_users_get_the_same_conversation_however_often_they_ask(tmp_path: P
     play(tmp_path, story)
 
 
-def test_a_user_who_never_connected_is_refused_alone(tmp_path: Path) -> None:
+def test_anybody_can_be_written_to_before_they_connect(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        alice = await stage.enter("alice")
+        chat = await stage.direct(alice, "carol")
+        await stage.ask(alice, text(chat, "welcome"))
+        carol = await stage.enter("carol")
+        assert await stage.direct(carol, "alice") == chat
+        (shown,) = await stage.ask(carol, Frame(sync=Sync()))
+        assert [message.client_id for message in shown.synced.changes[0].messages] == ["welcome"]
+
+    play(tmp_path, story)
+
+
+def test_a_server_that_refuses_unknown_users_refuses_them_alone(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         _, alice = await stage.enter("bob"), await stage.enter("alice")
         unknown, known = await stage.ask(alice, _open("nobody"), _open("bob"))
         assert unknown.error.name == errors.USER_UNKNOWN.name
         assert known.conversation.id
 
+    play(tmp_path, story, accept_unknown=False)
+
+
+def test_a_conversation_without_messages_is_listed_to_its_creator_only(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        alice, bob = await stage.enter("alice"), await stage.enter("bob")
+        chat = await stage.direct(alice, "bob")
+        assert [await _listed(stage, who) for who in (alice, bob)] == [[chat], []]
+        await stage.ask(alice, text(chat, "hello"))
+        assert [await _listed(stage, who) for who in (alice, bob)] == [[chat], [chat]]
+
     play(tmp_path, story)
+
+
+def test_a_user_creates_so_many_conversations_and_opens_existing_ones_freely(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        alice, bob = await stage.enter("alice"), await stage.enter("bob")
+        await stage.direct(bob, "alice")
+        for _ in range(5):
+            await stage.direct(alice, "bob")
+        for peer in ("carol", "dave", "erin"):
+            await stage.direct(alice, peer)
+        refused, known = await stage.ask(alice, _open("frank"), _open("carol"))
+        assert (refused.error.name, known.error.name) == (errors.RATE_LIMITED.name, "")
+        assert refused.error.retry_after_ms == 3_600_000 // 3
+        assert stage.counts.quota_refused == 1
+
+    play(tmp_path, story, new_conversations=3)
+
+
+def test_names_cannot_be_tried_without_end_where_unknown_users_are_refused(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        _, alice = await stage.enter("known"), await stage.enter("alice")
+        answers = await stage.ask(alice, *[_open(f"name-{number}") for number in range(3)], _open("known"))
+        assert [answer.error.name for answer in answers] == [errors.USER_UNKNOWN.name] * 3 + [errors.RATE_LIMITED.name]
+
+    play(tmp_path, story, accept_unknown=False, new_conversations=3)
+
+
+async def _listed(stage: Stage, session: Session) -> list[str]:
+    listed, synced = [
+        *await stage.ask(session, Frame(list_conversations=ListConversations())),
+        *await stage.ask(session, Frame(sync=Sync())),
+    ]
+    ids = [conversation.id for conversation in listed.conversations.conversations]
+    assert [change.conversation.id for change in synced.synced.changes] == ids
+    return ids

@@ -61,7 +61,7 @@ def test_messages_look_as_they_were_pushed_and_conversations_as_their_user_may_s
 def test_pages_of_the_default_size_show_every_conversation_once_and_only_the_last_is_complete(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         alice = await stage.enter("alice")
-        opened = [await stage.direct(await stage.enter(f"peer{n}"), "alice") for n in range(PAGE_DEFAULT + 3)]
+        opened = [await stage.direct(alice, f"peer{n}") for n in range(PAGE_DEFAULT + 3)]
         first = await _synced(stage, alice)
         second = await _synced(stage, alice, cursor=first.next)
         assert [len(first.changes), len(second.changes)] == [PAGE_DEFAULT, 3]

@@ -32,7 +32,7 @@ class Disk:
         self._now_ms = 1_790_000_000_000
         self._store = self._run(self._opened())
         self._run(self._store.users.remember(sorted({user for pair in pairs for user in pair})))
-        self._pairs = {self._run(self._store.conversations.open_direct(*pair)).id: pair for pair in pairs}
+        self._pairs = {self._run(self._store.conversations.open_direct(*pair)).conversation.id: pair for pair in pairs}
         self.members = {name: tuple(sorted(set(pair))) for name, pair in self._pairs.items()}
 
     def append(self, conversation: str, sender: str, client_id: str, text: str) -> tuple[int, bool]:
@@ -55,7 +55,7 @@ class Disk:
         return [Entry(each.seq, each.sender, each.client_id, each.content.decode()) for each in self._run(read).entries]
 
     def marks(self, conversation: str) -> dict[str, int]:
-        stands: Conversation = self._run(self._store.conversations.open_direct(*self._pairs[conversation]))
+        stands: Conversation = self._run(self._store.conversations.open_direct(*self._pairs[conversation])).conversation
         return {member.user: member.delivered for member in stands.members}
 
     def changed(self, user: str, since: int, cursor: str) -> tuple[list[str], str, int]:

@@ -223,7 +223,7 @@ class SyncMachine(RuleBasedStateMachine):
         return self.names[pair]
 
     def _shown(self, pair: tuple[str, str]) -> Conversation:
-        return self.run(self.store.conversations.open_direct(*pair))
+        return self.run(self.store.conversations.open_direct(*pair)).conversation
 
     def _push(self, pair: tuple[str, str], name: str, event: Event) -> None:
         if ME in pair:

@@ -285,7 +285,7 @@ async def _fill(folder: Path) -> None:
     for user, number in (("alice", 1_000), ("bob", MANY)):
         for begin in range(0, number, 1_000):
             opened = [store.conversations.open_direct(user, peer) for peer in peers[begin : begin + 1_000]]
-            chats = [(await one).id for one in opened]
+            chats = [(await one).conversation.id for one in opened]
             text = Content(text="hello").SerializeToString()
             items = [
                 Append(chat, peer, name, text)

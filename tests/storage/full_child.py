@@ -21,7 +21,7 @@ async def _append(store: SqliteStore, chat: str, names: list[str]) -> list[Appen
 async def _main(folder: Path) -> None:
     store = await open_store(folder, Storage())
     await store.users.remember(["alice", "bob"])
-    chat = (await store.conversations.open_direct("alice", "bob")).id
+    chat = (await store.conversations.open_direct("alice", "bob")).conversation.id
     acked = await _until_full(store, chat)
     await _all_writes_fail(store, chat)
     page = await store.messages.history(chat, "bob", after=0, before=0, limit=100_000, page_bytes=1 << 30)
@@ -34,7 +34,7 @@ async def _main(folder: Path) -> None:
         (1, True),
     ]
     await store.conversations.mark([Mark(chat, "bob", len(acked) + 1)])
-    assert (await store.conversations.open_direct("bob", "alice")).members[1].delivered == len(acked) + 1
+    assert (await store.conversations.open_direct("bob", "alice")).conversation.members[1].delivered == len(acked) + 1
     await store.close()
 
 

@@ -52,7 +52,7 @@ class Scene:
 async def direct(store: Store, user: str = "alice", peer: str = "bob") -> Conversation:
     """The direct conversation of two users, who exist from now on."""
     await store.users.remember([user, peer])
-    return await store.conversations.open_direct(user, peer)
+    return (await store.conversations.open_direct(user, peer)).conversation
 
 
 async def say(store: Store, conversation: str, *client_ids: str, sender: str = "alice") -> list[Appended]:

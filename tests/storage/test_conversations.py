@@ -12,7 +12,7 @@ import pytest
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.storage.base import Append, Changes, Mark, Member, Store
+from longlink.storage.base import Append, Changes, Mark, Member, Opened, Store
 
 from .scene import NOON_MS, Scene, direct, say
 
@@ -22,7 +22,7 @@ def test_two_users_have_one_direct_conversation_whoever_opens_it(scene: Scene) -
         chat = await direct(store)
         assert (chat.kind, chat.head, chat.changed_at) == (1, 0, NOON_MS)
         assert chat.members == (Member("alice", 0, 0), Member("bob", 0, 0))
-        assert await store.conversations.open_direct("bob", "alice") == chat
+        assert await store.conversations.open_direct("bob", "alice") == Opened(chat, created=False)
         assert re.fullmatch(r"d_[a-z2-7]{20}", chat.id)
 
     scene.play(story)
@@ -33,7 +33,8 @@ def test_opening_at_the_same_time_gives_one_conversation(scene: Scene) -> None:
         await store.users.remember(["alice", "bob"])
         pairs = [("alice", "bob"), ("bob", "alice")] * 10
         opened = await asyncio.gather(*[store.conversations.open_direct(*pair) for pair in pairs])
-        assert len({chat.id for chat in opened}) == 1
+        assert len({each.conversation.id for each in opened}) == 1
+        assert [each.created for each in opened] == [True] + [False] * 19
 
     scene.play(story)
 
@@ -46,7 +47,7 @@ def test_opening_again_shows_the_conversation_as_it_is_now(scene: Scene) -> None
         marked = store.conversations.mark([Mark(chat.id, "bob", 1)])
         opened = store.conversations.open_direct("bob", "alice")
         await asyncio.gather(said, marked)
-        for now in (await opened, await store.conversations.open_direct("bob", "alice")):
+        for now in ((await opened).conversation, await direct(store, "bob", "alice")):
             assert (now.head, now.members) == (1, (Member("alice", 1, 1), Member("bob", 1, 0)))
             assert now.changed_at == NOON_MS + 1_000
 
@@ -55,31 +56,62 @@ def test_opening_again_shows_the_conversation_as_it_is_now(scene: Scene) -> None
 
 
 async def _still_marked(store: Store) -> None:
-    chat = await store.conversations.open_direct("alice", "bob")
+    chat = await direct(store)
     assert (chat.head, chat.members) == (1, (Member("alice", 1, 1), Member("bob", 1, 0)))
 
 
 def test_a_conversation_with_oneself_has_one_member(scene: Scene) -> None:
     async def story(store: Store) -> None:
         await store.users.remember(["alice"])
-        chat = await store.conversations.open_direct("alice", "alice")
+        chat = await direct(store, "alice", "alice")
         assert chat.members == (Member("alice", 0, 0),)
         assert (await say(store, chat.id, "note"))[0].members == ("alice",)
-        assert (await store.conversations.open_direct("alice", "alice")).id == chat.id
+        assert (await store.conversations.open_direct("alice", "alice")).conversation.id == chat.id
 
     scene.play(story)
 
 
-def test_a_peer_who_is_unknown_cannot_be_written_to(scene: Scene) -> None:
+def test_a_peer_who_is_unknown_is_accepted_or_refused(scene: Scene) -> None:
     async def story(store: Store) -> None:
-        await store.users.remember(["alice"])
         with pytest.raises(LonglinkError, match="'bob'") as caught:
-            await store.conversations.open_direct("alice", "bob")
+            await store.conversations.open_direct("alice", "bob", accept=False)
         assert caught.value.row is errors.USER_UNKNOWN
-        await store.users.remember(["bob", "alice", "bob"])
-        assert await store.conversations.open_direct("alice", "bob")
+        assert (await store.conversations.open_direct("alice", "bob")).created
+        assert (await store.conversations.open_direct("bob", "alice", accept=False)).created is False
+        assert (await store.conversations.open_direct("alice", "alice", accept=False)).created
 
     scene.play(story)
+
+
+def test_a_conversation_is_created_only_if_it_may_be(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        for peer in ("bob", "nobody"):
+            with pytest.raises(LonglinkError) as caught:
+                await store.conversations.open_direct("alice", peer, accept=False, create=False)
+            assert caught.value.row is errors.CONVERSATION_UNKNOWN
+        chat = await direct(store)
+        found = await store.conversations.open_direct("alice", "bob", create=False)
+        assert found == Opened(chat, created=False)
+
+    scene.play(story)
+
+
+def test_an_empty_conversation_is_shown_to_its_creator_only(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        chat = await direct(store)
+        assert [await _shown_to(store, user) for user in ("alice", "bob")] == [[chat.id], []]
+        await say(store, chat.id, "one")
+        assert [await _shown_to(store, user) for user in ("alice", "bob")] == [[chat.id], [chat.id]]
+
+    scene.play(story)
+
+
+async def _shown_to(store: Store, user: str) -> list[str]:
+    listed = await store.conversations.changed(user, since=0, cursor="", limit=10)
+    synced = await store.conversations.sync(user, since=0, cursor="", limit=10, messages=10, page_bytes=1 << 20)
+    ids = [conversation.id for conversation in listed.conversations]
+    assert [change.conversation.id for change in synced.changes] == ids
+    return ids
 
 
 def test_users_are_remembered_across_restarts(scene: Scene) -> None:
@@ -116,7 +148,7 @@ def test_changed_shows_messages_and_marks_oldest_change_first(scene: Scene) -> N
         assert [chat.id for chat in (await _changed(store, NOON_MS + 3_000)).conversations] == [chats[2]]
         assert (await _changed(store, NOON_MS + 3_001)).conversations == ()
         assert (await _changed(store, user="nobody")).conversations == ()
-        assert [chat.id for chat in (await _changed(store, user="carol")).conversations] == [chats[1]]
+        assert [chat.id for chat in (await _changed(store, user="dave")).conversations] == [chats[2]]
 
     scene.play(story)
 

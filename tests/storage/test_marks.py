@@ -17,7 +17,7 @@ BOTH = ("alice", "bob")
 
 async def _seen(store: Store, user: str = "bob", peer: str = "alice") -> Conversation:
     """The conversation as the user sees it; the same in all three places that show it."""
-    opened = await store.conversations.open_direct(user, peer)
+    opened = (await store.conversations.open_direct(user, peer)).conversation
     listed = await store.conversations.changed(user, since=0, cursor="", limit=100)
     synced = await store.conversations.sync(user, since=0, cursor="", limit=100, messages=0, page_bytes=100_000)
     assert opened in listed.conversations
@@ -75,7 +75,7 @@ def test_each_mark_is_refused_for_itself(scene: Scene) -> None:
 def test_what_lies_above_the_read_mark_is_unread(scene: Scene) -> None:
     async def story(store: Store) -> None:
         chat = (await direct(store)).id
-        assert (await _seen(store)).unread == 0
+        assert (await _seen(store, "alice", "bob")).unread == 0
         await say(store, chat, *"12345")
         assert [(await _seen(store)).unread, (await _seen(store, "alice", "bob")).unread] == [5, 0]
         await store.conversations.mark([Mark(chat, "bob", 5)])
@@ -84,6 +84,27 @@ def test_what_lies_above_the_read_mark_is_unread(scene: Scene) -> None:
         assert (await _seen(store)).unread == 2
 
     scene.play(story)
+
+
+def test_a_users_own_entries_are_never_unread(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        chat = (await direct(store)).id
+        await say(store, chat, "1")
+        await say(store, chat, "2", "3", "4", sender="bob")
+        assert [(await _seen(store)).unread, (await _seen(store, "alice", "bob")).unread] == [1, 3]
+        await say(store, chat, "5")
+        await say(store, chat, "6", sender="bob")
+        assert (await _seen(store)).unread == 2
+        for read, left in ((1, 1), (3, 1), (5, 0), (6, 0)):
+            await store.conversations.mark([Mark(chat, "bob", 0, read)])
+            assert (await _seen(store)).unread == left
+
+    scene.play(story)
+    scene.play(lambda store: _nothing_is_unread(store))
+
+
+async def _nothing_is_unread(store: Store) -> None:
+    assert (await _seen(store)).unread == 0
 
 
 def test_the_marks_of_a_sender_go_with_his_words_only_without_a_gap(scene: Scene) -> None:
@@ -188,7 +209,7 @@ def test_calls_that_were_made_before_show_in_what_is_opened_after(scene: Scene) 
         marked = store.conversations.mark([Mark(chat, "bob", 0, 1)])
         opened = store.conversations.open_direct("bob", "alice")
         await asyncio.gather(said, marked)
-        seen = await opened
+        seen = (await opened).conversation
         assert (seen.head, seen.unread, seen.mentions) == (2, 1, 1)
 
     scene.play(story)

@@ -21,13 +21,13 @@ def test_calls_are_applied_in_their_order_though_none_was_awaited(scene: Scene) 
     async def story(store: Store) -> None:
         remembered = store.users.remember(["alice", "bob"])
         opened = store.conversations.open_direct("alice", "bob")
-        chat = (await opened).id
+        chat = (await opened).conversation.id
         await remembered
         appends = [store.messages.append([Append(chat, "alice", str(number), b"")]) for number in range(50)]
         marks = store.conversations.mark([Mark(chat, "bob", 50)])
         page = await store.messages.history(chat, "bob", after=0, before=0, limit=100, page_bytes=1 << 30)
         assert [entry.client_id for entry in page.entries] == [str(number) for number in range(50)]
-        shown = await store.conversations.open_direct("bob", "alice")
+        shown = (await store.conversations.open_direct("bob", "alice")).conversation
         assert [member.delivered for member in shown.members] == [50, 50]
         await asyncio.gather(marks, *reversed(appends))
 
@@ -36,13 +36,13 @@ def test_calls_are_applied_in_their_order_though_none_was_awaited(scene: Scene) 
 
 def test_a_write_that_was_called_before_the_user_was_known_fails(scene: Scene) -> None:
     async def story(store: Store) -> None:
-        early = store.conversations.open_direct("alice", "bob")
+        early = store.conversations.open_direct("alice", "bob", accept=False)
         remembered = store.users.remember(["alice", "bob"])
-        late = store.conversations.open_direct("alice", "bob")
+        late = store.conversations.open_direct("alice", "bob", accept=False)
         with pytest.raises(LonglinkError):
             await early
         await remembered
-        assert (await late).head == 0
+        assert (await late).conversation.head == 0
 
     scene.play(story)
 
@@ -146,7 +146,7 @@ def test_times_never_decrease_when_the_clock_steps_back(scene: Scene) -> None:
 
     async def after(store: Store) -> None:
         assert (await say(store, chats[0], "3"))[0].sent_at == NOON_MS
-        assert (await store.conversations.open_direct("alice", "bob")).changed_at == NOON_MS
+        assert (await store.conversations.open_direct("alice", "bob")).conversation.changed_at == NOON_MS
         scene.now_ms = NOON_MS + 7
         assert (await say(store, chats[0], "4"))[0].sent_at == NOON_MS + 7
 

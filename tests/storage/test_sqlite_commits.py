@@ -106,7 +106,7 @@ def test_what_another_program_wrote_is_met_and_read(tmp_path: Path) -> None:
         # The next id that is remembered as free is taken.
         await store.users.remember(["erin"])
         opened = await store.conversations.open_direct("dave", "erin")
-        assert [member.user for member in opened.members] == ["dave", "erin"]
+        assert [member.user for member in opened.conversation.members] == ["dave", "erin"]
 
     _play(tmp_path, story)
 
@@ -123,7 +123,9 @@ def test_what_was_forgotten_is_read_again(tmp_path: Path, monkeypatch: pytest.Mo
             peers = [Mark(chat, f"peer-{number}", round_ + 1) for number, chat in enumerate(chats)]
             marks = await store.conversations.mark(peers)
             assert all(not isinstance(mark, LonglinkError) and mark.delivered_moved for mark in marks)
-        again = [(await store.conversations.open_direct(f"peer-{number}", "alice")).id for number in range(6)]
+        again = [
+            (await store.conversations.open_direct(f"peer-{number}", "alice")).conversation.id for number in range(6)
+        ]
         assert again == chats
 
     _play(tmp_path, story)

@@ -83,7 +83,7 @@ def test_a_log_that_ends_in_the_middle_loses_only_what_was_under_way(tmp_path: P
     async def whole() -> None:
         store = await open_store(tmp_path / "data", Storage())
         await store.users.remember(["alice"])
-        chat = (await store.conversations.open_direct("alice", "alice")).id
+        chat = (await store.conversations.open_direct("alice", "alice")).conversation.id
         for number in range(20):
             await store.messages.append([Append(chat, "alice", str(number), b"x" * 100)])
         copy = tmp_path / "copy"

@@ -199,7 +199,7 @@ def test_a_folder_of_the_first_schema_keeps_all_and_what_was_received_counts_as_
 
     async def story() -> None:
         store = await open_store(tmp_path, Storage())
-        chat = await store.conversations.open_direct("bob", "alice")
+        chat = (await store.conversations.open_direct("bob", "alice")).conversation
         assert chat.members == (Member("alice", 3, 3), Member("bob", 2, 2))
         assert (chat.id, chat.unread, chat.mentions) == ("d_aaaaaaaaaaaaaaaaaaaa", 1, 0)
         assert await texts(store, chat.id) == [b"\n\x011", b"\n\x012", b"\n\x013"]

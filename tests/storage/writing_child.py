@@ -38,7 +38,7 @@ async def _main(folder: Path, round_: int) -> None:
     store = await open_store(folder, Storage(checkpoint_bytes=65_536))
     peers = ["bob", "carol", "dave"]
     await store.users.remember(["alice", *peers])
-    chats = [(await store.conversations.open_direct("alice", peer)).id for peer in peers]
+    chats = [(await store.conversations.open_direct("alice", peer)).conversation.id for peer in peers]
     await asyncio.gather(*[_write(store, chats[task % len(chats)], task, round_) for task in range(TASKS)])
 
 

@@ -225,6 +225,26 @@ class Sessions(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1_000_000
 
 
+class Users(Struct, frozen=True, forbid_unknown_fields=True):
+    """[users] Who may write to whom."""
+
+    unknown: Annotated[
+        str,
+        Meta(
+            description="A conversation with a user who has never connected: accept creates the user, refuse answers "
+            "`user_unknown`.",
+            pattern="^(accept|refuse)$",
+        ),
+    ] = "accept"
+    new_conversations: Annotated[
+        CountOrOff,
+        Meta(description="Conversations that one user may create in an hour; above it `rate_limited`; 0: no limit."),
+    ] = 100
+    unlimited: Annotated[
+        list[str], Meta(description="Users without that limit, such as a bot that writes to every user.")
+    ] = []
+
+
 class Storage(Struct, frozen=True, forbid_unknown_fields=True):
     """[storage] The message log."""
 
@@ -281,6 +301,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     http: Http = Http()
     receipts: Receipts = Receipts()
     sessions: Sessions = Sessions()
+    users: Users = Users()
     storage: Storage = Storage()
     log: Log = Log()
     drain: Drain = Drain()

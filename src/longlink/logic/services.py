@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from longlink.logic.quota import Quota
 from longlink.ops.metrics import Counts
 from longlink.protocol.heartbeats import Heartbeats
 from longlink.routing.delivery import Delivery
@@ -30,7 +31,12 @@ RECEIPTS: Final[Mapping[str, Receipts]] = {
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """now_ms: ms since the Unix epoch, injected so that tests own the clock. page_bytes: largest reply."""
+    """What every command may use.
+
+    now_ms: returns ms since the Unix epoch; injected, so that tests own the clock
+    page_bytes: size of the largest reply
+    accept_unknown: whether users may write to a user who has never connected
+    """
 
     store: Store
     sessions: Registrar
@@ -43,3 +49,5 @@ class Services:
     max_frame_bytes: int
     page_bytes: int
     receipts: Receipts
+    accept_unknown: bool
+    new_conversations: Quota

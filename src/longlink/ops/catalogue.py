@@ -22,6 +22,9 @@ COUNTS: Final[dict[str, Metric]] = {
     "deliveries": Metric("counter", "Frames handed to gateways for receivers, one for each connection."),
     "http_limited": Metric("counter", "Calls of the short link refused because their user calls too often."),
     "http_seconds": Metric("histogram", "From a call of the short link to its answer."),
+    "quota_refused": Metric(
+        "counter", "New conversations refused because their user had created users.new_conversations in an hour."
+    ),
     "marks": Metric("counter", "Acknowledgements that raised a mark, delivered or read."),
     "sessions_attached": Metric("gauge", "Sessions whose client is connected."),
     "sessions_detached": Metric("gauge", "Sessions that wait for their client to come back."),

@@ -57,6 +57,7 @@ class Counts:
         "loop_lag_seconds",
         "marks",
         "messages",
+        "quota_refused",
         "resumes",
         "sessions_attached",
         "sessions_detached",
@@ -81,6 +82,7 @@ class Counts:
         self.duplicates = 0
         self.deliveries = 0
         self.marks = 0
+        self.quota_refused = 0
         self.errors: collections.Counter[str] = collections.Counter()
         self.http_calls: collections.Counter[str] = collections.Counter()
         self.http_limited = 0

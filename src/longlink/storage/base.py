@@ -25,6 +25,10 @@ MENTIONS_COUNTED: Final = 1_000
 """Unread mentions of a conversation are counted up to here: more are shown as so many."""
 
 
+OWN_COUNTED: Final = 10_000
+"""Entries of the reader above their own read mark are left out of `unread` up to here."""
+
+
 class Append(Struct, frozen=True, gc=False):
     """One message to append. content: serialized longlink.v1.Content. client_id: unique per conversation and sender.
 
@@ -75,10 +79,12 @@ class Member(Struct, frozen=True, gc=False):
 
 
 class Conversation(Struct, frozen=True, gc=False):
-    """A conversation as one of its members sees it. kind: longlink.v1.Conversation.Kind.
+    """A conversation as one of its members sees it.
 
-    changed_at: of the newest entry or move of a mark, ms since the Unix epoch. unread: entries above his read mark;
-    mentions: how many of them mention him, at most MENTIONS_COUNTED.
+    kind: longlink.v1.Conversation.Kind
+    changed_at: time of the newest entry or move of a mark, ms since the Unix epoch
+    unread: entries of others above the member's read mark; of the member's own ones at most OWN_COUNTED are left out
+    mentions: how many of them mention the member, at most MENTIONS_COUNTED
     """
 
     id: str
@@ -88,6 +94,13 @@ class Conversation(Struct, frozen=True, gc=False):
     changed_at: int
     unread: int
     mentions: int
+
+
+class Opened(Struct, frozen=True, gc=False):
+    """A direct conversation, and whether this call created it."""
+
+    conversation: Conversation
+    created: bool
 
 
 class Changes(Struct, frozen=True, gc=False):
@@ -166,10 +179,14 @@ class Messages(Protocol):
 class Conversations(Protocol):
     """Conversations, their members and the members' marks."""
 
-    async def open_direct(self, user: str, peer: str) -> Conversation:
-        """The one direct conversation of two users, made durable if it is new. Raises USER_UNKNOWN for the peer.
+    async def open_direct(self, user: str, peer: str, *, accept: bool = True, create: bool = True) -> Opened:
+        """The one direct conversation of two users, durable when this returns. The user is known from then on.
 
-        A user's conversation with himself is allowed and has one member.
+        accept: whether a peer who is not known yet becomes known; otherwise USER_UNKNOWN is raised
+        create: whether the conversation may be created; otherwise CONVERSATION_UNKNOWN is raised if there is none
+
+        A conversation of a user with themselves has one member. While it has no entry, `changed` and `sync` show it
+        to the user who created it and to nobody else.
         """
 
     async def changed(self, user: str, *, since: int, cursor: str, limit: int) -> Changes:

@@ -122,7 +122,7 @@ async def _fill(folder: Path, conversations: int, changed: int) -> None:
     chats: list[str] = []
     for begin in range(0, conversations, _TOGETHER):
         opened = [store.conversations.open_direct(USER, peer) for peer in peers[begin : begin + _TOGETHER]]
-        chats += [chat.id for chat in await asyncio.gather(*opened)]
+        chats += [each.conversation.id for each in await asyncio.gather(*opened)]
     await _say(store, chats, peers, "before")
     now_ms += 1_000
     for number in range(MESSAGES):

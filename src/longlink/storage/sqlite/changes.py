@@ -16,7 +16,7 @@ import msgspec
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.storage.base import MENTIONS_COUNTED, Change, Changes, Conversation, Member, Synced
+from longlink.storage.base import MENTIONS_COUNTED, OWN_COUNTED, Change, Changes, Conversation, Member, Synced
 from longlink.storage.sqlite.engine import first_value
 from longlink.storage.sqlite.history import Rows, entries_of
 from longlink.storage.sqlite.plan import conversation_unknown
@@ -38,7 +38,10 @@ _FAR_MS: Final = 1 << 52
 # Of a row `found` with a conversation and `me`, the id of the user who asks.
 _SHOWN: Final = f"""
 found.public_id, found.kind, found.head, found.changed,
-(SELECT read FROM members WHERE conversation = found.id AND user = found.me),
+found.head - (SELECT read FROM members WHERE conversation = found.id AND user = found.me) - (SELECT count(*) FROM (
+    SELECT 1 FROM own_unread AS o WHERE o.conversation = found.id AND o.user = found.me
+    AND o.seq > (SELECT read FROM members WHERE conversation = found.id AND user = found.me)
+    LIMIT {OWN_COUNTED})),
 (SELECT count(*) FROM (
     SELECT 1 FROM mentions AS n WHERE n.conversation = found.id AND n.user = found.me
     AND n.seq > (SELECT read FROM members WHERE conversation = found.id AND user = found.me)
@@ -59,7 +62,7 @@ WHERE me.name = :user
 # One more than the limit, to know whether there is another page.
 _FOUND: Final = f"""
 SELECT c.*, me.id AS me, row_number() OVER (ORDER BY c.changed * :way, c.public_id) AS number
-{_OF_USER} AND c.changed >= :since * 1000
+{_OF_USER} AND c.changed >= :since * 1000 AND (c.head > 0 OR c.creator = me.id)
 AND (c.changed * :way > :stamp * :way OR (c.changed = :stamp AND c.public_id > :public_id))
 ORDER BY c.changed * :way, c.public_id LIMIT :limit + 1
 """
@@ -90,7 +93,7 @@ kept AS MATERIALIZED (
     WHERE total <= :page_bytes - (SELECT sum(octet_length(conversation) + {_CONVERSATION_BYTES}) FROM shown))
 SELECT json_array(
     (SELECT count(*) > :limit FROM found),
-    iif(:top < {_FAR}, EXISTS (SELECT 1 {_OF_USER} AND c.changed > :top), 0),
+    iif(:top < {_FAR}, EXISTS (SELECT 1 {_OF_USER} AND c.changed > :top AND (c.head > 0 OR c.creator = me.id)), 0),
     json((SELECT json_group_array(json_array(
         json(s.conversation),
         json((SELECT json_group_array(json_array(m.seq, u.name, m.client_id, m.sent_at, hex(m.content)) ORDER BY m.seq)
@@ -233,9 +236,9 @@ def _bindings(query: ListQuery | SyncQuery, place: Place) -> dict[str, str | int
 
 
 def _conversation(row: _Shown) -> Conversation:
-    public_id, kind, head, changed, read, mentions, members = row
+    public_id, kind, head, changed, unread, mentions, members = row
     shown = tuple([Member(*member) for member in members])
-    return Conversation(public_id, kind, head, shown, changed // 1000, head - read, mentions)
+    return Conversation(public_id, kind, head, shown, changed // 1000, unread, mentions)
 
 
 def _parse(user: str, cursor: str, kinds: str) -> Place:

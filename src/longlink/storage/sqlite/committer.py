@@ -31,7 +31,7 @@ log = logs.get("storage")
 
 COMMIT: Final = (
     "INSERT INTO work (stamp, new_users, new_conversations, new_directs, new_members,"
-    " new_messages, contents, new_mentions, heads, marks, probe) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " new_messages, contents, new_mentions, new_own, heads, marks, probe) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _FIND_MESSAGES: Final = """
 SELECT json_group_array(json_array(m.conversation, m.sender, m.client_id, m.seq, m.sent_at, hex(m.content)))
@@ -147,7 +147,7 @@ class Committer:
             match request:
                 case Appends(items) | Marks(items):
                     conversations.update(dict.fromkeys([item.conversation for item in items]))
-                case OpenDirect(user, peer):
+                case OpenDirect(user=user, peer=peer):
                     users.update({user: None, peer: None})
                     opened.append((user, peer))
                 case Remember(names):

@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 from longlink.errors import LonglinkError
-from longlink.storage.base import Changes, Conversation, Mark, Marked, Synced
+from longlink.storage.base import Changes, Conversation, Mark, Marked, Opened, Synced
 from longlink.storage.sqlite.changes import OneQuery, list_query, sync_query
 from longlink.storage.sqlite.reader import Readers
 from longlink.storage.sqlite.requests import Answer, Marks, OpenDirect
@@ -23,9 +23,11 @@ class SqliteConversations:
         self._writer = writer
         self._readers = readers
 
-    def open_direct(self, user: str, peer: str) -> Coroutine[Any, Any, Conversation]:
+    def open_direct(
+        self, user: str, peer: str, *, accept: bool = True, create: bool = True
+    ) -> Coroutine[Any, Any, Opened]:
         """As base.Conversations.open_direct. In the line as soon as it is called; shown as it is once it is durable."""
-        return self._shown(user, self._writer.ask(OpenDirect(user, peer)))
+        return self._shown(user, self._writer.ask(OpenDirect(user, peer, accept, create)))
 
     async def changed(self, user: str, *, since: int, cursor: str, limit: int) -> Changes:
         """As base.Conversations.changed. Sees every write that was called before it.
@@ -49,6 +51,6 @@ class SqliteConversations:
         """As base.Conversations.mark. In the line as soon as it is called."""
         return cast("Coroutine[Any, Any, list[Marked | LonglinkError]]", self._writer.ask(Marks(batch)))
 
-    async def _shown(self, user: str, opened: Coroutine[Any, Any, Answer]) -> Conversation:
-        query = OneQuery(user, cast("str", await opened))
-        return cast("Conversation", await self._readers.submit(query))
+    async def _shown(self, user: str, opening: Coroutine[Any, Any, Answer]) -> Opened:
+        public_id, created = cast("tuple[str, bool]", await opening)
+        return Opened(cast("Conversation", await self._readers.submit(OneQuery(user, public_id))), created)

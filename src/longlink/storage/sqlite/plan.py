@@ -48,10 +48,12 @@ class Plan:
         self._stored = dict(stored)
         self._users: dict[str, int] = {}
         self._opened: dict[str, KnownConversation] = {}
+        self._creators: dict[str, int] = {}
         self._directs: dict[tuple[int, int], str] = {}
         self._messages: list[tuple[int, int, int, str, int, int]] = []
         self._contents: list[bytes] = []
         self._mentions: list[tuple[int, int, int]] = []
+        self._own: list[tuple[int, int, int]] = []
         self._offset = 1
         self._touched: dict[int, KnownConversation] = {}
         self._heads: dict[int, int] = {}
@@ -67,8 +69,8 @@ class Plan:
                 return [self._append(item) for item in items]
             case Marks(items):
                 return [self._mark(mark) for mark in items]
-            case OpenDirect(user, peer):
-                return self._open_direct(user, peer)
+            case OpenDirect():
+                return self._open_direct(request)
             case Remember(users):
                 self._remember(users)
                 return None
@@ -99,12 +101,13 @@ class Plan:
         return (
             self._stamp,
             _rows([(id_, name) for name, id_ in self._users.items()]),
-            _rows([(c.id, c.public_id, c.kind) for c in opened]),
+            _rows([(c.id, c.public_id, c.kind, self._creators[c.public_id]) for c in opened]),
             _rows([(*pair, self._opened[public_id].id) for pair, public_id in self._directs.items()]),
             _rows([(c.id, user) for c in opened for user in c.marks]),
             _rows(self._messages),
             b"".join(self._contents),
             _rows(self._mentions),
+            _rows(self._own),
             _rows({id_: self._heads.get(id_, c.head) for id_, c in self._touched.items()}),
             _rows([(*member, *marks) for member, marks in self._marks.items()]),
             self._probe,
@@ -151,11 +154,13 @@ class Plan:
         self._offset += size
         self._stored[key] = StoredMessage(seq, self._sent_at, item.content)
         self.appended += 1
-        # One's own words are never unread. Across a gap a mark stays, for it would say that the gap was received.
+        # A user's own entries are never unread. Across a gap a mark stays, for it would say that the gap was received.
         own = (conversation.id, sender)
         delivered, read = self._marks.get(own) or conversation.marks[sender]
         if delivered == seq - 1:
             self._marks[own] = (seq, seq if read == delivered else read)
+        if read != seq - 1:
+            self._own.append((conversation.id, sender, seq))
         if item.mentions or item.mentions_all:
             self._mention(item, conversation, seq)
         return Appended(seq, self._sent_at, False, conversation.names)
@@ -198,24 +203,34 @@ class Plan:
             if name not in self._known.users and name not in self._users:
                 self._users[name] = self._known.last_user + len(self._users) + 1
 
-    def _open_direct(self, user: str, peer: str) -> str | LonglinkError:
-        ids: dict[str, int] = {}
-        for name in (user, peer):
-            id_ = self._known.users.get(name) or self._users.get(name)
-            if id_ is None:
-                return LonglinkError(errors.USER_UNKNOWN, f"user {name!r} has never connected")
-            ids[name] = id_
-        members = dict(sorted(ids.items(), key=lambda member: member[1]))
-        pair = (min(ids.values()), max(ids.values()))
-        public_id = self._known.directs.get(pair) or self._directs.get(pair)
-        return self._new_direct(pair, members) if public_id is None else public_id
+    def _user(self, name: str) -> int | None:
+        return self._known.users.get(name) or self._users.get(name)
 
-    def _new_direct(self, pair: tuple[int, int], members: dict[str, int]) -> str:
+    def _open_direct(self, asked: OpenDirect) -> tuple[str, bool] | LonglinkError:
+        names = (asked.user, asked.peer)
+        ids = [self._user(name) for name in names]
+        if None not in ids:
+            pair = _pair(ids)
+            public_id = self._known.directs.get(pair) or self._directs.get(pair)
+            if public_id is not None:
+                return public_id, False
+        if not asked.create:
+            return LonglinkError(errors.CONVERSATION_UNKNOWN, f"there is no conversation with {asked.peer!r} yet")
+        if ids[1] is None and not asked.accept and asked.peer != asked.user:
+            return LonglinkError(errors.USER_UNKNOWN, f"user {asked.peer!r} is not known, or you may not write to them")
+        self._remember(names)
+        return self._new_direct(names), True
+
+    def _new_direct(self, names: Sequence[str]) -> str:
+        """names: of the creator and the peer, both known to this plan."""
+        ids = {name: self._user(name) or 0 for name in names}
+        members = dict(sorted(ids.items(), key=lambda member: member[1]))
         public_id = new_direct_id()
         id_ = self._known.last_conversation + len(self._opened) + 1
         marks = dict.fromkeys(members.values(), (0, 0))
         self._opened[public_id] = KnownConversation(id_, public_id, DIRECT, 0, members, marks, tuple(members))
-        self._directs[pair] = public_id
+        self._creators[public_id] = ids[names[0]]
+        self._directs[_pair(list(ids.values()))] = public_id
         return public_id
 
 
@@ -225,6 +240,11 @@ def conversation_unknown(public_id: str) -> LonglinkError:
 
 def not_a_member(public_id: str, user: str) -> LonglinkError:
     return LonglinkError(errors.NOT_A_MEMBER, f"user {user!r} is not a member of {public_id!r}")
+
+
+def _pair(ids: Sequence[int | None]) -> tuple[int, int]:
+    known = [id_ for id_ in ids if id_]
+    return min(known), max(known)
 
 
 def new_direct_id() -> str:

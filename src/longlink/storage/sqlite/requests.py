@@ -29,10 +29,12 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class OpenDirect:
-    """Answer: the conversation's public id, or LonglinkError when one of the two is unknown."""
+    """Answer: the conversation's public id and whether it is new, or LonglinkError."""
 
     user: str
     peer: str
+    accept: bool
+    create: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Probe:
 
 
 Request = Appends | Marks | OpenDirect | Remember | Probe
-Answer = list[Appended | LonglinkError] | list[Marked | LonglinkError] | str | LonglinkError | None
+Answer = list[Appended | LonglinkError] | list[Marked | LonglinkError] | tuple[str, bool] | LonglinkError | None
 
 
 @dataclass(slots=True, eq=False)

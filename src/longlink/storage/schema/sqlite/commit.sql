@@ -6,15 +6,15 @@
 
 CREATE TEMP VIEW work AS
 SELECT 0 AS stamp, 0 AS new_users, 0 AS new_conversations, 0 AS new_directs, 0 AS new_members,
-       0 AS new_messages, 0 AS contents, 0 AS new_mentions, 0 AS heads, 0 AS marks, 0 AS probe;
+       0 AS new_messages, 0 AS contents, 0 AS new_mentions, 0 AS new_own, 0 AS heads, 0 AS marks, 0 AS probe;
 
 CREATE TEMP TRIGGER commit_work INSTEAD OF INSERT ON work
 BEGIN
     INSERT INTO users (id, name)
     SELECT j.value ->> 0, j.value ->> 1 FROM json_each(NEW.new_users) AS j;
 
-    INSERT INTO conversations (id, public_id, kind, head, changed)
-    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, 0, NEW.stamp FROM json_each(NEW.new_conversations) AS j;
+    INSERT INTO conversations (id, public_id, kind, creator, head, changed)
+    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, 0, NEW.stamp FROM json_each(NEW.new_conversations) AS j;
 
     INSERT INTO directs (user_a, user_b, conversation)
     SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2 FROM json_each(NEW.new_directs) AS j;
@@ -29,6 +29,9 @@ BEGIN
 
     INSERT INTO mentions (conversation, user, seq)
     SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2 FROM json_each(NEW.new_mentions) AS j;
+
+    INSERT INTO own_unread (conversation, user, seq)
+    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2 FROM json_each(NEW.new_own) AS j;
 
     UPDATE conversations SET head = j.value, changed = NEW.stamp
     FROM json_each(NEW.heads) AS j WHERE conversations.id = CAST(j.key AS INTEGER);
