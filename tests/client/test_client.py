@@ -72,12 +72,13 @@ def test_two_users_exchange_messages_and_marks(server: RunningServer, scheme: st
     play(scene())
 
 
-def test_a_user_who_has_never_connected_is_unknown(server: RunningServer) -> None:
+def test_a_user_who_has_never_connected_can_be_written_to(server: RunningServer) -> None:
     async def scene() -> None:
         async with client(server, "early") as early:
-            with pytest.raises(LonglinkError) as caught:
-                await early.direct("nobody-at-all")
-            assert caught.value.row is errors.USER_UNKNOWN
+            sent = await (await early.direct("newcomer")).send("welcome")
+        async with client(server, "newcomer") as newcomer:
+            event = await anext(event async for event in newcomer if isinstance(event, longlink.Message))
+            assert (event.seq, event.text) == (sent.seq, "welcome")
 
     play(scene())
 

@@ -189,10 +189,12 @@ def test_a_user_can_write_to_himself(door: Door) -> None:
     assert laptop.pending() == []
 
 
-def test_opening_a_conversation_with_a_user_who_never_came_is_refused(door: Door) -> None:
+def test_a_message_waits_for_a_user_who_has_never_connected(door: Door) -> None:
     alice = door.enter("alice")
-    error_of(alice.ask(Frame(open_direct=OpenDirect(user=door.name("nobody")))), errors.USER_UNKNOWN)
-    assert alice.pending() == []
+    chat = alice.direct(door.name("newcomer"))
+    assert alice.say(chat, "welcome").seq == 1
+    newcomer = door.enter("newcomer")
+    assert [message.content.text for message in newcomer.history(chat).messages] == ["welcome"]
 
 
 def _requests(conversation: str) -> list[Frame]:

@@ -248,7 +248,7 @@ def test_marks_that_are_private_are_seen_by_the_own_devices_only(
 def test_pages_miss_nothing_while_conversations_overtake_them(door: Door) -> None:
     alice = door.enter("alice")
     peers = [door.enter(f"peer{n}", kind=Kind.TCP_BINARY) for n in range(12)]
-    chats = [peer.direct(alice.user) for peer in peers]
+    chats = [alice.direct(peer.user) for peer in peers]
     heads = dict.fromkeys(chats, 0)
     choice = random.Random(12)
     changes: list[Change] = []

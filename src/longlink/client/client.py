@@ -99,9 +99,10 @@ class Client:
         return self._links.live is not None
 
     async def direct(self, user: str) -> Chat:
-        """The conversation with one other user. Raises USER_UNKNOWN when that user has never connected.
+        """The conversation with one other user, created if there is none.
 
-        While no link is up, one that is in the store.
+        Raises RATE_LIMITED if the user has created too many in the last hour, and USER_UNKNOWN on a server with
+        users.unknown = "refuse" if the other user has never connected. While no link is up, one that is in the store.
         """
         for name, track in self._offline():
             if set(track.delivered) == {user}:

@@ -613,8 +613,8 @@ class Conversation(_message.Message):
     changed_at: _builtins.int
     """Of the newest change, ms since the Unix epoch."""
     unread: _builtins.int
-    """For the user who asked: how many messages lie above his read mark, and how many of them mention him (1,000 stands
-    for more).
+    """For the user who asked: how many messages of others lie above their read mark, and how many of these mention them
+    (1,000 stands for more).
     """
     mentions: _builtins.int
     @_builtins.property
