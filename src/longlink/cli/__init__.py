@@ -47,19 +47,42 @@ longlink COMMAND --help explains a command; longlink --version shows the version
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and never raises, apart from argparse's SystemExit(2) for wrong use."""
     words = list(sys.argv[1:] if argv is None else argv)
-    sys.stdin = sys.stdin or cast("TextIO", _Closed("standard input"))
-    sys.stdout = sys.stdout or cast("TextIO", _Closed("standard output"))
+    _open_standard_streams()
     try:
         return _guard(words)
     except KeyboardInterrupt:
         return 130
     except _NotOpenError as error:
-        sys.stderr.write(f"longlink: {error}\n")
+        _complain(f"longlink: {error}")
         return 1
     except BrokenPipeError:
         # The reader has gone (`| head`). Python would complain again when it flushes stdout at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _open_standard_streams() -> None:
+    """Stand in for the standard streams that the program was started without.
+
+    A descriptor that is not open would go to the next file or socket, and what is meant for people would end in that.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or cast("TextIO", _Closed("standard input"))
+    sys.stdout = sys.stdout or cast("TextIO", _Closed("standard output"))
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - for the life of the program
+
+
+def _complain(text: str) -> None:
+    """One or more lines for people. Nobody may be there to read them, and that changes no exit code."""
+    try:
+        sys.stderr.write(f"{text}\n")
+    except OSError:
+        # Python would try again when it flushes stderr at its end, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 class _NotOpenError(Exception):
@@ -87,8 +110,7 @@ def _guard(words: list[str]) -> int:
     except LonglinkError as error:
         if "--debug" in words:
             raise
-        sys.stderr.write(f"longlink: {error.name}: {error.message}\n")
-        sys.stderr.write(f"          {error.row.remedy}\n")
+        _complain(f"longlink: {error.name}: {error.message}\n          {error.row.remedy}")
         return 2 if error.row in (CONFIG_INVALID, INSECURE) else 1
 
 
@@ -129,5 +151,5 @@ def _unknown(word: str) -> int:
 
     near = difflib.get_close_matches(word, COMMANDS, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
-    sys.stderr.write(f"longlink: no command {word!r}; {hint}\n")
+    _complain(f"longlink: no command {word!r}; {hint}")
     return 2

@@ -131,6 +131,12 @@ PROCESS: Final[dict[str, Metric]] = {
     "start_time_seconds": Metric("gauge", "When the process started, seconds since the Unix epoch."),
 }
 
+LOGS: Final[dict[str, Metric]] = {
+    "lines_dropped": Metric(
+        "counter", "Log lines that were not written, because nobody read standard error or its disk was full."
+    ),
+}
+
 TRUNK: Final[dict[str, Metric]] = {
     "attached": Metric("counter", "Times that a gateway and logic opened their trunk."),
     "unanswered_calls": Metric("gauge", "Calls that wait for logic, in all gateways."),
@@ -160,6 +166,7 @@ SECTIONS: Final[dict[str, tuple[str, dict[str, Metric]]]] = {
     "store": ("longlink_store_", STORE),
     "trunk": ("longlink_trunk_", TRUNK),
     "process": ("process_", PROCESS),
+    "logs": ("longlink_log_", LOGS),
 }
 """Tables by the section of numbers that they describe, each with the beginning of its names."""
 

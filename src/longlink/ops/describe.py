@@ -28,6 +28,7 @@ def reference() -> str:
         ("The connection core", "longlink_core_", catalogue.CORE),
         ("The store", "longlink_store_", catalogue.STORE),
         ("The process", "process_", catalogue.PROCESS),
+        ("The log", "longlink_log_", catalogue.LOGS),
         ("With workers: the trunks between gateways and logic", "longlink_trunk_", catalogue.TRUNK),
         ("With workers: each process, by the label `worker`", "longlink_", _labelled(lambda label: label == "worker")),
         ("Beside these", "", catalogue.OTHER),

@@ -4,17 +4,19 @@
     log.info("connected", user="alice", connection=17)
 
 An event is a constant, so equal events can be counted and limited: a flood of one event leaves LINES_PER_SECOND lines
-and a number. Tokens and fields with the name of a secret are never written. Never raises into the caller, never
-writes to a file of its own. Read next: metrics.py.
+and a number. Tokens and fields with the name of a secret are never written. Never raises into the caller and never
+waits for the reader of the log. Read next: line_writer.py, metrics.py.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
 import re
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -22,7 +24,11 @@ from datetime import UTC, datetime
 from typing import Final, TextIO
 
 from longlink.config import Log
+from longlink.ops.line_writer import LineWriter
 
+STDERR: Final = 2
+FLUSH_S: Final = 1.0
+"""How long the end of a process may wait for lines that are still to be written."""
 LINES_PER_SECOND: Final = 20
 """Of one event; what is over is counted, and the next line of that event says how many."""
 EVENTS_KNOWN: Final = 512
@@ -73,25 +79,74 @@ def get(name: str) -> Logger:
 
 
 def setup(settings: Log, stream: TextIO | None = None, *, worker: str = "") -> None:
-    """Send the logs of this process to the stream (stderr when None) as [log] says. Calling it again replaces it.
+    """Send the logs of this process where [log] says. Calling it again replaces what was set up before.
 
-    worker: which process of a server of several says it; a field of every line.
+    stream: written to directly; None: to standard error, by a thread, so that no caller waits for its reader.
+    worker: which process of a server of several writes; a field of every line.
     """
-    out = stream or sys.stderr
-    terminal = out.isatty()
+    terminal = os.isatty(STDERR) if stream is None else stream.isatty()
     as_text = settings.format == "text" or (settings.format == "auto" and terminal)
-    handler = logging.StreamHandler(out)
     colour = terminal and "NO_COLOR" not in os.environ
-    handler.setFormatter(Readable(worker, colour=colour) if as_text else JsonLines(worker))
+    formatter = Readable(worker, colour=colour) if as_text else JsonLines(worker)
+    handler = _Unblocked(formatter) if stream is None else logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
     handler.addFilter(Limit())
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old.formatter, (Readable, JsonLines))]:
         root.removeHandler(old)
     root.addHandler(handler)
     logging.captureWarnings(True)
-    logging.getLogger("longlink").setLevel(settings.level.upper())
+    set_level(settings.level)
     for noisy in ("uvicorn", "uvicorn.error", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    if stream is None:
+        atexit.unregister(flush)
+        atexit.register(flush)
+        # Python would write these to standard error by itself, and wait for its reader.
+        sys.unraisablehook = lambda failed: get("python").error("unraisable", exc_info=failed.exc_value)
+        threading.excepthook = lambda failed: get("python").error("thread_failed", exc_info=failed.exc_value)
+
+
+def set_level(level: str) -> None:
+    """level: as the setting log.level has it."""
+    logging.getLogger("longlink").setLevel(level.upper())
+
+
+def flush(wait_s: float = FLUSH_S) -> None:
+    """Wait until every line is written, at most so long. Python calls it at the end of a process; see os._exit."""
+    for writer in _writers():
+        writer.flush(wait_s)
+
+
+def lost() -> int:
+    """Lines of this process that were not written, because nobody read them or the disk was full."""
+    return sum(writer.lost for writer in _writers())
+
+
+def _writers() -> list[LineWriter]:
+    return [handler.writer for handler in logging.getLogger().handlers if isinstance(handler, _Unblocked)]
+
+
+class _Unblocked(logging.Handler):
+    """Hands lines to a LineWriter for standard error."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.writer = LineWriter(STDERR, lambda count: formatter.format(_lost_lines(count)))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:
+            self.writer.lose()
+        else:
+            self.writer.put(line)
+
+
+def _lost_lines(count: int) -> logging.LogRecord:
+    record = logging.LogRecord("longlink.logs", logging.WARNING, "", 0, "lines_dropped", None, None)
+    record.__dict__["fields"] = {"lines": count}
+    return record
 
 
 class Limit(logging.Filter):

@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 
 from longlink import errors
-from longlink.ops import catalogue
+from longlink.ops import catalogue, logs
 from longlink.ops.metrics import Buckets, Counts, Histogram
 
 STARTED_S: Final = time.time()
@@ -66,7 +66,8 @@ def of_process() -> Numbers:
             "cpu_seconds": used.ru_utime + used.ru_stime,
             "resident_memory_bytes": resident_pages * resource.getpagesize(),
             "max_fds": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-        }
+        },
+        "logs": {"lines_dropped": logs.lost()},
     }
 
 

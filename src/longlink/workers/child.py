@@ -73,10 +73,11 @@ def _live(name: str, work: Work, line: Line, life: int, settings: Log, leave: Ca
     """Never returns."""
     code = 1
     try:
+        # First of all, because a fork leaves the thread that writes the log behind.
+        logs.setup(settings, worker=name)
         leave()
         _take_signals()
         _call_myself(name)
-        logs.setup(settings, worker=name)
         code = _run(work, line, life)
     except BaseException:
         log.exception("worker_failed")
@@ -85,10 +86,10 @@ def _live(name: str, work: Work, line: Line, life: int, settings: Log, leave: Ca
 
 
 def _exit(code: int) -> None:
-    """Also when stdout or stderr has no reader any more, which a flush says with an exception."""
+    """Also when standard output has no reader any more, which a flush reports with an exception."""
     try:
+        logs.flush()
         sys.stdout.flush()
-        sys.stderr.flush()
     finally:
         os._exit(code)
 

@@ -1,7 +1,8 @@
 """The supervisor: starts logic, then the gateways, all forked from itself, and starts again what dies.
 
-It has one thread and no event loop, because it forks: children share its pages, and a new one is there at once. It
-touches no message and listens for nobody. What it cannot mend, it says and ends with. Read next: child.py, shared.py.
+It has no event loop, and no thread but the one that writes its log, because it forks: children share its pages, and a
+new one is there at once. It touches no message and accepts no connection. What it cannot repair, it logs and ends with.
+Read next: child.py, shared.py.
 """
 
 from __future__ import annotations
