@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
 
 import pytest
 from google.protobuf.internal import api_implementation
 
 from longlink import errors
 from longlink.errors import LonglinkError
+from longlink.protocol import limits, session
 from longlink.protocol.codec import Encoding, decode, decode_text
 from longlink.protocol.frames import Ack, Conversation, Frame, body_name, error_frame
 
@@ -117,3 +120,136 @@ def test_an_error_becomes_a_reply() -> None:
     assert frame.id == 7
     assert (frame.error.code, frame.error.name, frame.error.retry_after_ms) == (4010, "overloaded", 500)
     assert frame.error.message == "20000 writes are waiting"
+
+
+# Frames that are dear to read ----------------------------------------------------------------------------------------
+
+LONGEST = 65_536
+CALLS_MAX = 12_000
+"""Calls of functions for one frame: about a millisecond. Reading 21,000 empty marks takes 150,000."""
+SEND_HEAD = '{"id":1,"send":{"conversation":"c","clientId":"1","content":{"text":'
+MARK = '{"conversation":"abcdefghijklmnopqrstu","seq":"17","read":"17"}'
+
+
+def long(head: str, unit: str, tail: str, between: str = "") -> bytes:
+    """As many units as a frame holds."""
+    times = (LONGEST - len(head) - len(tail)) // len((unit + between).encode())
+    return (head + between.join([unit] * times) + tail).encode()
+
+
+TOO_MUCH = {
+    "marks without fields": long('{"id":1,"ack":{"marks":[', "{}", "]}}", ","),
+    "marks": long('{"id":1,"ack":{"marks":[', '{"seq":1}', "]}}", ","),
+    "201 marks": b'{"id":1,"ack":{"marks":[' + b",".join([MARK.encode()] * 201) + b"]}}",
+    "mentions": long(SEND_HEAD + '"x","mentions":[', '""', "]}}}", ","),
+    "items of an event": long('{"id":1,"synced":{"changes":[', "{}", "]}}", ","),
+    "numbers": long('{"id":1,"ack":{"marks":[', "1", "]}}", ","),
+    "arrays": long('{"id":1,"ack":{"marks":[', "[]", "]}}", ","),
+    "nested arrays": b'{"id":1,"ack":{"marks":[' + b"[" * 900 + b"]" * 900 + b"]}}",
+    "keys": b'{"id":1,"ack":{' + b",".join(b'"%d":1' % number for number in range(7_000)) + b"}}",
+    "doubled keys": long('{"id":1,"ack":{', '"a":1', "}}", ","),
+}
+ENOUGH = {
+    "a text of brackets": (long(SEND_HEAD + '"', "{[,:", '"}}}'), "send"),
+    "a text of quotes": (long(SEND_HEAD + '"', '\\"', '"}}}'), "send"),
+    "a text of backslashes and commas": (long(SEND_HEAD + '"', "\\\\,", '"}}}'), "send"),
+    "a text of euros": (long(SEND_HEAD + '"', "€", '"}}}'), "send"),
+    "200 marks": (b'{"id":1,"ack":{"marks":[' + b",".join([MARK.encode()] * 200) + b"]}}", "ack"),
+}
+
+
+def calls_of(work: Callable[[], object]) -> int:
+    """How many functions are called, in Python and in C, until the work is done or refused."""
+    calls = 0
+
+    def count(_: object, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        work()
+    except LonglinkError:
+        pass
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("text", TOO_MUCH.values(), ids=TOO_MUCH)
+def test_a_text_of_too_many_values_is_refused_under_its_id_before_they_are_built(text: bytes) -> None:
+    error = refusal(text)
+    assert (error.row, error.request) == (errors.FIELD_INVALID, 1)
+    assert "at most 200" in error.message
+    assert calls_of(lambda: decode_text(text)) < CALLS_MAX
+
+
+@pytest.mark.parametrize(("text", "name"), ENOUGH.values(), ids=ENOUGH)
+def test_the_largest_requests_are_taken_and_cost_no_more_than_a_bound(text: bytes, name: str) -> None:
+    limits.check(decode_text(text))
+    assert body_name(decode_text(text)) == name
+    assert calls_of(lambda: limits.check(decode_text(text))) < CALLS_MAX
+
+
+def test_a_client_reads_pages_that_no_server_would_take() -> None:
+    page = b'{"id":1,"history":{"messages":[' + b",".join([b"{}"] * 1_000) + b"]}}"
+    assert len(Encoding.TEXT.decode(page, strict=False).history.messages) == 1_000
+
+
+FIRST_TEXTS = TOO_MUCH | {name: text for name, (text, _) in ENOUGH.items()}
+STRANGER_CALLS_MAX = 300
+
+
+@pytest.mark.parametrize("text", FIRST_TEXTS.values(), ids=FIRST_TEXTS)
+def test_a_stranger_is_refused_before_anything_is_built(text: bytes) -> None:
+    with pytest.raises(LonglinkError) as caught:
+        Encoding.TEXT.decode_first(text)
+    assert caught.value.row in (errors.FRAME_UNEXPECTED, errors.FIELD_INVALID)
+    assert caught.value.request == 1
+    assert calls_of(lambda: Encoding.TEXT.decode_first(text)) < STRANGER_CALLS_MAX
+
+
+EMPTY_MARKS = b"\x08\x07\x6a\x80\x80\x02" + b"\x22\x00" * 16_384
+UNKNOWN_FIELDS = b"\x08\x07" + b"\x98\x06\x01" * 20_000
+BODIES = b"\x08\x07" + b"\x6a\x00\x62\x00" * 16_000
+
+
+def test_a_stranger_says_connect_and_nothing_else_in_binary_too() -> None:
+    for data in (EMPTY_MARKS, BODIES, b"\x08\x07\x6a\x00"):
+        with pytest.raises(LonglinkError, match="ack is not allowed while new; allowed: connect") as caught:
+            Encoding.BINARY.decode_first(data)
+        assert (caught.value.row, caught.value.request) == (errors.FRAME_UNEXPECTED, 7)
+        assert calls_of(lambda data=data: Encoding.BINARY.decode_first(data)) < STRANGER_CALLS_MAX  # type: ignore[misc]
+    hello = Frame(id=7, connect={"version": 1, "token": "t", "device": "d"})  # type: ignore[arg-type]
+    for encoding in Encoding:
+        assert encoding.decode_first(encoding.encode(hello)) == hello
+
+
+def test_a_frame_that_is_cut_short_or_no_frame_is_refused_from_a_stranger() -> None:
+    for data in (b"\x08", b"\x08" + b"\xff" * 11, b"\x52\x05\x08", b"\x9b\x06" * 20, b"\x09\x01", b"\x0d\x01"):
+        with pytest.raises(LonglinkError, match="expected a Frame in Protocol Buffers") as caught:
+            Encoding.BINARY.decode_first(data)
+        assert caught.value.row == errors.FRAME_MALFORMED
+
+
+def test_a_frame_of_very_many_fields_is_refused_before_it_is_built() -> None:
+    for data in (UNKNOWN_FIELDS, BODIES):
+        with pytest.raises(LonglinkError, match="expected a Frame in Protocol Buffers"):
+            Encoding.BINARY.decode(data)
+    few = Frame(id=7).SerializeToString() + UNKNOWN_FIELDS[2:32]
+    assert Encoding.BINARY.decode(few).id == 7
+
+
+def test_a_number_of_very_many_digits_is_refused() -> None:
+    for digits in ("1" * 41, "1." + "0" * 40, "1e" + "0" * 40):
+        assert "a number of 4" in refusal('{"id":' + digits + "}").message
+
+
+def test_what_a_stranger_may_not_say_is_named_as_the_states_name_it() -> None:
+    for frame in (FRAME, Frame(id=7, sent={"seq": 1})):  # type: ignore[arg-type]
+        with pytest.raises(LonglinkError) as wanted:
+            session.check(session.State.NEW, frame)
+        for encoding in Encoding:
+            with pytest.raises(LonglinkError) as caught:
+                encoding.decode_first(encoding.encode(frame))
+            assert (caught.value.message, caught.value.request) == (wanted.value.message, 7)

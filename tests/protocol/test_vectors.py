@@ -10,7 +10,7 @@ import pytest
 
 from longlink.errors import LonglinkError
 from longlink.protocol import limits, session
-from longlink.protocol.codec import decode, decode_text, encode, encode_text
+from longlink.protocol.codec import Encoding, decode, decode_text, encode, encode_text
 from longlink.protocol.frames import EVENTS, REPLIES, REQUESTS, Frame, body_name
 
 VECTORS: Final = Path(__file__).parents[2] / "proto" / "vectors"
@@ -68,13 +68,16 @@ def test_odd_text_is_taken(vector: Vector) -> None:
 
 @pytest.mark.parametrize("vector", read("malformed.json", "refused"))
 def test_a_frame_out_of_place_or_out_of_range_is_refused(vector: Vector) -> None:
-    frame = as_text(vector)
-    with pytest.raises(LonglinkError) as caught:
-        refuse(session.State(vector["state"]), frame)
-    assert caught.value.name == vector["error"]
+    text = json.dumps(vector["json"])
+    sent = {Encoding.TEXT: text.encode(), Encoding.BINARY: encode(decode_text(text, strict=False))}
+    for encoding, data in sent.items():
+        with pytest.raises(LonglinkError) as caught:
+            take(session.State(vector["state"]), encoding, data)
+        assert (encoding, caught.value.name) == (encoding, vector["error"])
 
 
-def refuse(state: session.State, frame: Frame) -> None:
+def take(state: session.State, encoding: Encoding, data: bytes) -> None:
     """What a server does with a frame before it looks at its meaning."""
+    frame = encoding.decode(data) if state is session.State.CONNECTED else encoding.decode_first(data)
     session.check(state, frame)
     limits.check(frame)

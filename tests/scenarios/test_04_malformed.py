@@ -68,7 +68,7 @@ NOT_PROTOBUF: Final = {
     "random bytes": b"\xff" * 20,
     "one byte": b"\x08",
     "cut short": SEND[:-3],
-    "a string that is not UTF-8": b"\x08\x05" + b"\x5a\x04" + b"\x0a\x02\xff\xfe",
+    "a string that is not UTF-8": b"\x08\x05" + b"\x52\x04" + b"\x12\x02\xff\xfe",
     "a length beyond the end": b"\x08\x05\x62\xff\xff\xff\xff\x0f",
     "a number without end": b"\x08" + b"\xff" * 11,
     "groups without end": b"\x9b\x06" * 2_000,

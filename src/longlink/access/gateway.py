@@ -159,7 +159,7 @@ class Gateway:
         here = self._sessions.get(connection)
         frame = Frame()
         try:
-            frame = encoding.decode(data)
+            frame = encoding.decode(data) if here is not None else encoding.decode_first(data)
             name = session.check(self._state(here, connection), frame)
             limits.check(frame)
             caller = here or self._begin(connection, encoding, frame)

@@ -127,7 +127,7 @@ def _describe(part: Part) -> Iterator[str]:
     elif not part.payload:
         yield "heartbeat"
     elif part.kind == "text":
-        yield from decode_show.lines(decode_text(part.payload))
+        yield from decode_show.lines(decode_text(part.payload, most=None))
     else:
         yield from _binary(part)
 

@@ -8,13 +8,15 @@ text.py (JSON), session.py, limits.py.
 from __future__ import annotations
 
 import enum
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, cast
 
 from google.protobuf.message import DecodeError
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.protocol.frames import Frame
+from longlink.protocol import bounds, session, text
+from longlink.protocol.frames import Frame, FrameName
 from longlink.protocol.text import decode_text, encode_text
 
 __all__ = ["Encoding", "decode", "decode_text", "encode", "encode_text"]
@@ -22,7 +24,26 @@ __all__ = ["Encoding", "decode", "decode_text", "encode", "encode_text"]
 SHOWN_BYTES: Final = 16
 """How much of a broken frame an error shows."""
 
+SHORT_BYTES: Final = 4_096
+"""A frame of so many bytes is built at once; it cannot hold enough fields to take long."""
+FIELDS_MAX: Final = 16
+"""Fields of a frame itself: an id and one body, and room for those of newer versions."""
+
 _parse = Frame.FromString
+_ID: Final = Frame.ID_FIELD_NUMBER
+_CONNECT: Final = Frame.CONNECT_FIELD_NUMBER
+_BODIES: Final[Mapping[int, FrameName]] = {
+    field.number: cast("FrameName", field.name) for field in Frame.DESCRIPTOR.oneofs_by_name["body"].fields
+}
+_VARINT: Final = 0
+_LENGTH: Final = 2
+_FOLLOWS: Final[Mapping[int, Callable[[int], int]]] = {
+    _VARINT: lambda _: 0,
+    1: lambda _: 8,
+    _LENGTH: lambda length: length,
+    5: lambda _: 4,
+}
+"""Bytes behind the tag and the varint of a field, by its wire type (protobuf.dev/programming-guides/encoding)."""
 
 
 def decode(data: bytes) -> Frame:
@@ -33,9 +54,65 @@ def decode(data: bytes) -> Frame:
     try:
         return _parse(data)
     except DecodeError:
-        rest = " ..." if len(data) > SHOWN_BYTES else ""
-        came = f"{len(data)} bytes: {data[:SHOWN_BYTES].hex(' ')}{rest}"
-    raise LonglinkError(errors.FRAME_MALFORMED, f"expected a Frame in Protocol Buffers, got {came}")
+        raise _malformed(data) from None
+
+
+def decode_first(data: bytes) -> Frame:
+    """The first frame of a connection: a Connect, and no other body is even looked at.
+
+    Raises FRAME_MALFORMED; FRAME_UNEXPECTED for every other body, with `request`, the id in the frame.
+    """
+    request = 0
+    for number, value in _fields(data):
+        if number == _ID:
+            request = value & 0xFFFFFFFF
+        elif number in _BODIES and number != _CONNECT:
+            error = session.unexpected(_BODIES[number], session.State.NEW)
+            error.request = request
+            raise error
+    return decode(data)
+
+
+def decode_request(data: bytes) -> Frame:
+    """As decode, for servers: a long frame of more than FIELDS_MAX fields is FRAME_MALFORMED without being built."""
+    if len(data) > SHORT_BYTES:
+        for _ in _fields(data):
+            pass
+    return decode(data)
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int]]:
+    """Number and value of each field of the frame itself; the value of a field with a length is its length.
+
+    Raises FRAME_MALFORMED for more than FIELDS_MAX of them, and for bytes that are no fields.
+    """
+    at = 0
+    for _ in range(FIELDS_MAX):
+        if at >= len(data):
+            return
+        tag, at = _varint(data, at)
+        value, at = _varint(data, at) if tag & 7 in (_VARINT, _LENGTH) else (0, at)
+        at += _FOLLOWS[tag & 7](value) if tag & 7 in _FOLLOWS else len(data) + 1
+        if at > len(data):
+            raise _malformed(data)
+        yield tag >> 3, value
+    if at < len(data):
+        raise _malformed(data)
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift, byte in zip(range(0, 70, 7), data[at : at + 10], strict=False):
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at + shift // 7 + 1
+    raise _malformed(data)
+
+
+def _malformed(data: bytes) -> LonglinkError:
+    rest = " ..." if len(data) > SHOWN_BYTES else ""
+    came = f"{len(data)} bytes: {data[:SHOWN_BYTES].hex(' ')}{rest}"
+    return LonglinkError(errors.FRAME_MALFORMED, f"expected a Frame in Protocol Buffers, got {came}")
 
 
 def encode(frame: Frame) -> bytes:
@@ -61,7 +138,13 @@ class Encoding(enum.Enum):
 
         strict: for servers; a client decodes with strict=False, because the server may be newer.
         """
-        return decode(data) if self is Encoding.BINARY else decode_text(data, strict=strict)
+        if self is Encoding.TEXT:
+            return decode_text(data, strict=strict, most=bounds.FRAME if strict else None)
+        return decode_request(data) if strict else decode(data)
+
+    def decode_first(self, data: bytes) -> Frame:
+        """The first frame of a connection. Raises as decode, and FRAME_UNEXPECTED for every body but Connect."""
+        return decode_first(data) if self is Encoding.BINARY else text.decode_first(data)
 
     def encode(self, frame: Frame) -> bytes:
         return encode(frame) if self is Encoding.BINARY else encode_text(frame)

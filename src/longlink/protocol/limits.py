@@ -46,6 +46,8 @@ MARKS_MAX: Final = 200
 """Marks in one Ack."""
 MENTIONS_MAX: Final = 50
 """Users whom one message mentions by name."""
+REPEATED: Final[Mapping[str, int]] = {"longlink.v1.Ack.marks": MARKS_MAX, "longlink.v1.Content.mentions": MENTIONS_MAX}
+"""Most items of a repeated field of a request, by its full name in the schema."""
 SEQ_MAX: Final = 2**53 - 1
 """Largest seq, and largest time in ms: what every number of JSON and JavaScript holds exactly."""
 
@@ -145,10 +147,11 @@ def _ack(frame: Frame) -> None:
 
 
 def _mark(mark: Ack | Mark, field: str) -> None:
+    seq, read = mark.seq, mark.read
     check_printable(mark.conversation, f"{field}.conversation")
-    if mark.seq or not mark.read:
-        check_range(mark.seq, f"{field}.seq", 1, SEQ_MAX)
-    check_range(mark.read, f"{field}.read", 0, SEQ_MAX)
+    if seq or not read:
+        check_range(seq, f"{field}.seq", 1, SEQ_MAX)
+    check_range(read, f"{field}.read", 0, SEQ_MAX)
 
 
 def _read_history(frame: Frame) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from longlink import errors
 from longlink.errors import LonglinkError, Row
-from longlink.protocol.frames import REQUESTS, Frame, RequestName, body_name
+from longlink.protocol.frames import REQUESTS, Frame, FrameName, RequestName, body_name
 
 
 class State(enum.Enum):
@@ -72,14 +72,20 @@ def ends_connection(error: LonglinkError, state: State = State.CONNECTED) -> boo
     return error.row.name not in KEY_REFUSALS
 
 
+def unexpected(name: FrameName, state: State) -> LonglinkError:
+    """FRAME_UNEXPECTED for a body that servers send, or that is not allowed in this state."""
+    if name not in REQUESTS:
+        return LonglinkError(errors.FRAME_UNEXPECTED, f"expected a request; {name} is sent by servers only")
+    allowed = ", ".join(request for request, to in TABLE[state].items() if isinstance(to, State)) or "none"
+    return LonglinkError(errors.FRAME_UNEXPECTED, f"{name} is not allowed while {state.value}; allowed: {allowed}")
+
+
 def _refusal(state: State, frame: Frame) -> LonglinkError:
     name = body_name(frame)
     if name is None:
         return LonglinkError(errors.FRAME_UNKNOWN, f"expected one of {', '.join(REQUESTS)}; got no body known here")
     if name not in REQUESTS:
-        return LonglinkError(errors.FRAME_UNEXPECTED, f"expected a request; {name} is sent by servers only")
-    step = TABLE[state][name]
-    if isinstance(step, Row):
-        allowed = ", ".join(request for request, to in TABLE[state].items() if isinstance(to, State)) or "none"
-        return LonglinkError(step, f"{name} is not allowed while {state.value}; allowed: {allowed}")
+        return unexpected(name, state)
+    if isinstance(TABLE[state][name], Row):
+        return unexpected(name, state)
     return LonglinkError(errors.FIELD_INVALID, f"id: expected 1 to 4294967295 in a request, got 0 in {name}")

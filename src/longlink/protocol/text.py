@@ -11,8 +11,9 @@ import base64
 import binascii
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn, cast
 
 import msgspec
 from google.protobuf import json_format
@@ -20,29 +21,42 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from longlink import errors
-from longlink.errors import LonglinkError
-from longlink.protocol.frames import Frame, RequestName, body_name
+from longlink.errors import LonglinkError, Row
+from longlink.protocol import bounds, limits, session
+from longlink.protocol.frames import Frame, FrameName, RequestName, body_name
 
 SHOWN: Final = 60
 """How many characters of a name or value from outside an error repeats."""
+DIGITS_MAX: Final = 40
+"""Characters of one number: the longest that a field takes has 20 digits."""
 
 
-def decode_text(data: bytes | str, *, strict: bool = True) -> Frame:
+def decode_text(data: bytes | str, *, strict: bool = True, most: bounds.Bounds | None = bounds.FRAME) -> Frame:
     """A frame from its JSON text, UTF-8.
 
     strict: refuse fields that the schema does not have, as servers do; otherwise skip them, as clients must, because
     the server may be newer.
-    Raises FRAME_MALFORMED (not one JSON object), FRAME_UNKNOWN (no such body) or FIELD_INVALID (no such field, or a
-    value that does not fit); the last two with `request`, the id in the frame, so that they can be answered.
+    most: how much the text may hold; None: everything, as clients need, because a page holds more than any request.
+    Raises FRAME_MALFORMED (not one JSON object), FRAME_UNKNOWN (no such body) or FIELD_INVALID (no such field, a
+    value that does not fit, or too many of them); the last two with `request`, the id in the frame, so that they can
+    be answered.
     """
-    fields = _object(data)
-    frame = Frame()
-    try:
-        _fill(frame, fields, _FRAME, "", strict)
-    except LonglinkError as error:
-        error.request = _request(fields)
-        raise
-    return frame
+    return _frame(_object(data, most), strict)
+
+
+def decode_first(data: bytes | str) -> Frame:
+    """The first frame of a connection: a Connect, and no other body is even looked at.
+
+    Raises as decode_text, and FRAME_UNEXPECTED for every other body.
+    """
+    fields = _object(data, bounds.FIRST)
+    for key in fields:
+        field = _FRAME.fields.get(key)
+        if field is not None and field.name not in ("id", "connect"):
+            error = session.unexpected(cast("FrameName", field.name), session.State.NEW)
+            error.request = _request(fields)
+            raise error
+    return _frame(fields, strict=True)
 
 
 def decode_body(name: RequestName, data: bytes) -> Frame:
@@ -55,16 +69,19 @@ def decode_body(name: RequestName, data: bytes) -> Frame:
     body.SetInParent()
     shape = _FRAME.fields[name].shape
     if data.strip() and shape is not None:
-        _fill(body, _object(data), shape, name, strict=True)
+        try:
+            _fill(body, _object(data, bounds.FRAME), shape, strict=True)
+        except _MisfitError as misfit:
+            raise misfit.error(name) from None
     return frame
 
 
 def decode_list(data: bytes, name: str, most: int) -> list[Frame | LonglinkError]:
     """The frames of {name: [frame, ...]}, 1 to most; one that is wrong is its error, under its id.
 
-    Raises FRAME_MALFORMED, or FIELD_INVALID when it is no list of so many.
+    Raises FRAME_MALFORMED, or FIELD_INVALID when it is no list of so many or holds more than bounds.LIST.
     """
-    fields = _object(data)
+    fields = _object(data, bounds.LIST)
     items = fields.pop(name, None)
     if fields:
         raise LonglinkError(errors.FIELD_INVALID, f"{_shown(next(iter(fields)))}: no such field; there is {name} alone")
@@ -75,12 +92,20 @@ def decode_list(data: bytes, name: str, most: int) -> list[Frame | LonglinkError
 
 
 def _item(item: object, path: str) -> Frame | LonglinkError:
+    try:
+        return _frame(item, strict=True, path=path)
+    except LonglinkError as error:
+        return error
+
+
+def _frame(fields: object, strict: bool, path: str = "") -> Frame:
     frame = Frame()
     try:
-        _fill(frame, item, _FRAME, path, strict=True)
-    except LonglinkError as error:
-        error.request = _request(item) if isinstance(item, dict) else 0
-        return error
+        _fill(frame, fields, _FRAME, strict)
+    except _MisfitError as misfit:
+        error = misfit.error(path)
+        error.request = _request(fields) if isinstance(fields, dict) else 0
+        raise error from None
     return frame
 
 
@@ -97,11 +122,15 @@ def encode_text(frame: Frame) -> bytes:
 # JSON ----------------------------------------------------------------------------------------------------------------
 
 
-def _object(data: bytes | str) -> dict[str, Any]:
+def _object(data: bytes | str, most: bounds.Bounds | None) -> dict[str, Any]:
     """The JSON object (RFC 8259) in data. json.loads alone would take NaN and doubled keys."""
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant)
+        if most is not None:
+            bounds.check(text, most)
+        value = json.loads(
+            text, object_pairs_hook=_pairs, parse_int=_whole, parse_float=_real, parse_constant=_constant
+        )
     except json.JSONDecodeError as error:
         problem = f"{error.msg} at line {error.lineno} column {error.colno}"
     except UnicodeDecodeError as error:
@@ -131,6 +160,21 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     raise AssertionError("a dict is shorter than its pairs only if a key repeats")
 
 
+def _whole(digits: str) -> int:
+    return int(_short(digits))
+
+
+def _real(digits: str) -> float:
+    return float(_short(digits))
+
+
+def _short(digits: str) -> str:
+    """The time to read a number grows with the square of its digits."""
+    if len(digits) > DIGITS_MAX:
+        raise ValueError(f"a number of {len(digits)} characters")
+    return digits
+
+
 def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
@@ -143,16 +187,37 @@ def _request(fields: dict[str, Any]) -> int:
 
 # The shape of messages -----------------------------------------------------------------------------------------------
 
-Scalar = Callable[[object, str], object]
-"""Turns a JSON value into the field's value. Raises FIELD_INVALID with the path it is given."""
+Scalar = Callable[[object], object]
+"""Turns a JSON value into the field's value. Raises _MisfitError."""
+
+
+class _MisfitError(Exception):
+    """A value that does not fit. The path to it grows while the exception goes up, so that a good frame needs none."""
+
+    def __init__(self, problem: str, row: Row = errors.FIELD_INVALID, *, quoted: bool = False) -> None:
+        super().__init__(problem)
+        self._problem = problem
+        self._row = row
+        self._quoted = quoted
+        self._path = ""
+
+    def within(self, step: str) -> None:
+        """step: a key with a dot before it, or an index in brackets."""
+        self._path = step + self._path
+
+    def error(self, path: str) -> LonglinkError:
+        """path: to where reading began."""
+        whole = path + self._path if path else self._path.removeprefix(".")
+        return LonglinkError(self._row, f"{_shown(whole) if self._quoted else whole}: {self._problem}")
 
 
 class _Field(NamedTuple):
-    """slot: what only one key of an object may fill: the field, or the oneof it is in."""
+    """slot: what only one key of an object may fill: the field, or the oneof it is in. most: items, if repeated."""
 
     name: str
     slot: str
     repeated: bool
+    most: int
     shape: _Shape | None
     scalar: Scalar | None
 
@@ -162,49 +227,53 @@ class _Shape(NamedTuple):
     fields: Mapping[str, _Field]
 
 
-def _fill(message: Message, value: object, shape: _Shape, path: str, strict: bool) -> None:
+def _fill(message: Message, value: object, shape: _Shape, strict: bool) -> None:
     if not isinstance(value, dict):
-        raise _misfit(path, "an object", value)
+        raise _misfit("an object", value)
     filled: set[str] = set()
     for key, inner in value.items():
-        here = f"{path}.{key}" if path else key
         field = shape.fields.get(key)
-        if field is None and strict:
-            raise _unknown(shape, key, here)
-        if field is None or inner is None:
-            continue
-        if field.slot in filled:
-            raise LonglinkError(errors.FIELD_INVALID, f"{here}: expected one {field.slot}, got a second one")
-        filled.add(field.slot)
-        _set(message, field, inner, here, strict)
+        try:
+            if field is None and strict:
+                raise _unknown(shape)
+            if field is None or inner is None:
+                continue
+            if field.slot in filled:
+                raise _MisfitError(f"expected one {field.slot}, got a second one")
+            filled.add(field.slot)
+            if field.repeated:
+                _extend(getattr(message, field.name), field, inner, strict)
+            elif field.scalar is not None:
+                setattr(message, field.name, field.scalar(inner))
+            elif field.shape is not None:
+                part = getattr(message, field.name)
+                part.SetInParent()
+                _fill(part, inner, field.shape, strict)
+        except _MisfitError as misfit:
+            misfit.within(f".{key}")
+            raise
 
 
-def _set(message: Message, field: _Field, value: object, path: str, strict: bool) -> None:
-    if field.repeated:
-        _extend(getattr(message, field.name), field, value, path, strict)
-    elif field.scalar is not None:
-        setattr(message, field.name, field.scalar(value, path))
-    elif field.shape is not None:
-        inner = getattr(message, field.name)
-        inner.SetInParent()
-        _fill(inner, value, field.shape, path, strict)
-
-
-def _extend(items: Any, field: _Field, value: object, path: str, strict: bool) -> None:
+def _extend(items: Any, field: _Field, value: object, strict: bool) -> None:
     if not isinstance(value, list):
-        raise _misfit(path, "an array", value)
+        raise _misfit("an array", value)
+    if strict and len(value) > field.most:
+        raise _MisfitError(f"expected at most {field.most} of them, got {len(value)}")
     for index, item in enumerate(value):
-        here = f"{path}[{index}]"
-        if field.scalar is not None:
-            items.append(field.scalar(item, here))
-        elif field.shape is not None:
-            _fill(items.add(), item, field.shape, here, strict)
+        try:
+            if field.scalar is not None:
+                items.append(field.scalar(item))
+            elif field.shape is not None:
+                _fill(items.add(), item, field.shape, strict)
+        except _MisfitError as misfit:
+            misfit.within(f"[{index}]")
+            raise
 
 
-def _unknown(shape: _Shape, key: str, path: str) -> LonglinkError:
+def _unknown(shape: _Shape) -> _MisfitError:
     known = ", ".join(dict.fromkeys(_json_name(field.name) for field in shape.fields.values()))
     row = errors.FRAME_UNKNOWN if shape is _FRAME else errors.FIELD_INVALID
-    return LonglinkError(row, f"{_shown(path)}: no such field; {shape.name} has {known}")
+    return _MisfitError(f"no such field; {shape.name} has {known}", row, quoted=True)
 
 
 def _json_name(name: str) -> str:
@@ -214,55 +283,56 @@ def _json_name(name: str) -> str:
 
 # Values --------------------------------------------------------------------------------------------------------------
 
+_surrogate: Final = re.compile("[\ud800-\udfff]").search
 _decimal: Final = re.compile(r"-?[0-9]{1,20}").fullmatch
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
 def _integer(least: int, most: int) -> Scalar:
-    def convert(value: object, path: str) -> int:
+    def convert(value: object) -> int:
         number = value
         if (isinstance(value, str) and _decimal(value)) or (isinstance(value, float) and value.is_integer()):
             number = int(value)
         if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
-            raise _misfit(path, f"a whole number from {least} to {most}", value)
+            raise _misfit(f"a whole number from {least} to {most}", value)
         return number
 
     return convert
 
 
-def _boolean(value: object, path: str) -> bool:
+def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
-        raise _misfit(path, "true or false", value)
+        raise _misfit("true or false", value)
     return value
 
 
-def _string(value: object, path: str) -> str:
+def _string(value: object) -> str:
     if not isinstance(value, str):
-        raise _misfit(path, "a string", value)
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise LonglinkError(errors.FIELD_INVALID, f"{path}: expected Unicode text, got half of a surrogate pair")
+        raise _misfit("a string", value)
+    if not value.isascii() and _surrogate(value):
+        raise _MisfitError("expected Unicode text, got half of a surrogate pair")
     return value
 
 
-def _bytes(value: object, path: str) -> bytes:
+def _bytes(value: object) -> bytes:
     if isinstance(value, str) and value.isascii():
         digits = value.translate(_URL_SAFE).rstrip("=")
         try:
             return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
         except binascii.Error:
             pass
-    raise _misfit(path, "base64", value)
+    raise _misfit("base64", value)
 
 
 def _choice(field: FieldDescriptor) -> Scalar:
     numbers = {} if field.enum_type is None else {value.name: value.number for value in field.enum_type.values}
     number = _integer(-(2**31), 2**31 - 1)
 
-    def convert(value: object, path: str) -> object:
+    def convert(value: object) -> object:
         if not isinstance(value, str):
-            return number(value, path)
+            return number(value)
         if value not in numbers:
-            raise _misfit(path, f"one of {', '.join(numbers)}", value)
+            raise _misfit(f"one of {', '.join(numbers)}", value)
         return numbers[value]
 
     return convert
@@ -284,7 +354,9 @@ def _shape(message: Descriptor) -> _Shape:
         inner = None if field.message_type is None else _shape(field.message_type)
         scalar = _choice(field) if field.enum_type is not None else _SCALARS.get(field.type)
         slot = field.name if field.containing_oneof is None else field.containing_oneof.name
-        fields[field.json_name] = fields[field.name] = _Field(field.name, slot, field.is_repeated, inner, scalar)
+        most = limits.REPEATED.get(field.full_name, sys.maxsize)
+        known = _Field(field.name, slot, field.is_repeated, most, inner, scalar)
+        fields[field.json_name] = fields[field.name] = known
     return _Shape(message.name, fields)
 
 
@@ -294,13 +366,13 @@ _FRAME: Final = _shape(Frame.DESCRIPTOR)
 # Errors --------------------------------------------------------------------------------------------------------------
 
 
-def _misfit(path: str, expected: str, came: object) -> LonglinkError:
+def _misfit(expected: str, came: object) -> _MisfitError:
     got = _shown(came) if isinstance(came, str | int | float) else f"a JSON {_kind(came)}"
-    return LonglinkError(errors.FIELD_INVALID, f"{path}: expected {expected}, got {got}")
+    return _MisfitError(f"expected {expected}, got {got}")
 
 
 def _shown(value: object) -> str:
-    shown = json.dumps(value)
+    shown = json.dumps(value[: SHOWN + 1] if isinstance(value, str) else value)
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
 
 
