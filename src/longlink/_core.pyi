@@ -81,8 +81,13 @@ class Core:
     def fileno(self) -> int:
         """An eventfd, readable while events wait. Owned by the core: do not read or close it."""
 
-    def poll(self, limit: int = 4096) -> list[tuple[int, int, bytes | int]]:
-        """Take up to limit events; an empty list also resets the eventfd."""
+    def poll(self, limit: int = 4096, max_bytes: int = 1_048_576) -> list[tuple[int, int, bytes | int]]:
+        """Take the oldest events; an empty list also resets the eventfd.
+
+        limit: how many events at most.
+        max_bytes: how many bytes of payload at most. A first event that alone has more is returned by itself, or with
+        events that have no payload.
+        """
 
     def send(self, connection: int, payload: bytes, delivery: int, text: bool = False) -> None:
         """Queue one message for one connection."""
@@ -118,8 +123,18 @@ class Core:
     def close(self, connection: int, code: int, reason: str = "") -> None:
         """Send what is queued, then close with this code. reason: at most 123 bytes."""
 
+    def pause(self, connection: int, ms: int) -> None:
+        """Queue a pause: nothing is read from the connection for so long; everything else goes on.
+
+        ms: from the moment when it takes effect, 1 to 60,000. A later pause extends it and never shortens it.
+        Raises ValueError for another number.
+        """
+
     def flush(self) -> None:
         """Let queued commands take effect."""
+
+    def command_bytes(self) -> int:
+        """Bytes of commands that no thread has obeyed yet, flushed or not."""
 
     def peer(self, connection: int) -> str | None:
         """Where the other end is, as "address:port"; None when the connection has gone."""

@@ -62,6 +62,10 @@ impl Lane {
             let _ = self.mailbox.post(&mut self.pending);
         }
     }
+
+    fn command_bytes(&self) -> usize {
+        self.pending.size() + self.mailbox.posted_bytes()
+    }
 }
 
 /// Why a port cannot be listened on.
@@ -299,6 +303,11 @@ impl Engine {
         });
     }
 
+    /// Read nothing from a connection for so long; a later pause extends it and never shortens it.
+    pub fn pause(&self, connection: ConnId, milliseconds: u32) {
+        self.command(connection, |_| Command::Pause { connection, milliseconds });
+    }
+
     /// A command for a thread that does not exist is for a connection that never was.
     fn command(&self, connection: ConnId, make: impl FnOnce(&mut Commands) -> Command) {
         let mut state = self.state();
@@ -318,6 +327,12 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Bytes of commands that the threads have not obeyed, flushed or not.
+    #[must_use]
+    pub fn command_bytes(&self) -> usize {
+        self.state().lanes.iter().map(Lane::command_bytes).sum()
     }
 
     #[must_use]
@@ -363,6 +378,8 @@ impl Engine {
         let total = |index: usize| state.lanes.iter().map(|lane| lane.stats.read(index)).fold(0, u64::wrapping_add);
         let mut all: Vec<_> = stats::NAMES.iter().enumerate().map(|(index, name)| (*name, total(index))).collect();
         let (events, bytes) = self.ring.level();
+        let commands: usize = state.lanes.iter().map(Lane::command_bytes).sum();
+        all.push(("command_bytes", commands as u64));
         all.push(("published", state.published));
         all.push(("ring_events", events as u64));
         all.push(("ring_bytes", bytes as u64));

@@ -147,6 +147,10 @@ impl IoThread {
                     return after;
                 }
             }
+            if event.is_error() && conn.is(Flags::THROTTLED) {
+                // Nothing can be read any more, so its turn would bring nothing.
+                return After::Drop;
+            }
             if event.is_read_closed() || event.is_error() {
                 conn.set(Flags::PEER_SHUT);
             }

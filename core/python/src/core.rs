@@ -20,6 +20,8 @@ const MAX_TOPIC: u64 = (1 << 52) - 1;
 const MAX_WINDOW_MS: u32 = 10_000;
 /// The longest payload of a TCP record, in bytes.
 const MAX_PAYLOAD: usize = (1 << 24) - 1;
+/// The longest pause of a connection.
+const MAX_PAUSE_MS: u32 = 60_000;
 
 #[pyclass(frozen, module = "longlink._core")]
 pub(crate) struct Core {
@@ -108,9 +110,9 @@ impl Core {
         self.engine.fd()
     }
 
-    #[pyo3(signature = (limit=4096))]
-    fn poll<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
-        events::poll(py, &self.engine, &self.started, limit)
+    #[pyo3(signature = (limit=4096, max_bytes=1_048_576))]
+    fn poll<'py>(&self, py: Python<'py>, limit: usize, max_bytes: usize) -> PyResult<Bound<'py, PyList>> {
+        events::poll(py, &self.engine, &self.started, limit, max_bytes)
     }
 
     #[pyo3(signature = (connection, payload, delivery, text=false))]
@@ -164,6 +166,18 @@ impl Core {
         check_close(code, reason)?;
         self.engine.close(connection, code, reason);
         Ok(())
+    }
+
+    fn pause(&self, connection: ConnId, ms: u32) -> PyResult<()> {
+        if !(1..=MAX_PAUSE_MS).contains(&ms) {
+            return Err(PyValueError::new_err(format!("ms: expected 1 to {MAX_PAUSE_MS}, got {ms}")));
+        }
+        self.engine.pause(connection, ms);
+        Ok(())
+    }
+
+    fn command_bytes(&self) -> usize {
+        self.engine.command_bytes()
     }
 
     fn flush(&self) -> PyResult<()> {

@@ -3,6 +3,7 @@
 //! A batch that was not taken whole waits in `Started`; no lock is held while Python objects are made, because making
 //! them may run any Python code. Read next: core/engine/src/engine/ring.rs.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use longlink_core::{Batch, Engine, EventKind};
@@ -19,18 +20,23 @@ impl Started {
     }
 }
 
-/// Up to `limit` events.
+/// Up to `limit` events, and up to `max_bytes` of payload unless the first event alone has more.
 pub(crate) fn poll<'py>(
     py: Python<'py>,
     engine: &Engine,
     started: &Started,
     limit: usize,
+    max_bytes: usize,
 ) -> PyResult<Bound<'py, PyList>> {
     let mut taken: Vec<Bound<'py, PyTuple>> = Vec::new();
-    while taken.len() < limit {
+    let mut room = max_bytes;
+    let mut enough = limit == 0;
+    while !enough {
         let next = started.swap(None).or_else(|| engine.take().map(|batch| (batch, 0)));
         let Some((batch, begin)) = next else { break };
-        let end = batch.events().len().min(begin + limit - taken.len());
+        let most = batch.events().len().min(begin.saturating_add(limit - taken.len()));
+        let end = begin + fitting(&batch, begin..most, &mut room, taken.is_empty());
+        enough = end < batch.events().len() || end - begin == limit - taken.len();
         taken.reserve(end - begin);
         for event in &batch.events()[begin..end] {
             let data = match event.kind {
@@ -49,4 +55,16 @@ pub(crate) fn poll<'py>(
         engine.observe_batch(taken.len());
     }
     PyList::new(py, taken)
+}
+
+/// How many of these events have room; the first of a poll always has.
+fn fitting(batch: &Batch, range: Range<usize>, room: &mut usize, first: bool) -> usize {
+    let events = &batch.events()[range];
+    let over = events.iter().enumerate().position(|(index, event)| {
+        let length = batch.payload(event).len();
+        let fits = length <= *room || (first && index == 0);
+        *room = room.saturating_sub(length);
+        !fits
+    });
+    over.unwrap_or(events.len())
 }

@@ -115,6 +115,9 @@ impl Io {
 
     /// The same, however much Python has to do, as long as the ring has room.
     pub(crate) fn pump_now(&mut self, id: ConnId, conn: &mut Conn) -> After {
+        if conn.is(Flags::THROTTLED) {
+            return After::Keep;
+        }
         if !conn.is_new() && !conn.is(Flags::CLOSING) && self.ring.is_full(&self.batch) {
             self.park(id, conn);
             return After::Keep;

@@ -68,7 +68,19 @@ impl Io {
             return After::Keep;
         }
         conn.unset(Flags::THROTTLED);
+        // It was us who did not listen.
+        conn.seen = self.now;
         self.pump(id, conn)
+    }
+
+    /// Read nothing for so long: as a connection without tokens, which the wheel resumes.
+    pub(crate) fn pause_for(&mut self, id: ConnId, conn: &mut Conn, milliseconds: u32) -> After {
+        self.stats.one(Count::Paused);
+        conn.set(Flags::THROTTLED);
+        let until = self.now.after(clock::ticks(milliseconds.into()));
+        conn.bucket.shut_until(self.limits.messages, self.now, until);
+        self.rearm(id, conn);
+        After::Keep
     }
 
     /// Put the connection's next deadline into the wheel.

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::Waker;
@@ -46,6 +46,7 @@ pub(crate) enum Command {
     Publish { topic: u64, payload: Span, delivery: Delivery, text: bool, window_ms: u32 },
     Admit { connection: ConnId, lifetime_ms: u64, idle_ms: u64 },
     Close { connection: ConnId, code: u16, reason: Span },
+    Pause { connection: ConnId, milliseconds: u32 },
 }
 
 const HEAVY_BYTES: usize = 64 << 20;
@@ -72,6 +73,11 @@ impl Commands {
     /// Goes without waiting for the flush, long before a span could not tell where its piece lies.
     pub(crate) fn is_heavy(&self) -> bool {
         self.bytes.len() >= HEAVY_BYTES
+    }
+
+    /// Bytes that wait in here.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len() + self.list.len() * size_of::<Command>() + self.targets.len() * size_of::<ConnId>()
     }
 
     fn clear(&mut self) {
@@ -111,11 +117,19 @@ pub(crate) struct Mailbox {
     waker: Waker,
     asleep: AtomicBool,
     waiting: AtomicBool,
+    /// Bytes of the batches that were posted and not given back.
+    posted: AtomicUsize,
 }
 
 impl Mailbox {
     pub(crate) fn new(waker: Waker) -> Self {
-        Self { inbox: Mutex::default(), waker, asleep: AtomicBool::new(false), waiting: AtomicBool::new(false) }
+        Self {
+            inbox: Mutex::default(),
+            waker,
+            asleep: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
+            posted: AtomicUsize::new(0),
+        }
     }
 
     /// Post a batch, and leave an empty one in its place.
@@ -124,6 +138,7 @@ impl Mailbox {
             if inbox.closed {
                 return batch.clear();
             }
+            self.posted.fetch_add(batch.size(), SeqCst);
             let fresh = inbox.empty.pop().unwrap_or_default();
             inbox.mail.push(Mail::Commands(mem::replace(batch, fresh)));
         });
@@ -158,7 +173,14 @@ impl Mailbox {
         }
     }
 
+    /// Bytes of commands that the thread has not obeyed.
+    pub(crate) fn posted_bytes(&self) -> usize {
+        self.posted.load(SeqCst)
+    }
+
+    /// The thread has obeyed a batch.
     pub(crate) fn give_back(&self, mut batch: Commands) {
+        self.posted.fetch_sub(batch.size(), SeqCst);
         batch.clear();
         let entries = batch.list.capacity().max(batch.targets.capacity());
         if batch.bytes.capacity() > KEEP_BYTES || entries > KEEP_ENTRIES {
@@ -173,7 +195,10 @@ impl Mailbox {
 
     /// The thread has ended; what is posted from now on is for nobody.
     pub(crate) fn close(&self) {
-        self.with(|inbox| *inbox = Inbox { closed: true, ..Inbox::default() });
+        self.with(|inbox| {
+            *inbox = Inbox { closed: true, ..Inbox::default() };
+            self.posted.store(0, SeqCst);
+        });
     }
 
     /// The data under the lock is whole at every moment, so a panic elsewhere does not spoil it.
@@ -206,13 +231,38 @@ mod tests {
         posted.list.capacity()
     }
 
+    /// Post a batch, take it as the thread does, and give it back.
+    fn pass(mailbox: &Mailbox, commands: usize) {
+        mailbox.post(&mut batch(commands)).expect("a thread to wake");
+        let mut mail = VecDeque::new();
+        mailbox.take(&mut mail);
+        let Some(Mail::Commands(batch)) = mail.pop_back() else { panic!("a batch") };
+        mailbox.give_back(batch);
+    }
+
     #[test]
     fn a_batch_is_used_again_unless_it_was_large() {
         let (mailbox, _poll) = mailbox();
-        mailbox.give_back(batch(100));
+        pass(&mailbox, 100);
         assert_eq!(next_room(&mailbox), 100);
-        mailbox.give_back(batch(KEEP_ENTRIES + 1));
+        pass(&mailbox, KEEP_ENTRIES + 1);
         assert_eq!(next_room(&mailbox), 0);
+    }
+
+    #[test]
+    fn a_batch_counts_from_the_post_until_the_thread_has_obeyed_it() {
+        let (mailbox, _poll) = mailbox();
+        let mut heavy = batch(2);
+        heavy.keep(&[0; 1000]);
+        heavy.targets.push(7);
+        let size = 1000 + 2 * size_of::<Command>() + size_of::<ConnId>();
+        mailbox.post(&mut heavy).expect("a thread to wake");
+        let mut mail = VecDeque::new();
+        mailbox.take(&mut mail);
+        assert_eq!(mailbox.posted_bytes(), size);
+        let Some(Mail::Commands(taken)) = mail.pop_front() else { panic!("a batch") };
+        mailbox.give_back(taken);
+        assert_eq!(mailbox.posted_bytes(), 0);
     }
 
     #[test]

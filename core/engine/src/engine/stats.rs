@@ -42,6 +42,7 @@ counts! {
     DroppedLow => "dropped_low",
     CrowdedOut => "crowded_out",
     Throttled => "throttled",
+    Paused => "paused",
     RingFull => "ring_full",
     Deferred => "deferred",
     MessagesIn => "messages_in",

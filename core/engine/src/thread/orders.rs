@@ -120,6 +120,9 @@ impl IoThread {
             Command::Admit { connection, lifetime_ms, idle_ms } => {
                 self.order(connection, |io, conn| io.admit_for(connection, conn, lifetime_ms, idle_ms));
             }
+            Command::Pause { connection, milliseconds } => {
+                self.order(connection, |io, conn| io.pause_for(connection, conn, milliseconds));
+            }
             Command::Close { connection, code, reason } => {
                 let reason = String::from_utf8_lossy(&batch.bytes[reason.range()]);
                 self.order(connection, |io, conn| io.begin_close(connection, conn, code, &reason));

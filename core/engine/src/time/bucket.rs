@@ -16,6 +16,7 @@ pub(crate) struct Rate {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
     thousandths: u32,
+    /// Up to when it has gained; while this lies ahead it is shut.
     filled: Tick,
 }
 
@@ -35,15 +36,24 @@ impl Bucket {
         true
     }
 
+    /// Give no token before this moment, and gain none; a later one counts.
+    pub(crate) fn shut_until(&mut self, rate: Rate, now: Tick, when: Tick) {
+        self.fill(rate, now);
+        if !self.filled.reached(when) {
+            self.filled = when;
+        }
+    }
+
     /// Ticks until there is a token, 0 when there is one.
     pub(crate) fn wait(&mut self, rate: Rate, now: Tick) -> u32 {
-        if rate.per_second == 0 {
-            return 0;
-        }
         self.fill(rate, now);
+        let shut = self.filled.since(now);
+        if rate.per_second == 0 {
+            return shut;
+        }
         let missing = 1000u64.saturating_sub(u64::from(self.thousandths));
         let ticks = missing.div_ceil(u64::from(rate.per_second)).div_ceil(TICK_MS);
-        u32::try_from(ticks).unwrap_or(u32::MAX)
+        shut.saturating_add(u32::try_from(ticks).unwrap_or(u32::MAX))
     }
 
     pub(crate) fn is_full(&mut self, rate: Rate, now: Tick) -> bool {
@@ -91,6 +101,20 @@ mod tests {
         while bucket.take(RATE, Tick(0)) {}
         assert!(bucket.is_full(RATE, Tick(1_000_000)));
         assert_eq!((0..10).filter(|_| bucket.take(RATE, Tick(1_000_000))).count(), 3);
+    }
+
+    #[test]
+    fn a_bucket_that_is_shut_gives_nothing_keeps_what_it_has_and_is_only_shut_longer() {
+        for rate in [RATE, Rate { per_second: 0, burst: 1 }] {
+            let mut bucket = Bucket::full(rate, Tick(0));
+            bucket.shut_until(rate, Tick(5), Tick(105));
+            assert_eq!(bucket.wait(rate, Tick(5)), 100);
+            bucket.shut_until(rate, Tick(5), Tick(50));
+            assert_eq!(bucket.wait(rate, Tick(6)), 99);
+            assert_eq!(bucket.wait(rate, Tick(104)), 1);
+            assert_eq!(bucket.wait(rate, Tick(105)), 0);
+            assert!(bucket.take(rate, Tick(105)));
+        }
     }
 
     #[test]
