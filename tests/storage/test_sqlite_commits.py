@@ -21,15 +21,19 @@ from .scene import direct, refused, say, stored, texts
 Story = Callable[[SqliteStore], Awaitable[None]]
 
 
-def _play(folder: Path, story: Story, settings: Storage | None = None) -> None:
-    async def whole() -> None:
-        store = await open_store(folder, settings or Storage())
-        try:
-            await story(store)
-        finally:
-            await store.close()
+LOG = engine.DATABASE + "-wal"
 
-    asyncio.run(asyncio.wait_for(whole(), 60))
+
+def _play(folder: Path, story: Story, settings: Storage | None = None) -> None:
+    asyncio.run(asyncio.wait_for(_played(folder, story, settings), 60))
+
+
+async def _played(folder: Path, story: Story, settings: Storage | None = None) -> None:
+    store = await open_store(folder, settings or Storage())
+    try:
+        await story(store)
+    finally:
+        await store.close()
 
 
 def test_what_arrives_during_a_commit_is_one_commit(tmp_path: Path) -> None:
@@ -150,7 +154,7 @@ def test_the_log_starts_again_under_constant_writing_and_reading(tmp_path: Path)
 
     async def story(store: SqliteStore) -> None:
         chat = (await direct(store)).id
-        log = tmp_path / (engine.DATABASE + "-wal")
+        log = tmp_path / LOG
         written = 0
         async with asyncio.timeout(40):
             while written < 100 * limit or _size(log) > written / 4:
@@ -166,6 +170,36 @@ def test_the_log_starts_again_under_constant_writing_and_reading(tmp_path: Path)
         assert len(await texts(store, chat)) == written // 1_000
 
     _play(tmp_path, story, Storage(checkpoint_bytes=limit))
+
+
+def test_room_is_made_in_the_log_beside_the_commits_of_this_and_another_program(tmp_path: Path) -> None:
+    """As after power loss: what both have committed by then is in a copy of the two files."""
+    folder, copy = tmp_path / "data", tmp_path / "copy"
+
+    async def story(store: SqliteStore) -> None:
+        chat = (await direct(store)).id
+        foreign = apsw.Connection(str(folder / engine.DATABASE))
+        foreign.set_busy_timeout(5_000)
+        written = 0
+        while _size(folder / LOG) < 4 * 2**20:
+            await say(store, chat, str(written))
+            foreign.execute("INSERT INTO users (name) VALUES (?)", (f"foreign-{written}",)).fetchall()
+            written += 1
+        copy.mkdir()
+        for name in (engine.DATABASE, LOG):
+            (copy / name).write_bytes((folder / name).read_bytes())
+        foreign.close()
+
+        async def after(again: SqliteStore) -> None:
+            assert len(await texts(again, chat)) == written
+
+        await _played(copy, after)
+        connection = apsw.Connection(str(copy / engine.DATABASE))
+        assert connection.execute("SELECT count(*) FROM users").fetchall() == [(2 + written,)]
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        connection.close()
+
+    _play(folder, story)
 
 
 def _size(file: Path) -> int:

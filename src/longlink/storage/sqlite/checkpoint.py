@@ -2,12 +2,16 @@
 
 Above checkpoint_bytes of unmoved log it moves what it can without holding anyone up. Under constant writing the log
 never gets the chance to start again, so at 4 times that size commits wait at the gate while the last pages are moved.
-Only a foreign reader can prevent that (a backup, a shell); at 64 times writes are refused until it is gone. Asleep
-while nothing is written. Never writes rows. Read next: engine.py; https://sqlite.org/wal.html#avoiding_excessively_large_wal_files.
+Only a foreign reader can prevent that (a backup, a shell); at 64 times writes are refused until it is gone. Before
+commits get there it fills the log file with zeros, because a commit that makes a file longer waits for the file
+system too (docs/decisions/0016-a-quiet-message.md). Asleep while nothing is written. Never writes rows. Read next:
+engine.py; https://sqlite.org/wal.html#avoiding_excessively_large_wal_files.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from pathlib import Path
 from typing import Final
@@ -18,11 +22,18 @@ from longlink import config
 from longlink.storage.sqlite.engine import PAGE_BYTES, close_quietly, connect_checkpointer
 from longlink.storage.sqlite.stats import Stats
 
-_RESTART_AT: Final = 4
+RESTART_AT: Final = 4
+"""The log starts again at so many times checkpoint_bytes at the latest; its file may keep that size."""
 _REFUSE_AT: Final = 64
 _PAUSE_SECONDS: Final = 0.05
 _RESTART_WAIT_MS: Final = 100
 _RETRY_SECONDS: Final = 1.0
+_FRAME_BYTES: Final = PAGE_BYTES + 24
+# How much of the log file lies ready. Filled in small parts, because commits wait for each of them.
+_READY_BYTES: Final = 4 * 2**20
+_ZEROS: Final = bytes(2**18)
+# A disk with less room than this keeps it for messages.
+_LEAST_FREE_BYTES: Final = 64 * 2**20
 _NOOP: Final = -1  # SQLITE_CHECKPOINT_NOOP: only tells the sizes (SQLite 3.51)
 
 
@@ -31,6 +42,7 @@ class Checkpointer:
 
     def __init__(self, file: Path, settings: config.Storage, stats: Stats) -> None:
         self._file = file
+        self._log = file.with_name(file.name + "-wal")
         self._limit = settings.checkpoint_bytes
         self._stats = stats
         self._dirty = threading.Event()
@@ -83,7 +95,8 @@ class Checkpointer:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             self._stats.checkpoints += 1
             size, moved = self._measure(connection)
-        if size < self._limit * _RESTART_AT:
+        self._make_ready(connection, size)
+        if size < self._limit * RESTART_AT:
             self.overgrown = ""
             return _PAUSE_SECONDS
         if self._restart(connection):
@@ -107,6 +120,42 @@ class Checkpointer:
         self._stats.checkpoints += 1
         return True
 
+    def _make_ready(self, connection: apsw.Connection, used: int) -> None:
+        """Lengthen the log file until so much of it is unused, but not beyond the size at which it starts again."""
+        wanted = min(used // PAGE_BYTES * _FRAME_BYTES + _READY_BYTES, self._limit * RESTART_AT)
+        # Without it commits take longer, no more: a full disk, or another program that writes, must not stop a round.
+        with contextlib.suppress(apsw.BusyError, OSError):
+            while not self._stop.is_set() and self._free_bytes() > _LEAST_FREE_BYTES:
+                if not self._lengthen(connection, wanted):
+                    break
+
+    def _free_bytes(self) -> int:
+        disk = os.statvfs(self._file)
+        return disk.f_bavail * disk.f_frsize
+
+    def _lengthen(self, connection: apsw.Connection, wanted: int) -> bool:
+        """By one part. Returns whether it was shorter than wanted."""
+        try:
+            log = os.open(self._log, os.O_WRONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            with self.gate:
+                # SQLite's own lock as well: another program that writes must not append where the zeros go.
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    size = os.fstat(log).st_size
+                    if 0 < size < wanted:
+                        os.pwrite(log, _ZEROS, size)
+                finally:
+                    connection.execute("ROLLBACK")
+            if not 0 < size < wanted:
+                return False
+            os.fdatasync(log)
+            return True
+        finally:
+            os.close(log)
+
     def _measure(self, connection: apsw.Connection) -> tuple[int, int]:
         pages, moved = connection.wal_checkpoint(mode=_NOOP)
         self._stats.wal_bytes = pages * PAGE_BYTES
@@ -114,6 +163,6 @@ class Checkpointer:
 
     def _connected(self) -> apsw.Connection:
         if self._connection is None:
-            self._connection = connect_checkpointer(self._file, wal_limit=self._limit)
+            self._connection = connect_checkpointer(self._file, wal_limit=self._limit * RESTART_AT)
             self._connection.set_busy_timeout(_RESTART_WAIT_MS)
         return self._connection

@@ -20,7 +20,7 @@ import msgspec
 from longlink import config, errors
 from longlink.errors import LonglinkError
 from longlink.ops import logs
-from longlink.storage.sqlite.checkpoint import Checkpointer
+from longlink.storage.sqlite.checkpoint import RESTART_AT, Checkpointer
 from longlink.storage.sqlite.engine import STORAGE_ERRORS, close_quietly, connect_writer, first_value, unavailable
 from longlink.storage.sqlite.known import Known, newest_stamp
 from longlink.storage.sqlite.plan import MessageKey, Plan, StoredMessage
@@ -127,7 +127,7 @@ class Committer:
 
     def _connected(self) -> apsw.Connection:
         if self._connection is None:
-            connection = connect_writer(self._file, wal_limit=self._settings.checkpoint_bytes)
+            connection = connect_writer(self._file, wal_limit=RESTART_AT * self._settings.checkpoint_bytes)
             try:
                 connection.execute(self._setup).fetchall()
                 self._known = Known()
