@@ -33,7 +33,7 @@ setup: .venv/.core ## install everything into .venv (the other targets do it the
 
 .venv/.packages: .venv/.uv-$(UV_VERSION) pyproject.toml uv.lock
 	@echo "[2/3] Python packages"
-	@$(UV) sync --locked --no-install-project --quiet
+	@$(UV) sync --locked --all-extras --no-install-project --quiet
 	@touch $@
 
 .venv/.core: .venv/.packages $(RUST)

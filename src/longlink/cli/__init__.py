@@ -33,6 +33,20 @@ COMMANDS: Final = (
     "bench",
 )
 """In the order of --help; each is a module of this package."""
+SERVER_MODULES: Final = frozenset(
+    {
+        "apsw",
+        "cryptography",
+        "httptools",
+        "joserfc",
+        "prometheus_client",
+        "prompt_toolkit",
+        "starlette",
+        "uvicorn",
+        "uvloop",
+    }
+)
+"""What the extra `server` installs (pyproject.toml)."""
 USAGE: Final = """usage: longlink COMMAND [options]
 
 Instant messaging server: an acknowledged message is never lost, duplicated or reordered.
@@ -52,6 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _guard(words)
     except KeyboardInterrupt:
         return 130
+    except ModuleNotFoundError as missing:
+        if missing.name not in SERVER_MODULES:
+            raise
+        _complain(f"longlink: {words[0]} needs the server's libraries: pip install 'longlink[server]'")
+        return 1
     except _NotOpenError as error:
         _complain(f"longlink: {error}")
         return 1
@@ -136,7 +155,12 @@ def _module(name: str) -> ModuleType:
 
 
 def _summary(name: str) -> str:
-    return f"  {name:<9} {_module(name).SUMMARY}"
+    try:
+        return f"  {name:<9} {_module(name).SUMMARY}"
+    except ModuleNotFoundError as missing:
+        if missing.name not in SERVER_MODULES:
+            raise
+        return f"  {name:<9} (pip install 'longlink[server]')"
 
 
 def _version() -> int:
