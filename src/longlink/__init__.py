@@ -11,9 +11,11 @@ Names are loaded when they are first used, so that `import longlink` costs next 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
 
+TYPE_CHECKING = False  # As typing has it, whose import would take most of the time of this one.
 if TYPE_CHECKING:
+    from typing import Final
+
     from longlink import errors
     from longlink.app import Server
     from longlink.client.chat import Chat

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from longlink import errors
 from longlink.config import Config
 from longlink.config.check import check as check_settings
 from longlink.errors import LonglinkError
-from longlink.ops import logs
+from longlink.ops import logs, signals
 from longlink.ops.exposition import Metrics
 from longlink.ops.metrics import Counts, watch_loop
 from longlink.ops.numbers import Numbers, of_core, of_counts, of_process, of_store, started, total
@@ -119,19 +120,19 @@ class Server:
 
 
 async def run(server: Server, *, beside: Beside | None = None) -> None:
-    """Serve until SIGINT or SIGTERM, then drain; a second signal stops at once. SIGHUP reloads.
+    """Serve until SIGINT or SIGTERM, then drain; a second signal stops at once. SIGHUP reloads once it is ready.
 
     beside: runs once the server is ready; its failure ends the server.
     """
     begun = time.perf_counter()
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, lambda: sys.exit(1) if asked.is_set() else asked.set())
-    loop.add_signal_handler(signal.SIGHUP, server.reload)
-    await server.start()
-    calm_collector()
+    for number in signals.ENDING:
+        signals.listen(number, partial(loop.call_soon_threadsafe, _end, asked))
     try:
+        await server.start()
+        calm_collector()
+        signals.listen(signal.SIGHUP, partial(loop.call_soon_threadsafe, server.reload))
         took_ms = round((time.perf_counter() - begun) * 1000)
         log.info("ready", url=server.url, http=server.http_url, data=server.config.data.dir, ms=took_ms)
         guest = asyncio.ensure_future(beside(server.place)) if beside else None
@@ -140,7 +141,15 @@ async def run(server: Server, *, beside: Beside | None = None) -> None:
         await server.drain()
     finally:
         await server.stop()
+        signals.leave()
     log.info("stopped")
+
+
+def _end(asked: asyncio.Event) -> None:
+    """The first time in order, the second time at once."""
+    if asked.is_set():
+        sys.exit(1)
+    asked.set()
 
 
 async def _until(asked: asyncio.Event, guest: asyncio.Future[None] | None) -> None:
@@ -160,5 +169,6 @@ def serve(config: Config, *, beside: Beside | None = None) -> int:
 
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     logs.setup(config.log)
+    signals.take()
     uvloop.run(run(Server(config), beside=beside))
     return 0

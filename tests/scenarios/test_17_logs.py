@@ -1,79 +1,25 @@
-"""Chapter 17, logs: whatever happens to standard error, the server serves, stops in order, and says what it lost.
+"""Chapter 17, logs: whatever happens to standard error, the server serves, stops in order, and counts what it lost.
 
-Read next: ../ops/test_line_writer.py.
+Read next: processes.py, ../ops/test_line_writer.py.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import signal
 import socket
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from .people import eventually
+from .processes import Process, starting
 
-READY_S: Final = 20.0
-STOP_S: Final = 20.0
-NOT_A_FRAME: Final = b"\0LLJ" + b"\0\0\0\x02{]"
-"""A preface of JSON records, and a record that is not JSON: refused, with a line in the log."""
-
-
-class Quiet:
-    """A server whose log nobody here reads. It is known by the note in its data folder."""
-
-    def __init__(self, process: subprocess.Popen[bytes], data: Path) -> None:
-        self.process = process
-        self._note = data / "server.json"
-        eventually(self._is_there, "the server is ready", READY_S)
-        self.places: dict[str, Any] = json.loads(self._note.read_text())
-
-    def get(self, path: str) -> str:
-        with urllib.request.urlopen(self.places["http"] + path, timeout=READY_S) as answer:
-            return str(answer.read().decode())
-
-    def refuse(self, strangers: int) -> None:
-        """Have so many connections refused, each of which is a line in the log."""
-        host, _, port = self.places["url"].partition("://")[2].rpartition(":")
-        for _ in range(strangers):
-            with socket.create_connection((host, int(port)), READY_S) as link, suppress(ConnectionError):
-                link.sendall(NOT_A_FRAME)
-                while link.recv(65_536):
-                    pass
-
-    def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(STOP_S)
-
-    def _is_there(self) -> bool:
-        assert self.process.poll() is None, "the server has ended"
-        return self._note.exists() and self._note.read_text().endswith("\n")
-
-
-def arguments(data: Path, workers: str) -> tuple[list[str], dict[str, str]]:
-    words = [sys.executable, "-m", "longlink", "serve", "--data", str(data), "--workers", workers]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LONGLINK_")}
-    return words, inherited | {"LONGLINK_LISTEN_ADDRESS": "127.0.0.1:0", "LONGLINK_LISTEN_HTTP": "127.0.0.1:0"}
-
-
-@contextmanager
-def serving(data: Path, workers: str, stderr: int) -> Iterator[Quiet]:
-    words, environment = arguments(data, workers)
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
-    try:
-        yield Quiet(process, data)
-    finally:
-        process.kill()
-        process.wait()
+DROPPED: Final = "longlink_log_lines_dropped_total "
 
 
 def fill(descriptor: int) -> int:
@@ -135,10 +81,11 @@ def test_a_server_whose_log_cannot_be_written_serves_and_stops_in_order(
 ) -> None:
     reader, writer = KINDS[kind]()
     try:
-        with serving(tmp_path / "data", workers, writer) as server:
+        with starting(tmp_path / "data", workers, writer) as server:
+            server.wait_until_ready()
             server.refuse(30)
             server.process.send_signal(signal.SIGHUP)
-            assert json.loads(server.get("/readyz"))["status"] == "ready"
+            assert server.is_ready()
             assert server.stop() == 0
     finally:
         for descriptor in (reader, writer):
@@ -149,29 +96,24 @@ def test_a_server_whose_log_cannot_be_written_serves_and_stops_in_order(
 @pytest.mark.parametrize("workers", ["0", "2"])
 @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
 def test_a_server_without_standard_streams_serves_and_stops_in_order(tmp_path: Path, closed: str, workers: str) -> None:
-    data = tmp_path / "data"
-    words, environment = arguments(data, workers)
-    process = subprocess.Popen(["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *words], env=environment)
-    try:
-        server = Quiet(process, data)
-        assert {os.readlink(f"/proc/{process.pid}/fd/2")} == {"/dev/null"}
+    with starting(tmp_path / "data", workers, shell=f'exec "$@" {closed}') as server:
+        server.wait_until_ready()
+        assert os.readlink(f"/proc/{server.pid}/fd/2") == os.devnull
         server.refuse(3)
-        assert json.loads(server.get("/readyz"))["status"] == "ready"
+        assert server.is_ready()
         assert server.stop() == 0
-    finally:
-        process.kill()
-        process.wait()
 
 
-def test_lines_that_nobody_read_in_time_are_counted_and_reported_once_somebody_reads(tmp_path: Path) -> None:
-    read_end, write_end = os.pipe()
-    with (
-        os.fdopen(read_end, "rb") as reader,
-        serving(tmp_path / "data", "0", write_end) as server,
-    ):
-        os.close(write_end)
-        while b'"ready"' not in reader.readline():
-            pass
-        reader.close()
+def test_lines_that_nobody_could_read_are_counted(tmp_path: Path) -> None:
+    reader, writer = pipe_without_a_reader()
+    with starting(tmp_path / "data", "0", writer) as server:
+        os.close(writer)
+        server.wait_until_ready()
         server.refuse(3)
-        eventually(lambda: "longlink_log_lines_dropped_total 3.0" in server.get("/metrics"), "three lines are counted")
+        eventually(lambda: _dropped(server) >= 3, "the lines are counted")
+    assert reader == -1
+
+
+def _dropped(server: Process) -> float:
+    values = [line.split()[1] for line in server.get("/metrics").splitlines() if line.startswith(DROPPED)]
+    return float(values[0])

@@ -7,16 +7,17 @@ Read next: serve.py.
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import os
 import sys
-from collections.abc import Sequence
-from types import ModuleType
-from typing import Final, NoReturn, TextIO, cast
 
-from longlink.errors import CONFIG_INVALID, INSECURE, LonglinkError
+TYPE_CHECKING = False  # As typing has it, whose import takes longer than a signal may wait.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import Final, NoReturn
 
+SERVERS: Final = ("serve", "demo")
+"""Commands that run until a signal ends them."""
 COMMANDS: Final = (
     "serve",
     "demo",
@@ -61,6 +62,10 @@ longlink COMMAND --help explains a command; longlink --version shows the version
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and never raises, apart from argparse's SystemExit(2) for wrong use."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None and words[:1] and words[0] in SERVERS:
+        from longlink.ops import signals
+
+        signals.take()
     _open_standard_streams()
     try:
         return _guard(words)
@@ -85,11 +90,14 @@ def _open_standard_streams() -> None:
 
     A descriptor that is not open would go to the next file or socket, and what is meant for people would end in that.
     """
+    from typing import TextIO, cast
+
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+
     sys.stdin = sys.stdin or cast("TextIO", _Closed("standard input"))
     sys.stdout = sys.stdout or cast("TextIO", _Closed("standard output"))
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - for the life of the program
@@ -124,6 +132,8 @@ class _Closed:
 
 
 def _guard(words: list[str]) -> int:
+    from longlink.errors import CONFIG_INVALID, INSECURE, LonglinkError
+
     try:
         return _dispatch(words)
     except LonglinkError as error:
@@ -141,6 +151,8 @@ def _dispatch(words: list[str]) -> int:
         return _version()
     if words[0] not in COMMANDS:
         return _unknown(words[0])
+    import argparse
+
     command = _module(words[0])
     parser = argparse.ArgumentParser(prog=f"longlink {words[0]}", description=f"{command.SUMMARY}.", allow_abbrev=False)
     command.arguments(parser)
@@ -151,7 +163,9 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"longlink.cli.{name}")
+    from importlib import import_module
+
+    return import_module(f"longlink.cli.{name}")
 
 
 def _summary(name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longlink.config import DEFAULT_FILE, FLAGS, Config, Loaded, find, load
+from longlink.ops import signals
 
 if TYPE_CHECKING:
     from longlink.app import Beside
@@ -32,6 +33,8 @@ def run(options: argparse.Namespace) -> int:
 
 def serve(config: Config, *, beside: Beside | None = None) -> int:
     """Serve in one process or in several, as the settings say. Raises LonglinkError when the start fails."""
+    if signals.ending():
+        return 0
     if config.server.workers:
         from longlink.workers.supervisor import serve as serve_processes
 

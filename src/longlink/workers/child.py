@@ -13,18 +13,19 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from longlink import errors
 from longlink.config import Log
 from longlink.errors import LonglinkError
-from longlink.ops import logs
+from longlink.ops import logs, signals
 from longlink.parts import SWITCH_INTERVAL_S, calm_collector
 
 log = logs.get("worker")
 
-PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+PASSED_ON: Final = (*signals.TAKEN, signal.SIGCHLD)
 """Signals that mean something else in a child than in the supervisor."""
 
 
@@ -96,11 +97,11 @@ def _exit(code: int) -> None:
 
 def _take_signals() -> None:
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-    for number in (signal.SIGINT, signal.SIGHUP):
-        # Ctrl-C goes to everybody on the terminal; only the supervisor decides what it means.
-        signal.signal(number, signal.SIG_IGN)
+    signals.begin_again()
+    signals.take()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Ctrl-C goes to everybody on the terminal; only the supervisor decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
 
 
@@ -121,10 +122,13 @@ def _run(work: Work, line: Line, life: int) -> int:
     async def whole() -> None:
         asked = asyncio.Event()
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, asked.set)
+        signals.listen(signal.SIGTERM, partial(loop.call_soon_threadsafe, asked.set))
         loop.add_reader(life, _ended, loop, life, asked)
         calm_collector()
-        await work(line, asked)
+        try:
+            await work(line, asked)
+        finally:
+            signals.leave()
 
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.enable()

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from functools import partial
 
 from longlink.errors import LonglinkError
-from longlink.ops import numbers
+from longlink.ops import numbers, signals
 from longlink.ops.metrics import Counts, watch_loop
 from longlink.parts import Access
 from longlink.routing.ids import gateway_number
@@ -52,9 +53,9 @@ class _Gateway:
     async def start(self, line: Line) -> None:
         """Returns once clients are taken; the line hears of it once logic is reached too."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self.access.reload)
         self._trunk.start(self.access.gateway)
         await self.access.start(self._problems, lambda: self._trunk.ask("metrics"))
+        signals.listen(signal.SIGHUP, partial(loop.call_soon_threadsafe, self.access.reload))
         self._tasks = [loop.create_task(watch_loop(self._counts)), loop.create_task(self._tell(line))]
 
     async def stop(self) -> None:

@@ -14,7 +14,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -23,7 +23,7 @@ from longlink import errors
 from longlink.access.gateway import GOODBYE_S
 from longlink.config import Config
 from longlink.errors import LonglinkError
-from longlink.ops import logs
+from longlink.ops import logs, signals
 from longlink.parts import FINISH_MS, file_limit
 from longlink.workers import child, gateway, logic
 from longlink.workers.child import Line, Work
@@ -43,7 +43,7 @@ MOST_DEATHS: Final = 20
 """Deaths in a row without a steady life in between; then the whole server ends, for somebody to look at it."""
 END_S: Final = 10.0
 """How long a child may take to end after all that it has to wait for; then it is killed."""
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+SIGNALS: Final = (*signals.TAKEN, signal.SIGCHLD)
 
 
 @dataclass(slots=True)
@@ -88,6 +88,7 @@ class Supervisor:
         ]
         self._guest = Worker("guest", lambda _: self._visit)
         self._asked = 0
+        self._reload_asked = False
         self._given_up = False
         self._life, self._alive = os.pipe()
         self._wake, self._waker = socket.socketpair()
@@ -111,11 +112,12 @@ class Supervisor:
             if not self._asked:
                 self._announce(round((time.perf_counter() - begun) * 1000))
             while not self._asked and not self._given_up:
+                self._reload_if_asked()
                 self._turn()
             return self._end()
         finally:
             self._kill(self._workers)
-            self._give_signals_back()
+            self._close()
 
     # Starting ---------------------------------------------------------------------------------------------------------
 
@@ -202,11 +204,20 @@ class Supervisor:
             numbers = self._wake.recv(4096)
         except BlockingIOError:
             return
+        self._note(numbers)
+
+    def _note(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             if number == signal.SIGHUP:
-                self._signal(self._gateways, signal.SIGHUP)
-            elif number != signal.SIGCHLD:
+                self._reload_asked = True
+            elif number in signals.ENDING:
                 self._asked += 1
+
+    def _reload_if_asked(self) -> None:
+        """Not before the server is ready: a child that is starting keeps the signal until it can act on it."""
+        if self._reload_asked:
+            self._reload_asked = False
+            self._signal(self._gateways, signal.SIGHUP)
 
     def _hear(self, worker: Worker, *, starting: bool) -> None:
         """A child says something, or its line ends because it has ended."""
@@ -297,12 +308,13 @@ class Supervisor:
         self._waker.setblocking(False)
         self._selector.register(self._wake, selectors.EVENT_READ, None)
         signal.set_wakeup_fd(self._waker.fileno())
-        self._before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+        for number in SIGNALS:
+            signal.signal(number, lambda *_: None)
+        self._note(signals.begin_again())
 
-    def _give_signals_back(self) -> None:
+    def _close(self) -> None:
+        signals.leave()
         signal.set_wakeup_fd(-1)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
         for descriptor in (self._life, self._alive):
             os.close(descriptor)
         self._selector.close()
