@@ -85,6 +85,12 @@ DISCONNECTED = _row(
 )
 LOGIC_UNAVAILABLE = _row("logic_unavailable", 4015, 503, "Part of the server is restarting. Retry the same request.")
 RATE_LIMITED = _row("rate_limited", 4016, 429, "Too many requests. Retry after the wait that the error names.")
+TOKEN_EARLY = _row(
+    "token_early",
+    4017,
+    401,
+    "The token is not valid yet, or its key is being fetched. Retry it after the wait that the error names.",
+)
 
 # Permanent errors: do not retry unchanged -----------------------------------------------------------------------------
 FRAME_MALFORMED = _row(

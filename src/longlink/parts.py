@@ -199,7 +199,7 @@ class Access:
         self._draining = False
         self._listening = False
         self._http: HttpServer | None = None
-        self._verifier = Verifier.from_config(config.auth, Path(config.data.dir))
+        self._verifier = Verifier.from_config(config.auth, Path(config.data.dir), counts)
         self.core = build_core(config, ticket_secret)
         keys = ResumeKeys.from_folder(Path(config.data.dir))
         handshake = Handshake(self._verifier, keys, lambda: now_ms() / 1000)
@@ -216,6 +216,7 @@ class Access:
         """Listen for clients, then for HTTP. Raises PORT_TAKEN, CONFIG_INVALID; stop() is due then too."""
         port = listen_on(self.core, self._config, shared=self._shared)
         self.gateway.start()
+        self._verifier.start()
         self._listening = True
         app = build_http(ready=lambda: self._problems(ready), metrics=metrics, short_link=self._short_link)
         host, http_port = split_address(self._config.listen.http)
@@ -238,6 +239,7 @@ class Access:
 
     async def stop(self) -> None:
         """Close HTTP, then drop the connections that are left. Idempotent."""
+        self._verifier.stop()
         if self._http is not None:
             await self._http.close()
         if self._listening:

@@ -60,6 +60,19 @@ def test_a_key_that_was_cut_or_changed_anywhere_is_none(data: st.DataObject) -> 
     assert refusal("1" + urlsafe_b64encode(signed).decode().rstrip("=")).row is errors.KEY_INVALID
 
 
+def test_only_the_one_text_that_was_given_out_is_the_key() -> None:
+    """Junk that base64 readers skip, padding, and other bits behind the last byte all stand for the same bytes."""
+    key = KEYS.make(ALICE, NOW_S + 60)
+    padded = key + "=" * (-(len(key) - 1) % 4)
+    others = [key[:9] + junk + key[9:] for junk in ("!", " ", "\r\n", "=")] + ([padded] if padded != key else [])
+    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    if (len(key) - 1) % 4:
+        others.append(key[:-1] + digits[digits.index(key[-1]) | 1])
+    for other in others:
+        if other != key:
+            assert refusal(other).row is errors.KEY_INVALID
+
+
 @given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=KEY_MAX))
 def test_any_text_is_refused_in_words(text: str) -> None:
     for key in (text, "1" + text):
@@ -72,9 +85,6 @@ def test_the_secret_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     made = tmp_path / NAME
     assert stat.S_IMODE(made.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
-    made.chmod(0o640)
-    with pytest.raises(LonglinkError, match="must not be readable by others, its mode is 0640; chmod 600"):
-        ResumeKeys.from_folder(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 31, b"x" * 33])
@@ -89,5 +99,5 @@ def test_a_folder_where_none_can_be_made_is_said(tmp_path: Path) -> None:
     with pytest.raises(LonglinkError, match=f"cannot make the secret {tmp_path}/gone/{NAME}: No such file"):
         ResumeKeys.from_folder(tmp_path / "gone")
     (tmp_path / NAME).mkdir()
-    with pytest.raises(LonglinkError, match="cannot read"):
+    with pytest.raises(LonglinkError, match="expected a regular file, got a folder"):
         ResumeKeys.from_folder(tmp_path)

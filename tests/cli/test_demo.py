@@ -99,7 +99,7 @@ def test_with_keys_of_the_host_it_says_why_there_is_nothing_to_show_and_serves(t
     key = tmp_path / "secret"
     key.write_text("x" * 64)
     key.chmod(0o600)
-    with Demo(tmp_path / "data", LONGLINK_AUTH_KEYS=str(key)) as demo:
+    with Demo(tmp_path / "data", LONGLINK_AUTH_KEYS=f"secret:{key}") as demo:
         assert "No demonstration: only the keys of auth.keys sign tokens here" in demo.text
         assert demo.packets == []
         assert demo.end() == 0

@@ -71,7 +71,7 @@ def trust(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trust]:
     (folder / "host.pem").write_bytes(jwt.public_pem(key))
     (folder / "host.secret").write_bytes(secret)
     settings = {
-        "LONGLINK_AUTH_KEYS": f"{folder / 'host.pem'},{folder / 'host.secret'}",
+        "LONGLINK_AUTH_KEYS": f"{folder / 'host.pem'},secret:{folder / 'host.secret'}",
         "LONGLINK_AUTH_ISSUER": "host",
         "LONGLINK_AUTH_LEEWAY_MS": "0",
     }

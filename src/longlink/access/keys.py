@@ -1,26 +1,35 @@
-"""Key files: JWKS (RFC 7517), PEM public keys and raw secrets, each key bound to the one algorithm it may verify.
+"""Keys that verify tokens, each bound to the one algorithm it may verify when it is read, never by what a token says.
 
-The binding is made here, when a file is read, and never by what a token says: a public key can not become an HMAC
-secret. Only HS256, RS256 and EdDSA (Ed25519) exist. Follows no URL and holds no private key of others.
-Read next: tokens.py.
+An entry of auth.keys is the path of a JWKS or JWK (RFC 7517) or of public keys in PEM, `secret:PATH` of an HMAC secret,
+or the https:// address of a JWKS (jwks.py). Nothing becomes a secret unless it says that it is one: `secret:`, or `oct`
+in a JWK. There is no default: what is not recognised is refused. Errors name the file and never show its content.
+Read next: key_formats.py, key_set.py.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import os
+import re
 import secrets
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc.errors import JoseError
-from joserfc.jwk import OctKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 from msgspec import Struct
 
 from longlink import errors
+from longlink.access.key_formats import BOM, Kind, describe, recognise, why_no_secret
+from longlink.access.secret_files import OTHERS, kind_of, read_secret, write_secret
 from longlink.errors import LonglinkError, Row
 from longlink.ops import logs
 
@@ -28,14 +37,20 @@ log = logs.get("keys")
 
 DATA_KEY: Final = "signing-key.json"
 """Of the data folder: the server's own key, made when no keys are configured."""
+SECRET: Final = "secret:"  # noqa: S105 - a word, not a secret
+"""Before the path of an HMAC secret in auth.keys."""
 SECRET_BYTES: Final = 32
 """Least length of an HS256 secret: the output of its hash (RFC 7518 section 3.2)."""
 RSA_BITS: Final = 2048
 """Least size of an RSA key (RFC 7518 section 3.3)."""
 LARGEST_FILE: Final = 262_144
 MOST_KEYS: Final = 64
-PRIVATE_MODE: Final = 0o077
-"""Bits that the mode of a secret's file must not have."""
+HINT: Final = f"if it is an HMAC secret, write {SECRET}PATH in auth.keys"
+
+_PATH: Final = re.compile(r"(?=.*[./])[^\0\n{}=]{1,255}")
+
+ALIASES: Final[Mapping[str, str]] = {"Ed25519": "EdDSA"}
+"""Names of the same algorithm: RFC 9864 gives EdDSA over Ed25519 a name of its own."""
 
 
 class Key(Struct, frozen=True):
@@ -43,7 +58,7 @@ class Key(Struct, frozen=True):
 
     algorithm: str
     kid: str | None
-    native: OctKey | RSAKey | OKPKey
+    native: OctKey | RSAKey | OKPKey | ECKey
 
     def verify(self, signed: bytes, signature: bytes) -> bool:
         """Whether this key made the signature (RFC 7515 section 5.2, step 8); HMACs are compared in constant time."""
@@ -54,123 +69,194 @@ class Key(Struct, frozen=True):
         return JWSRegistry.algorithms[self.algorithm].sign(signed, self.native)
 
 
-def read_keys(file: Path, row: Row = errors.CONFIG_INVALID) -> list[Key]:
-    """All usable keys of one file. Raises the row, saying what was expected of which file; never shows its content."""
-    data = _read(file, row)
+def read_keys(entry: str) -> list[Key]:
+    """All usable keys of one entry of auth.keys that is a file. Raises CONFIG_INVALID."""
+    is_secret = entry.startswith(SECRET)
+    file = Path(entry.removeprefix(SECRET))
+    data = _read(file)
+    keys = [secret_key(file, data)] if is_secret else parse_keys(str(file), data)
+    if is_secret or any(key.algorithm == "HS256" for key in keys):
+        _warn_if_open(file)
+    return keys
+
+
+def parse_keys(name: str, data: bytes, row: Row = errors.CONFIG_INVALID) -> list[Key]:
+    """The usable keys in what was read. name: of the file or address, for errors. Raises row."""
+    kind = recognise(data)
+    if kind is None:
+        raise LonglinkError(row, f"{name}: expected a JWKS (JSON) or public keys in PEM, got {describe(data)}; {HINT}")
     try:
-        if data.lstrip().startswith(b"{"):
-            found = _jwks(file, data)
-        elif b"-----BEGIN" in data:
-            found = [_pem(data)]
-        else:
-            found = [_secret(data.rstrip(b"\r\n"), None)]
-    except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise LonglinkError(row, f"{file}: {_reason(error)}") from None
-    if any(key.algorithm == "HS256" for key in found) and file.stat().st_mode & PRIVATE_MODE:
-        log.warning("secret_readable_by_others", file=str(file), mend=f"chmod 600 {file}")
-    return found
+        return parse_set(name, data) if kind is Kind.JSON else _pem_keys(name, data)
+    except (JoseError, ValueError, TypeError, KeyError, RecursionError, UnsupportedAlgorithm) as error:
+        raise LonglinkError(row, f"{name}: {_reason(error, kind)}") from None
 
 
-def _reason(error: Exception) -> str:
+def secret_key(file: Path, data: bytes) -> Key:
+    """The HMAC secret in a file: its bytes without one line end behind them. Raises CONFIG_INVALID."""
+    secret = data.removesuffix(b"\n").removesuffix(b"\r")
+    try:
+        return _secret(secret, None)
+    except ValueError as error:
+        raise LonglinkError(errors.CONFIG_INVALID, f"{file}: {error}") from None
+
+
+def _reason(error: Exception, kind: Kind) -> str:
     """Our own sentences as they are; those of a library only by kind, because they may quote the file."""
-    if type(error) is ValueError and error.args and str(error.args[0]).startswith("expected "):
+    if type(error) is ValueError and str(error).startswith("expected "):
         return str(error)
-    return f"expected a JWKS (JSON), a PEM public key or a secret, got something else ({type(error).__name__})"
+    return f"expected {kind.value} that holds keys, got one that is broken ({type(error).__name__})"
 
 
-def _read(file: Path, row: Row) -> bytes:
+def _read(file: Path) -> bytes:
     try:
-        with open(file, "rb", opener=_open_at_once) as opened:
-            _require_regular(file, os.fstat(opened.fileno()).st_mode, row)
+        # Without O_NONBLOCK the open of a pipe would wait for its writer, and with it everything else.
+        with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as opened:
+            if kind := kind_of(os.fstat(opened.fileno()).st_mode):
+                raise _invalid(f"{file}: expected a regular file, got {kind}")
             data = opened.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise LonglinkError(row, f"cannot read the key file {file}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise _invalid(_why_unread(file, error)) from None
     if len(data) > LARGEST_FILE:
-        raise LonglinkError(row, f"{file}: expected a key file of at most {LARGEST_FILE} bytes, got more")
+        raise _invalid(f"{file}: expected a key file of at most {LARGEST_FILE} bytes, got more")
     return data
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    # Without O_NONBLOCK the open of a pipe would wait for its writer, and with it everything else.
-    return os.open(path, flags | os.O_NONBLOCK)
+def _why_unread(file: Path, error: OSError | ValueError) -> str:
+    """Names the file, unless the entry looks as if it were the key itself."""
+    why = error.strerror if isinstance(error, OSError) else "it is not a path"
+    if _PATH.fullmatch(str(file)):
+        return f"cannot read the key file {file}: {why}"
+    return f"auth.keys: expected the path of a file, got {len(str(file))} characters that are not shown: {why}"
 
 
-_OTHERS: Final[Mapping[int, str]] = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFCHR: "a character device",
-    stat.S_IFBLK: "a block device",
-}
+def _warn_if_open(file: Path) -> None:
+    mode = file.stat().st_mode
+    if mode & OTHERS:
+        log.warning("secret_readable_by_others", file=str(file), do=f"chmod o= {file}")
 
 
-def _require_regular(file: Path, mode: int, row: Row) -> None:
-    if not stat.S_ISREG(mode):
-        raise LonglinkError(
-            row, f"{file}: expected a regular file, got {_OTHERS.get(stat.S_IFMT(mode), 'another kind')}"
-        )
+# Kinds of keys --------------------------------------------------------------------------------------------------------
 
 
 def _secret(value: bytes, kid: str | None) -> Key:
     if len(value) < SECRET_BYTES:
         raise ValueError(f"expected a secret of at least {SECRET_BYTES} bytes, got {len(value)}")
+    if why := why_no_secret(value):
+        raise ValueError(f"expected a random secret, got {why}")
     return Key("HS256", kid, OctKey.import_key(value))
 
 
-def _pem(data: bytes) -> Key:
-    if b"PRIVATE" in data:
-        raise ValueError("expected a public key, got a private key; the server needs only the public half")
-    try:
-        return _rsa(RSAKey.import_key(data), None)
-    except JoseError:
-        pass
-    try:
-        return _okp(OKPKey.import_key(data), None)
-    except JoseError:
-        raise ValueError("expected an RSA or Ed25519 public key, got another kind") from None
+def _public(key: object, kid: str | None) -> Key:
+    """Any public key of the library cryptography."""
+    if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size < RSA_BITS:
+            raise ValueError(f"expected an RSA key of at least {RSA_BITS} bits, got {key.key_size}")
+        return Key("RS256", kid, RSAKey.import_key(_spki(key)))
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return Key("EdDSA", kid, OKPKey.import_key(_spki(key)))
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        return Key("ES256", kid, ECKey.import_key(_spki(key)))
+    curve = f" on the curve {key.curve.name}" if isinstance(key, ec.EllipticCurvePublicKey) else ""
+    raise ValueError(f"expected a key for RSA, Ed25519 or P-256, got a {type(key).__name__.strip('_')}{curve}")
 
 
-def _rsa(key: RSAKey, kid: str | None) -> Key:
-    bits = key.public_key.key_size
-    if bits < RSA_BITS:
-        raise ValueError(f"expected an RSA key of at least {RSA_BITS} bits, got {bits}")
-    return Key("RS256", kid, key)
+def _spki(key: rsa.RSAPublicKey | ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-def _okp(key: OKPKey, kid: str | None) -> Key:
-    if key.curve_name != "Ed25519":
-        raise ValueError(f"expected the curve Ed25519, got {key.curve_name}")
-    return Key("EdDSA", kid, key)
+# PEM (RFC 7468) -------------------------------------------------------------------------------------------------------
+
+_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s.*?-----END \1-----", re.DOTALL)
 
 
-def _jwks(file: Path, data: bytes) -> list[Key]:
-    """The keys that are for signatures of our algorithms. RFC 7517 section 5: others in the set are passed over."""
-    tree = json.loads(data)
-    members = tree.get("keys", [tree])
-    if not isinstance(members, list) or len(members) > MOST_KEYS:
-        raise ValueError(f'expected "keys" to be a list of at most {MOST_KEYS} keys')
+def _pem_keys(name: str, data: bytes) -> list[Key]:
+    """One key a block. Between blocks may be comments (#) only: other text may be a page that merely shows a key."""
+    if b"PRIVATE KEY" in data:
+        raise ValueError("expected public keys, got a private key; the server needs only the public half")
+    around = _BLOCK.sub(b"", data.removeprefix(BOM))
+    if any(line.strip() and not line.lstrip().startswith(b"#") for line in around.splitlines()):
+        raise ValueError("expected whole blocks of PEM with nothing but comments (#) around them, got other lines")
+    blocks = [(match[1].decode(), match[0]) for match in _BLOCK.finditer(data)]
+    if len(blocks) > MOST_KEYS:
+        raise ValueError(f"expected at most {MOST_KEYS} keys, got {len(blocks)}")
+    certificates = [x509.load_pem_x509_certificate(block) for label, block in blocks if label == "CERTIFICATE"]
+    _require_no_chain(certificates)
+    for certificate in certificates:
+        log.info("key_of_certificate", file=name, valid_until=f"{certificate.not_valid_after_utc:%Y-%m-%d}")
+    return [_public(certificate.public_key(), None) for certificate in certificates] + [
+        _public(_load(label, block), None) for label, block in blocks if label != "CERTIFICATE"
+    ]
+
+
+def _load(label: str, block: bytes) -> object:
+    if label not in ("PUBLIC KEY", "RSA PUBLIC KEY"):
+        raise ValueError(f"expected PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE, got a block {label[:40]}")
+    return serialization.load_pem_public_key(block)
+
+
+def _require_no_chain(certificates: list[x509.Certificate]) -> None:
+    """The issuer in a chain would be trusted to sign tokens too, which nobody means."""
+    for one in certificates:
+        if any(
+            other is not one and other.issuer == one.subject and other.subject != one.subject for other in certificates
+        ):
+            raise ValueError("expected the certificate of a signer, got a chain; leave out those of its issuers")
+
+
+# JWK and JWKS (RFC 7517) ----------------------------------------------------------------------------------------------
+
+_KINDS: Final[Mapping[str, str]] = {"oct": "HS256", "RSA": "RS256", "OKP": "EdDSA", "EC": "ES256"}
+_CURVES: Final[Mapping[str, str]] = {"OKP": "Ed25519", "EC": "P-256"}
+
+
+def parse_set(name: str, data: bytes) -> list[Key]:
+    """The keys that are for signatures of our algorithms. RFC 7517 section 5: others in the set are passed over.
+
+    Raises ValueError that begins with "expected", or what the libraries raise.
+    """
     found: list[Key] = []
-    for member in members:
+    for member in _members(json.loads(data.removeprefix(BOM).decode(), object_pairs_hook=_unique)):
         why = _unusable(member)
         if why:
-            log.warning("key_skipped", file=str(file), kid=_kid(member), why=why)
+            log.warning("key_skipped", file=name, kid=_kid(member), why=why)
         else:
             found.append(_jwk(member))
     if not found:
-        raise ValueError("expected at least one key for HS256, RS256 or EdDSA signatures, got none")
+        raise ValueError(f"expected at least one key for signatures by {', '.join(_KINDS.values())}, got none")
     return found
 
 
-_KINDS: Final[Mapping[str, str]] = {"oct": "HS256", "RSA": "RS256", "OKP": "EdDSA"}
+def _members(tree: dict[str, Any]) -> list[Any]:
+    if "keys" not in tree:
+        if "jwks_uri" in tree:
+            raise ValueError("expected a JWKS, got an OpenID configuration; give the address in its jwks_uri")
+        if not isinstance(tree.get("kty"), str):
+            raise ValueError('expected a JWKS or a JWK, got a JSON object with neither "keys" nor "kty"')
+        return [tree]
+    members = tree["keys"]
+    if not isinstance(members, list) or len(members) > MOST_KEYS:
+        raise ValueError(f'expected "keys" to be a list of at most {MOST_KEYS} keys')
+    return members
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("expected every name of a JSON object once, got one twice")
+    return value
 
 
 def _unusable(member: Any) -> str:
     """Why a member of a key set is not for us; empty when it is."""
     if not isinstance(member, dict):
         raise ValueError("expected every key of the set to be an object")
-    algorithm = _KINDS.get(str(member.get("kty")))
-    if algorithm is None or (algorithm == "EdDSA" and member.get("crv") != "Ed25519"):
-        return f"kty {member.get('kty')}"
-    if member.get("alg", algorithm) not in (algorithm, "Ed25519"):
-        return f"alg {member['alg']}"
+    kty, crv = member.get("kty"), member.get("crv")
+    algorithm = _KINDS.get(kty) if isinstance(kty, str) else None
+    if algorithm is None or crv != _CURVES.get(str(kty), crv):
+        return f"kty {kty!r:.20}" + (f", crv {crv!r:.20}" if crv else "")
+    alg = member.get("alg", algorithm)
+    if not isinstance(alg, str) or ALIASES.get(alg, alg) != algorithm:
+        return f"alg {alg!r:.20}"
     if member.get("use", "sig") != "sig" or "verify" not in member.get("key_ops", ["verify"]):
         return "not for verifying signatures"
     return ""
@@ -184,21 +270,28 @@ def _kid(member: Mapping[str, Any]) -> str | None:
 def _jwk(member: Mapping[str, Any]) -> Key:
     kid, kind = _kid(member), member["kty"]
     if kind == "oct":
-        return _secret(_octets(member), kid)
+        return _secret(_octets(member["k"]), kid)
     if "d" in member:
         raise ValueError("expected public keys, got a private key; the server needs only the public half")
-    public = {name: member[name] for name in ("kty", "n", "e", "crv", "x") if name in member}
-    make: Callable[[], Key] = (
-        (lambda: _rsa(RSAKey.import_key(public), kid))
-        if kind == "RSA"
-        else (lambda: _okp(OKPKey.import_key(public), kid))
-    )
-    return make()
+    public = {name: member[name] for name in ("kty", "n", "e", "crv", "x", "y") if name in member}
+    make: Mapping[str, Callable[[Any], RSAKey | OKPKey | ECKey]] = {
+        "RSA": RSAKey.import_key,
+        "OKP": OKPKey.import_key,
+        "EC": ECKey.import_key,
+    }
+    return _public(make[kind](public).public_key, kid)
 
 
-def _octets(member: Mapping[str, Any]) -> bytes:
-    value = OctKey.import_key({"kty": "oct", "k": member["k"]}).raw_value
-    return bytes(value)
+def _octets(text: object) -> bytes:
+    """The bytes of base64url without padding, in its one canonical form (RFC 7515 section 2)."""
+    if isinstance(text, str):
+        try:
+            value = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            value = b""
+        if base64.urlsafe_b64encode(value).rstrip(b"=") == text.encode("utf-8", "replace"):
+            return value
+    raise ValueError("expected k of an oct key in base64url without padding")
 
 
 # The data folder's own key --------------------------------------------------------------------------------------------
@@ -207,7 +300,7 @@ def _octets(member: Mapping[str, Any]) -> bytes:
 def make_data_key(folder: Path) -> None:
     """Make the folder's key if there is none: 256 random bits, mode 0600, whole or not at all. Raises DATA_UNUSABLE."""
     target = folder / DATA_KEY
-    if target.exists():
+    if os.path.lexists(target):
         return
     jwk = {
         "kty": "oct",
@@ -220,44 +313,18 @@ def make_data_key(folder: Path) -> None:
     log.info("signing_key_made", file=str(target))
 
 
-def write_secret(target: Path, secret: bytes) -> None:
-    """A file for its owner alone (mode 0600), whole or not at all. Raises DATA_UNUSABLE."""
-    fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secret)
-            file.flush()
-            os.fsync(descriptor)
-        fresh.replace(target)
-        _sync(target.parent)
-    except OSError as error:
-        raise LonglinkError(errors.DATA_UNUSABLE, f"cannot make the secret {target}: {error.strerror}") from None
-
-
-def check_secret(target: Path, mode: int) -> None:
-    """Only its owner may read a secret. mode: `st_mode` of the file. Raises DATA_UNUSABLE."""
-    if mode & PRIVATE_MODE:
-        message = f"{target} must not be readable by others, its mode is {mode & 0o777:04o}; chmod 600 {target}"
-        raise LonglinkError(errors.DATA_UNUSABLE, message)
-
-
 def read_data_key(folder: Path) -> Key:
-    """Raises DATA_UNUSABLE when there is none, when others can read it, or when it is not a key."""
+    """Raises DATA_UNUSABLE when there is none, when it is not ours alone and cannot be, or when it is not a key."""
     target = folder / DATA_KEY
-    if not target.exists():
+    data = read_secret(target, LARGEST_FILE)
+    if data is None:
         raise LonglinkError(
             errors.DATA_UNUSABLE,
             f"there is no signing key {target}; it is made by the first start of `longlink serve --data {folder}`, "
             "unless auth.keys names other keys",
         )
-    check_secret(target, target.stat().st_mode)
-    return read_keys(target, errors.DATA_UNUSABLE)[0]
+    return parse_keys(str(target), data, errors.DATA_UNUSABLE)[0]
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _invalid(message: str) -> LonglinkError:
+    return LonglinkError(errors.CONFIG_INVALID, message)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import binascii
 import hmac
-import os
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from longlink import errors
-from longlink.access.keys import check_secret, write_secret
+from longlink.access.secret_files import read_secret, write_secret
 from longlink.errors import LonglinkError
 from longlink.routing.sessions import Session
 
@@ -46,7 +45,7 @@ _decode: Final = msgspec.msgpack.Decoder(Resumption).decode
 
 
 class ResumeKeys:
-    """Makes keys and reads them. secret: whoever has it can be anybody."""
+    """Makes keys and reads them. secret: anyone who has it can go on with any session."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -55,14 +54,19 @@ class ResumeKeys:
     def from_folder(cls, folder: Path) -> ResumeKeys:
         """With the secret of the data folder, made now if there is none. Raises DATA_UNUSABLE."""
         target = folder / NAME
-        if not target.exists():
-            write_secret(target, secrets.token_bytes(SECRET_BYTES))
-        return cls(_read(target))
+        secret = read_secret(target, SECRET_BYTES + 1)
+        if secret is None:
+            secret = secrets.token_bytes(SECRET_BYTES)
+            write_secret(target, secret)
+        if len(secret) != SECRET_BYTES:
+            message = f"{target}: expected {SECRET_BYTES} bytes; without the file the next start makes a new one"
+            raise LonglinkError(errors.DATA_UNUSABLE, message)
+        return cls(secret)
 
     def make(self, session: Session, expires_at_s: float) -> str:
         """The key to this link of the session: printable ASCII, at most 300 characters."""
-        told = Resumption(session.user, session.device, session.platform, session.id, session.link, expires_at_s)
-        body = _encode(told)
+        proven = Resumption(session.user, session.device, session.platform, session.id, session.link, expires_at_s)
+        body = _encode(proven)
         return VERSION + urlsafe_b64encode(self._sign(body) + body).decode().rstrip("=")
 
     def read(self, key: str, now_s: float) -> Resumption:
@@ -73,6 +77,8 @@ class ResumeKeys:
             signed = urlsafe_b64decode(key[len(VERSION) :] + "=" * (-(len(key) - len(VERSION)) % 4))
         except (binascii.Error, ValueError):
             raise _invalid("expected base64url behind the version") from None
+        if VERSION + urlsafe_b64encode(signed).decode().rstrip("=") != key:
+            raise _invalid("expected base64url in its canonical form behind the version")
         body = signed[MAC_BYTES:]
         if not hmac.compare_digest(signed[:MAC_BYTES], self._sign(body)):
             raise _invalid("the signature does not match: the key was changed, or is of another server")
@@ -84,22 +90,6 @@ class ResumeKeys:
 
     def _sign(self, body: bytes) -> bytes:
         return hmac.digest(self._secret, body, "sha256")
-
-
-def _read(target: Path) -> bytes:
-    try:
-        with target.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            secret = file.read(SECRET_BYTES + 1)
-    except OSError as error:
-        raise LonglinkError(errors.DATA_UNUSABLE, f"cannot read {target}: {error.strerror}") from None
-    check_secret(target, mode)
-    if len(secret) != SECRET_BYTES:
-        raise LonglinkError(
-            errors.DATA_UNUSABLE,
-            f"{target}: expected {SECRET_BYTES} bytes; without the file the next start makes a new one",
-        )
-    return secret
 
 
 def _invalid(message: str) -> LonglinkError:

@@ -1,8 +1,9 @@
 """Tokens: a JWT (RFC 7519, RFC 8725) signed by the host becomes an identity, or an error that says what was wrong.
 
 The order is fixed: size, shape, header, key, signature, and only then what the claims say. No answer and no log shows
-the token. No judgement is cached, so that a key that is taken away stops working at the next reload; only what a header
-says is, because a host writes the same one into all its tokens. Read next: keys.py.
+the token. No result is cached, so that a key that is taken away stops working at the next reload; only what a header
+says is, because a host writes the same one into all its tokens. A reload never trusts secrets where only public keys
+were trusted at the start, or the other way round. Read next: keys.py, key_set.py.
 """
 
 from __future__ import annotations
@@ -10,23 +11,31 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import math
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from longlink import errors
-from longlink.access.keys import Key, make_data_key, read_data_key, read_keys
+from longlink.access.jwks import RemoteKeys, is_address
+from longlink.access.key_set import KeySet
+from longlink.access.keys import ALIASES, Key, make_data_key, read_data_key, read_keys
 from longlink.config import Auth
 from longlink.errors import LonglinkError
+from longlink.ops.metrics import Counts
 from longlink.protocol import limits
 
-ALGORITHMS: Final = ("HS256", "RS256", "EdDSA")
+ALGORITHMS: Final = ("HS256", "RS256", "ES256", "EdDSA", "Ed25519")
 TOKEN_BYTES: Final = 8_192
 DAY_S: Final = 86_400
 LATEST_S: Final = 2**40
 """Times above this are not seconds (the year 36812); most likely milliseconds."""
+EARLY_S: Final = 300.0
+"""A host's clock may be so far ahead, beyond the leeway: its tokens are refused for now, and not for ever."""
+LONGEST_WAIT_S: Final = 30.0
+"""What a client is told to wait at most before it tries an early token again."""
 HEADERS_KEPT: Final = 64
 """One for each key that hosts sign with; a stranger who sends others only makes us read them again."""
 REFUSED_HEADERS: Final = ("crit", "b64", "enc", "zip", "cty")
@@ -50,32 +59,64 @@ class _Header(NamedTuple):
 
 
 class Verifier:
-    """Believes the keys it was built from. verify is safe to call from any thread."""
+    """Believes the keys it was built from. verify is safe to call from any thread.
 
-    def __init__(self, auth: Auth, read: Callable[[], list[Key]]) -> None:
+    read: the keys of files. remote: those of addresses, already loaded.
+    """
+
+    def __init__(self, auth: Auth, read: Callable[[], list[Key]], remote: RemoteKeys) -> None:
         self._audience = auth.audience
         self._issuer = auth.issuer
         self._leeway_s = auth.leeway_ms / 1000
         self._read = read
-        self._keys = read()
+        self._remote = remote
+        self._local = read()
+        self._keys = KeySet([*self._local, *remote.keys])
+        self._families = self._keys.families
 
     @classmethod
-    def from_config(cls, auth: Auth, folder: Path) -> Verifier:
+    def from_config(cls, auth: Auth, folder: Path, counts: Counts | None = None) -> Verifier:
         """With the keys of auth.keys; without any, with the data folder's own, made now if it is not there.
 
-        Raises CONFIG_INVALID or DATA_UNUSABLE naming the file.
+        Blocks while key sets are fetched. Raises CONFIG_INVALID or DATA_UNUSABLE naming the file or address.
         """
+        addresses = [entry for entry in auth.keys if is_address(entry)]
+        remote = RemoteKeys(addresses, folder, auth.jwks_refresh_ms / 1000, counts or Counts())
         if auth.keys:
-            return cls(auth, lambda: [key for file in auth.keys for key in read_keys(Path(file))])
+            files = [entry for entry in auth.keys if not is_address(entry)]
+            remote.load()
+            return cls(auth, lambda: [key for entry in files for key in read_keys(entry)], remote)
         make_data_key(folder)
-        return cls(auth, lambda: [read_data_key(folder)])
+        return cls(auth, lambda: [read_data_key(folder)], remote)
+
+    def start(self) -> None:
+        """Fetch the key sets of addresses again and again, in a thread."""
+        self._remote.start(lambda: self._trust(self._local))
+
+    def stop(self) -> None:
+        """Fetch no more. Idempotent."""
+        self._remote.stop()
 
     def reload(self) -> None:
-        """Read the files again. On an error, which is raised, the old keys stay in use."""
-        self._keys = self._read()
+        """Read the files again, and fetch the key sets soon. On an error, which is raised, the old keys stay in use.
+
+        Raises CONFIG_INVALID too when secrets would be trusted where none were at the start, or public keys.
+        """
+        self._trust(self._read())
+        self._remote.ask()
+
+    def _trust(self, local: list[Key]) -> None:
+        keys = KeySet([*local, *self._remote.keys])
+        if more := keys.families - self._families:
+            raise LonglinkError(
+                errors.CONFIG_INVALID,
+                f"auth.keys: {' and '.join(sorted(self._families))} were trusted at the start, and the files hold "
+                f"{' and '.join(sorted(more))} now; the old keys stay in use: restart the server to change it",
+            )
+        self._local, self._keys = local, keys
 
     def verify(self, token: str, now_s: float) -> Identity:
-        """Raises TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_FOREIGN. now_s: Unix time."""
+        """Raises TOKEN_MISSING, TOKEN_EARLY, TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_FOREIGN. now_s: Unix time."""
         if not token:
             raise LonglinkError(errors.TOKEN_MISSING, "expected a token in Connect, got none")
         claims = _claims(self._authenticated(token))
@@ -97,13 +138,18 @@ class Verifier:
             raise _invalid("the signature does not match: the token was changed, or signed with another key")
         return _decode(parts[2])
 
-    def _candidates(self, header: _Header) -> Iterable[Key]:
-        """The keys that may have signed: of the algorithm, and named by kid or without a name."""
+    def _candidates(self, header: _Header) -> Sequence[Key]:
+        """The few keys that may have signed."""
         algorithm, kid = header
-        found = [key for key in self._keys if key.algorithm == algorithm and (not kid or key.kid in (kid, None))]
-        if not found:
-            raise _invalid(f"the server has no key for alg {algorithm} and kid {_shown(kid)}")
-        return found
+        keys = self._keys
+        if found := keys.find(algorithm, kid):
+            return found
+        if kid and (wait_s := self._remote.wait_s(kid)):
+            message = f"the key with kid {_shown(kid)} is not known yet; the key set is being fetched again"
+            raise LonglinkError(errors.TOKEN_EARLY, message, retry_after_ms=int(wait_s * 1000))
+        if not kid and keys.count(algorithm):
+            raise _invalid(f"expected a kid, because the server has {keys.count(algorithm)} keys for alg {algorithm}")
+        raise _invalid(f"the server has no key for alg {algorithm} and kid {_shown(kid)}")
 
     def _check_times(self, claims: dict[str, Any], now_s: float) -> float:
         if "exp" not in claims:
@@ -111,13 +157,19 @@ class Verifier:
         expires_at_s = _time(claims, "exp") + self._leeway_s
         for name in ("nbf", "iat"):
             if name in claims and _time(claims, name) > now_s + self._leeway_s:
-                ahead_s = _time(claims, name) - now_s
-                raise _invalid(
-                    f"{name} is {ahead_s:.0f} s ahead of the server's clock; {self._leeway_s:g} s are allowed"
-                )
+                raise self._ahead(name, _time(claims, name) - now_s)
         if now_s >= expires_at_s:
             raise LonglinkError(errors.TOKEN_EXPIRED, f"the token expired {now_s - _time(claims, 'exp'):.0f} s ago")
         return expires_at_s
+
+    def _ahead(self, name: str, ahead_s: float) -> LonglinkError:
+        """A little ahead, the host's clock is fast, and the token will be good; far ahead, it is wrong."""
+        message = f"{name} is {ahead_s:.0f} s ahead of the server's clock; {self._leeway_s:g} s are allowed"
+        early_s = ahead_s - self._leeway_s
+        if early_s > EARLY_S:
+            return _invalid(message)
+        wait_ms = math.ceil(min(early_s, LONGEST_WAIT_S) * 1000)
+        return LonglinkError(errors.TOKEN_EARLY, message, retry_after_ms=wait_ms)
 
     def _check_origin(self, claims: dict[str, Any]) -> None:
         audience = claims.get("aud")
@@ -166,13 +218,17 @@ def _header(part: bytes) -> _Header:
         raise _invalid(f"expected alg to be one of {', '.join(ALGORITHMS)}, got {_shown(algorithm)}")
     if kid is not None and not isinstance(kid, str):
         raise _invalid(f"expected kid to be a text, got {_shown(kid)}")
-    return _Header(algorithm, kid)
+    return _Header(ALIASES.get(algorithm, algorithm), kid)
 
 
 def _decode(part: bytes) -> bytes:
+    """Exactly one text stands for given bytes: one with other bits behind the last byte is refused."""
     if len(part) % 4 == 1:
         raise _invalid("expected base64url, got a part of impossible length")
-    return base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+    data = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+    if _encode(data) != part:
+        raise _invalid("expected base64url in its canonical form, got bits behind the last byte")
+    return data
 
 
 def _encode(data: bytes) -> bytes:
@@ -232,7 +288,7 @@ def _user(claims: dict[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value of a token that may be told: short, and without control characters."""
+    """A value of a token as an error may show it: short, and without control characters."""
     text = ascii(value)
     return text if len(text) <= 64 else text[:61] + "..."
 

@@ -24,6 +24,8 @@ MOST_WORKERS: Final = 255
 LARGEST_MESSAGE: Final = 2 * 2**20
 """Bytes. In the JSON twin a message may be six times as long, and what carries it, a TCP record, ends at 16 MiB."""
 
+LEAST_REFRESH_MS: Final = 10_000
+"""Of key sets by address: those who publish them ask for no more."""
 LONGEST_COALESCE_MS: Final = 1_000
 LONGEST_STREAM_HEARTBEAT_MS: Final = 86_400_000
 """The core refuses more (core/engine/src/engine/settings.rs)."""
@@ -40,6 +42,9 @@ def check(config: Config, origins: Mapping[str, str]) -> None:
     _check_tls(config)
     _check_sizes(config)
     _check_heartbeats(config, origins)
+    refresh_ms = config.auth.jwks_refresh_ms
+    if refresh_ms < LEAST_REFRESH_MS:
+        raise _invalid(f"auth.jwks_refresh_ms: expected at least {LEAST_REFRESH_MS}, got {refresh_ms}")
 
 
 def _check_texts(config: Config, origins: Mapping[str, str]) -> None:

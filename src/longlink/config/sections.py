@@ -74,8 +74,8 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
     keys: Annotated[
         list[str],
         Meta(
-            description="Key files: JWKS (JSON), PEM public key, or a secret. Empty = the key that the server "
-            "made in its data folder."
+            description="Each entry is the path of a JWKS, a JWK or public keys in PEM, `secret:PATH` of an HMAC "
+            "secret, or the https address of a JWKS. Empty = the key that the server made in its data folder."
         ),
     ] = []
     audience: Annotated[str, Meta(description="Required `aud` of a token. Empty = not checked.")] = "longlink"
@@ -83,6 +83,9 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
     leeway_ms: Annotated[
         MillisecondsOrOff, Meta(description="Allowed clock difference for `exp`, `nbf` and `iat`.")
     ] = 5_000
+    jwks_refresh_ms: Annotated[
+        Milliseconds, Meta(description="Interval between two fetches of a JWKS by address. At least 10,000.")
+    ] = 300_000
 
 
 class Connection(Struct, frozen=True, forbid_unknown_fields=True):

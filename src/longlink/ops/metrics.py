@@ -53,6 +53,8 @@ class Counts:
         "http_calls",
         "http_limited",
         "http_seconds",
+        "jwks_failures",
+        "jwks_fetches",
         "logouts",
         "loop_lag_seconds",
         "marks",
@@ -69,6 +71,8 @@ class Counts:
     )
 
     def __init__(self) -> None:
+        self.jwks_fetches = 0
+        self.jwks_failures = 0
         self.sessions_attached = 0
         self.sessions_detached = 0
         self.sessions_expired = 0
