@@ -43,7 +43,7 @@ def test_a_limit_that_the_core_cannot_hold_is_named(connection: Connection, said
 
 def test_an_address_that_this_machine_does_not_have_is_a_wrong_setting_and_not_a_taken_port(tmp_path: Path) -> None:
     # Of TEST-NET-1 (RFC 5737), which nobody has.
-    listen = Listen(address="192.0.2.1:0", http="127.0.0.1:0", behind_proxy=True)
+    listen = Listen(address="192.0.2.1:0", http="127.0.0.1:0", operations="127.0.0.1:0", behind_proxy=True)
     server = Server(Config(listen=listen, data=Data(dir=str(tmp_path / "data"))))
     with pytest.raises(LonglinkError, match=r"cannot listen on 192\.0\.2\.1:0 \(listen\.address\): ") as caught:
         asyncio.run(server.start())
@@ -55,7 +55,10 @@ def test_idle_http_connections_cannot_take_the_last_files_of_a_low_limit(
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
     server = Server(
-        Config(listen=Listen(address="127.0.0.1:0", http="127.0.0.1:0"), data=Data(dir=str(tmp_path / "d")))
+        Config(
+            listen=Listen(address="127.0.0.1:0", http="127.0.0.1:0", operations="127.0.0.1:0"),
+            data=Data(dir=str(tmp_path / "d")),
+        )
     )
 
     async def run() -> None:

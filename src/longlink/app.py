@@ -23,7 +23,7 @@ from longlink.ops import logs, signals
 from longlink.ops.exposition import Metrics
 from longlink.ops.metrics import Counts, watch_loop
 from longlink.ops.numbers import Numbers, of_core, of_counts, of_process, of_store, started, total
-from longlink.parts import SWITCH_INTERVAL_S, Access, Logic, Place, calm_collector
+from longlink.parts import SWITCH_INTERVAL_S, Access, Logic, Place, addresses, calm_collector
 from longlink.routing.bus.local import LocalBus
 from longlink.storage.base import Store
 from longlink.storage.sqlite import open_store
@@ -60,6 +60,11 @@ class Server:
     @property
     def http_url(self) -> str:
         return self.place.http_url
+
+    @property
+    def operations_url(self) -> str:
+        """For operators: health and metrics; empty when it is off."""
+        return self.place.operations_url
 
     @property
     def port(self) -> int:
@@ -134,7 +139,7 @@ async def run(server: Server, *, beside: Beside | None = None) -> None:
         calm_collector()
         signals.listen(signal.SIGHUP, partial(loop.call_soon_threadsafe, server.reload))
         took_ms = round((time.perf_counter() - begun) * 1000)
-        log.info("ready", url=server.url, http=server.http_url, data=server.config.data.dir, ms=took_ms)
+        log.info("ready", **addresses(server.place), data=server.config.data.dir, ms=took_ms)
         guest = asyncio.ensure_future(beside(server.place)) if beside else None
         await _until(asked, guest)
         log.info("draining", ms=server.config.drain.duration_ms)

@@ -16,8 +16,11 @@ import resource
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+from starlette.types import ASGIApp
 
 from longlink import _core, errors
 from longlink.access.control import Control
@@ -29,13 +32,14 @@ from longlink.access.http import (
     Rates,
     ShortLink,
     build_http,
+    build_operations,
     pair_bytes,
     serve_http,
     server_context,
 )
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
-from longlink.config import Config, Connection, split_address
+from longlink.config import DEFAULT_OPERATIONS, Config, Connection, split_address
 from longlink.errors import LonglinkError
 from longlink.logic import commands
 from longlink.logic.broadcast import broadcast
@@ -77,11 +81,15 @@ Reasons = Callable[[], Awaitable[list[str]]]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a server is. port, http_port: the real ones, also when 0 was asked for."""
+    """Where a server is.
+
+    port, http_port, operations_port: the real ones, also when 0 was asked for; operations_port is 0 when that is off.
+    """
 
     config: Config
     port: int
     http_port: int
+    operations_port: int = 0
 
     @property
     def url(self) -> str:
@@ -95,6 +103,12 @@ class Place:
         return f"{'https' if listen.tls_certificate else 'http'}://{host_in_url(listen.http)}:{self.http_port}"
 
     @property
+    def operations_url(self) -> str:
+        """For operators; empty when it is off."""
+        address = self.config.listen.operations
+        return f"http://{host_in_url(address)}:{self.operations_port}" if address else ""
+
+    @property
     def folder(self) -> Path:
         return Path(self.config.data.dir)
 
@@ -105,12 +119,17 @@ class Place:
     def write_note(self) -> None:
         """Leave a note in the data folder for tools on this machine: where we are, and for whom tokens must be."""
         auth = self.config.auth
-        said = {"pid": os.getpid(), "url": self.url, "http": self.http_url}
+        said = {"pid": os.getpid(), **addresses(self)}
         said |= {"audience": auth.audience, "issuer": auth.issuer}
         try:
             self.note.write_text(json.dumps(said) + "\n")
         except OSError as error:
             raise LonglinkError(errors.DATA_UNUSABLE, f"cannot write {self.note}: {error.strerror}") from None
+
+
+def addresses(place: Place) -> dict[str, str]:
+    """Where a server can be reached, as its log and its note say it."""
+    return {"url": place.url, "http": place.http_url, "operations": place.operations_url}
 
 
 class Logic:
@@ -199,6 +218,7 @@ class Access:
         self._draining = False
         self._listening = False
         self._http: HttpServer | None = None
+        self._operations: HttpServer | None = None
         self._verifier = Verifier.from_config(config.auth, Path(config.data.dir), counts)
         self.core = build_core(config, ticket_secret)
         keys = ResumeKeys.from_folder(Path(config.data.dir))
@@ -213,18 +233,20 @@ class Access:
         self._short_link = ShortLink(callers, rates, handler, counts, config.connection.max_message_bytes)
 
     async def start(self, ready: Reasons, metrics: Callable[[], Awaitable[bytes]]) -> Place:
-        """Listen for clients, then for HTTP. Raises PORT_TAKEN, CONFIG_INVALID; stop() is due then too."""
+        """Listen for operators, clients, then for HTTP. Raises PORT_TAKEN, CONFIG_INVALID; stop() is due then too."""
+        operations = build_operations(ready=lambda: self._problems(ready), metrics=metrics)
+        self._operations = await serve_operations(operations, self._config.listen.operations, shared=self._shared)
         port = listen_on(self.core, self._config, shared=self._shared)
         self.gateway.start()
         self._verifier.start()
         self._listening = True
-        app = build_http(ready=lambda: self._problems(ready), metrics=metrics, short_link=self._short_link)
+        app = build_http(ready=lambda: self._problems(ready), short_link=self._short_link)
         host, http_port = split_address(self._config.listen.http)
         most = files.http_files(file_limit())
         pair = tls_files(self._config)
         tls = server_context(*pair) if pair else None
         self._http = await serve_http(app, host, http_port, tls=tls, most=most, shared=self._shared)
-        return Place(self._config, port, self._http.port)
+        return Place(self._config, port, self._http.port, self._operations.port if self._operations else 0)
 
     async def drain(self) -> None:
         """Refuse new connections, close the others with `draining`, spread over drain.duration_ms; finish calls."""
@@ -238,13 +260,15 @@ class Access:
         await self.gateway.drain(self._config.drain.duration_ms, closing, FINISH_MS)
 
     async def stop(self) -> None:
-        """Close HTTP, then drop the connections that are left. Idempotent."""
+        """Close HTTP, drop the connections that are left, then leave the operators. Idempotent."""
         self._verifier.stop()
         if self._http is not None:
             await self._http.close()
         if self._listening:
             self._listening = False
             self.gateway.stop()
+        if self._operations is not None:
+            await self._operations.close()
 
     def reload(self) -> None:
         """Read token keys and certificates again, each by itself: on an error the old one stays in use."""
@@ -278,6 +302,32 @@ def _reload(what: str, read: Callable[[], None]) -> None:
         log.error("reload_failed", what=what, error=str(error))
     else:
         log.info("reloaded", what=what)
+
+
+async def serve_operations(app: ASGIApp, address: str, *, shared: bool) -> HttpServer | None:
+    """Listen for operators; None when address is empty. The default port gives way to any free one when it is taken.
+
+    Raises PORT_TAKEN; CONFIG_INVALID for an address that this machine does not have.
+    """
+    if not address:
+        return None
+    host, port = split_address(address)
+    serve = partial(
+        serve_http, app, host, setting="listen.operations", most=files.MOST_OPERATIONS, shared=shared, tls=None
+    )
+    try:
+        return await serve(port)
+    except LonglinkError as error:
+        if shared or error.row is not errors.PORT_TAKEN or address != DEFAULT_OPERATIONS:
+            raise
+    found = await serve(0)
+    tell_elsewhere(found.port)
+    return found
+
+
+def tell_elsewhere(port: int) -> None:
+    """The default port of listen.operations is taken, and operators have to know where they are instead."""
+    log.warning("operations_elsewhere", wanted=DEFAULT_OPERATIONS, port=port)
 
 
 def host_in_url(address: str) -> str:

@@ -19,7 +19,7 @@ class Demo:
     """One run of the command on free ports, read up to its last line."""
 
     def __init__(self, data: Path, **settings: str) -> None:
-        ports = {"LONGLINK_LISTEN_ADDRESS": "127.0.0.1:0", "LONGLINK_LISTEN_HTTP": "127.0.0.1:0"}
+        ports = {f"LONGLINK_LISTEN_{name}": "127.0.0.1:0" for name in ("ADDRESS", "HTTP", "OPERATIONS")}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "longlink", "demo", "--data", str(data)],
             env=os.environ | ports | settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from longlink.cli import main
 
-FREE = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]
+FREE = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--operations", "127.0.0.1:0"]
 
 
 @pytest.fixture(autouse=True)
@@ -22,8 +23,9 @@ def test_each_check_is_a_line_with_its_state(capsys: pytest.CaptureFixture[str])
     assert main(["doctor", *FREE]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
     assert {line[:4].strip() for line in lines} <= {"ok", "warn"}
-    names = [line[6:20].strip() for line in lines]
-    first = ["versions", "file limit", "listen.address", "listen.http", "data folder", "disk flush", "clock", "tls"]
+    names = [line[6:23].strip() for line in lines]
+    first = ["versions", "file limit", "listen.address", "listen.http", "listen.operations", "data folder"]
+    first += ["disk flush", "clock", "tls"]
     assert names == [*first, "signing key", "database", "accept queue", "port range"]
     assert "SQLite 3." in lines[0]
 
@@ -51,3 +53,12 @@ def test_a_port_of_another_program_is_bad(capsys: pytest.CaptureFixture[str]) ->
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         assert main(["doctor", "--listen", address, "--http", "127.0.0.1:0"]) == 1
     assert f"{address}: Address already in use" in capsys.readouterr().out
+
+
+def test_the_default_port_of_operators_is_a_warning_when_it_is_taken_because_the_server_takes_another_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", 7702)):
+        assert main(["doctor", "--json", *FREE[:4]]) == 0
+        findings = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)}
+        assert findings["listen.operations"]["state"] == "warn"

@@ -109,6 +109,8 @@ class Reachable(Protocol):
     def pid(self) -> int: ...
     @property
     def http(self) -> str: ...
+    @property
+    def operations(self) -> str: ...
     def token(self, user: str, days: float = 1.0) -> str: ...
 
 
@@ -175,7 +177,7 @@ class Couple:
 
 def metric(server: Reachable, name: str) -> float:
     """One number of /metrics, by its full name."""
-    with urllib.request.urlopen(f"{server.http}/metrics", timeout=ANSWER_S) as answer:
+    with urllib.request.urlopen(f"{server.operations}/metrics", timeout=ANSWER_S) as answer:
         for line in answer.read().decode().splitlines():
             if line.startswith(f"{name} "):
                 return float(line.split()[1])
@@ -225,7 +227,7 @@ def _body(frame: Frame, name: str) -> Frame:
 def ready(server: Reachable) -> tuple[int, str]:
     """Status and body of /readyz."""
     try:
-        with urllib.request.urlopen(f"{server.http}/readyz", timeout=ANSWER_S) as answer:
+        with urllib.request.urlopen(f"{server.operations}/readyz", timeout=ANSWER_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

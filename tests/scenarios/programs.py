@@ -16,7 +16,7 @@ END_S = 20.0
 def serve(data: Path, settings: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a server that ends by itself. Its ports are free ones unless the settings say otherwise."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LONGLINK_")}
-    ports = {"LONGLINK_LISTEN_ADDRESS": "127.0.0.1:0", "LONGLINK_LISTEN_HTTP": "127.0.0.1:0"}
+    ports = {f"LONGLINK_LISTEN_{name}": "127.0.0.1:0" for name in ("ADDRESS", "HTTP", "OPERATIONS")}
     return subprocess.run(
         [sys.executable, "-m", "longlink", "serve", "--data", str(data)],
         env=inherited | ports | dict(settings or {}),

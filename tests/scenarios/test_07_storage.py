@@ -215,7 +215,8 @@ class HereServer:
     """A server in a thread of this process, by a clock of the test's own."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
-        config = Config(listen=Listen(address="127.0.0.1:0", http="127.0.0.1:0"), data=Data(dir=str(folder)))
+        listen = Listen(address="127.0.0.1:0", http="127.0.0.1:0", operations="127.0.0.1:0")
+        config = Config(listen=listen, data=Data(dir=str(folder)))
         self._server = Server(config, now_ms=clock)
         self._folder = folder
         self._ready = threading.Event()
@@ -234,6 +235,10 @@ class HereServer:
     @property
     def http(self) -> str:
         return self._server.http_url
+
+    @property
+    def operations(self) -> str:
+        return self._server.operations_url
 
     def token(self, user: str, days: float = 1.0) -> str:
         return Signer.from_data(self._folder).sign(user, days=days)

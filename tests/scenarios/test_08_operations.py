@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -121,9 +121,10 @@ def test_while_it_drains_it_is_alive_but_not_ready_and_takes_nobody(processes: d
     with run_server(settings=settings) as server, Door(server) as door:
         links = [door.enter("alice", f"d{n}") for n in range(8)]
         with _stopping(server) as codes:
-            eventually(lambda: _probe(f"{server.http}/readyz")[0] == 503, "not ready")
-            assert "draining" in _probe(f"{server.http}/readyz")[1]
-            assert _probe(f"{server.http}/healthz")[0] == 200
+            eventually(lambda: _probe(f"{server.operations}/readyz")[0] == 503, "not ready")
+            assert "draining" in _probe(f"{server.operations}/readyz")[1]
+            assert _probe(f"{server.http}/readyz") == (503, '{"status":"not ready"}'), "clients get no reason"
+            assert _probe(f"{server.http}/healthz")[0] == _probe(f"{server.operations}/healthz")[0] == 200
             with pytest.raises((ClosedError, RefusedError, ConnectionError)):
                 door.enter("bob")
             for link in links:
@@ -148,7 +149,7 @@ def test_a_second_signal_ends_the_drain_at_once(processes: dict[str, str]) -> No
 def test_a_port_that_is_taken_is_named_in_one_line(tmp_path: Path, processes: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        for setting in ("LONGLINK_LISTEN_ADDRESS", "LONGLINK_LISTEN_HTTP"):
+        for setting in ("LONGLINK_LISTEN_ADDRESS", "LONGLINK_LISTEN_HTTP", "LONGLINK_LISTEN_OPERATIONS"):
             ended = serve(tmp_path / "data", processes | {setting: address})
             assert ended.returncode == 1
             assert address in one_clear_line(ended, errors.PORT_TAKEN)
@@ -171,6 +172,12 @@ BAD_SETTINGS: Final[dict[str, tuple[Row, dict[str, str], str]]] = {
     ),
     "an open door without TLS": (errors.INSECURE, {"LONGLINK_LISTEN_ADDRESS": "0.0.0.0:0"}, "0.0.0.0"),
     "an open HTTP door without TLS": (errors.INSECURE, {"LONGLINK_LISTEN_HTTP": "[::]:0"}, "[::]"),
+    "metrics for everybody": (errors.INSECURE, {"LONGLINK_LISTEN_OPERATIONS": "0.0.0.0:0"}, "operations_exposed"),
+    "an address for operators without a port": (
+        errors.CONFIG_INVALID,
+        {"LONGLINK_LISTEN_OPERATIONS": "7702"},
+        "listen.operations",
+    ),
 }
 
 
@@ -209,16 +216,42 @@ def test_a_folder_that_cannot_be_used_is_named_in_one_line(tmp_path: Path) -> No
 
 def test_the_first_start_listens_on_loopback_only_and_is_healthy_and_ready(server: RunningServer) -> None:
     assert server.url.startswith("ws://127.0.0.1:")
-    assert _get(f"{server.http}/healthz")[0] == 200
-    assert _get(f"{server.http}/readyz")[0] == 200
-    assert _get(f"{server.http}/no-such-page")[0] == 404
+    assert server.operations.startswith("http://127.0.0.1:")
+    for address in (server.http, server.operations):
+        assert _get(f"{address}/healthz")[0] == 200
+        assert _get(f"{address}/readyz")[0] == 200
+        assert _get(f"{address}/no-such-page")[0] == 404
+
+
+def test_metrics_are_not_on_the_port_of_clients_and_calls_are_not_on_that_of_operators(server: RunningServer) -> None:
+    status, text = _get(f"{server.http}/metrics")
+    assert (status, "listen.operations" in text, server.operations in text) == (404, True, False)
+    assert _get(f"{server.operations}/v1/openapi.json")[0] == 404
+
+
+@pytest.mark.parametrize("settings", PROCESSES.values(), ids=PROCESSES)
+def test_operators_may_be_left_out(settings: dict[str, str]) -> None:
+    with run_server(settings=settings | {"LONGLINK_LISTEN_OPERATIONS": ""}) as server:
+        assert server.operations == ""
+        assert _get(f"{server.http}/readyz")[0] == 200
+
+
+@pytest.mark.parametrize("settings", PROCESSES.values(), ids=PROCESSES)
+def test_a_second_server_on_the_machine_gets_a_free_port_for_its_operators(settings: dict[str, str]) -> None:
+    with ExitStack() as stack:
+        with suppress(OSError):
+            stack.enter_context(socket.create_server(("127.0.0.1", 7702)))
+        server = stack.enter_context(run_server(settings=settings | {"LONGLINK_LISTEN_OPERATIONS": "127.0.0.1:7702"}))
+        [moved] = [entry for entry in server.log if entry["event"] == "operations_elsewhere"]
+        assert server.operations == f"http://127.0.0.1:{moved['port']}" != "http://127.0.0.1:7702"
+        assert _get(f"{server.operations}/readyz")[0] == 200
 
 
 def test_every_number_of_the_core_is_in_the_metrics(server: RunningServer) -> None:
     section = BOUNDARY.read_text().partition("## Counters")[2]
     names = set(re.findall(r"`([a-z_]+)`", section.partition("\n## ")[0]))
     assert len(names) > 35
-    status, text = _get(f"{server.http}/metrics")
+    status, text = _get(f"{server.operations}/metrics")
     assert status == 200
     lines = text.splitlines()
     for name in names:

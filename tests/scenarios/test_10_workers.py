@@ -351,7 +351,7 @@ def test_a_scrape_without_all_numbers_has_none_and_a_server_without_logic_is_not
 def _first_answer(server: RunningServer, path: str) -> tuple[int, str]:
     """Of many that ask at once, because a gateway that is stopped shares the port and answers nobody."""
     with ExitStack() as stack:
-        asking = [stack.enter_context(dial(int(server.http.rpartition(":")[2]))) for _ in range(16)]
+        asking = [stack.enter_context(dial(int(server.operations.rpartition(":")[2]))) for _ in range(16)]
         for sock in asking:
             sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         (first, *_), _, _ = select.select(asking, [], [], ANSWER_S)

@@ -15,7 +15,7 @@ from longlink.testing import Clock
 def test_messages_of_a_server_are_sent_when_its_clock_says_so(tmp_path: Path) -> None:
     async def play() -> list[float]:
         clock = Clock()
-        listen = Listen(address="127.0.0.1:0", http="127.0.0.1:0")
+        listen = Listen(address="127.0.0.1:0", http="127.0.0.1:0", operations="127.0.0.1:0")
         server = longlink.Server(Config(listen=listen, data=Data(dir=str(tmp_path))), now_ms=clock)
         await server.start()
         try:

@@ -65,7 +65,7 @@ def main() -> int:
     vars(supervisor).update(PAUSES_S=(0.0, STEADY_S if kind == "crowded" else 0.01), MOST_DEATHS=5)
     if kind == "crowded":
         vars(supervisor).update(STEADY_S=STEADY_S)
-    listen = Listen(address="127.0.0.1:0", http="127.0.0.1:0")
+    listen = Listen(address="127.0.0.1:0", http="127.0.0.1:0", operations="127.0.0.1:0")
     config = Config(server=Server(workers=1), listen=listen, data=Data(dir=folder), log=Log(format="json"))
     logs.setup(config.log)
     made = Supervisor(share(config), None)

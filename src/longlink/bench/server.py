@@ -11,7 +11,6 @@ import json
 import os
 import select
 import signal
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -65,15 +64,14 @@ class Serving:
 class Product(Serving):
     """`longlink serve`, with its own numbers."""
 
-    def __init__(self, running: RunningServer, chain: Path | None) -> None:
+    def __init__(self, running: RunningServer) -> None:
         super().__init__(running.pid, running.port)
         self.data = running.data
-        self._http = running.http
-        self._trust = ssl.create_default_context(cafile=chain) if chain else None
+        self._operations = running.operations
 
     def metrics(self) -> dict[str, float]:
         """The server's own numbers by name; those with labels are left out."""
-        with urllib.request.urlopen(f"{self._http}/metrics", timeout=ANSWER_S, context=self._trust) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{self._operations}/metrics", timeout=ANSWER_S) as answer:  # noqa: S310
             lines = answer.read().decode().splitlines()
         plain = (line.split() for line in lines if line and not line.startswith("#") and "{" not in line)
         return {name: float(value) for name, value, *_ in plain}
@@ -93,7 +91,7 @@ def product(
         tempfile.TemporaryDirectory(dir=home, prefix="data-") as folder,
         run_server(Path(folder).resolve(), chosen) as running,
     ):
-        serving = Product(running, tls[0] if tls else None)
+        serving = Product(running)
         try:
             yield serving
         finally:

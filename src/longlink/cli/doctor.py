@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from longlink.cli.serve import add_settings, settings
-from longlink.config import Config
+from longlink.config import DEFAULT_OPERATIONS, Config
 from longlink.ops import checks
 from longlink.ops.checks import Finding
 
@@ -39,12 +41,13 @@ def examine(config: Config) -> list[Finding]:
     from longlink.access.keys import DATA_KEY
     from longlink.storage.sqlite.engine import DATABASE
 
-    listen, folder = config.listen, Path(config.data.dir)
+    listen, operations, folder = config.listen, config.listen.operations, Path(config.data.dir)
     return [
         _versions(),
         checks.check_files(config.connection.max_connections, config.server.workers),
         checks.check_port("listen.address", listen.address, listen.http),
         checks.check_port("listen.http", listen.http, listen.http),
+        *([_operations(operations)] if operations else []),
         *checks.check_folder(folder),
         checks.check_clock(),
         checks.check_tls(listen.tls_certificate, listen.tls_key),
@@ -52,8 +55,15 @@ def examine(config: Config) -> list[Finding]:
         checks.check_secret("signing key", folder / DATA_KEY),
         checks.check_secret("database", folder / DATABASE, "warn"),
         checks.check_backlog(),
-        checks.check_port_range([listen.address, listen.http]),
+        checks.check_port_range([listen.address, listen.http, *([operations] if operations else [])]),
     ]
+
+
+def _operations(address: str) -> Finding:
+    found = checks.check_port("listen.operations", address, address)
+    if found.state == "bad" and address == DEFAULT_OPERATIONS:
+        return replace(found, state="warn", mend="the server will use a free port; set listen.operations to choose one")
+    return found
 
 
 def _versions() -> Finding:
@@ -74,7 +84,7 @@ def _lines(findings: list[Finding]) -> list[str]:
     for finding in findings:
         state = f"{finding.state:<4}"
         shown = f"{_COLOURS[finding.state]}{state}\x1b[0m" if colour else state
-        lines.append(f"{shown}  {finding.name:<14}  {finding.found}\n")
+        lines.append(f"{shown}  {finding.name:<17}  {finding.found}\n")
         if finding.mend:
-            lines.append(f"{'':20}  -> {finding.mend}\n")
+            lines.append(f"{'':23}  -> {finding.mend}\n")
     return lines

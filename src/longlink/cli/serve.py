@@ -19,6 +19,7 @@ _HELP = {
     "--data": ("DIR", "folder of the database, the signing key and the lock"),
     "--listen": ("HOST:PORT", "address for client connections (WebSocket, TCP and streams)"),
     "--http": ("HOST:PORT", "address of the HTTP API"),
+    "--operations": ("HOST:PORT", "address for operators (health and metrics)"),
     "--workers": ("N", "gateway processes; 0 = everything in one process"),
 }
 

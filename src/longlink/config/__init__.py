@@ -6,6 +6,7 @@ Read next: sections.py (what there is), load.py (where values come from).
 from longlink.config.check import split_address
 from longlink.config.load import DEFAULT_FILE, FLAGS, Loaded, find, load
 from longlink.config.sections import (
+    DEFAULT_OPERATIONS,
     Auth,
     Config,
     Connection,
@@ -22,6 +23,7 @@ from longlink.config.sections import (
 
 __all__ = [
     "DEFAULT_FILE",
+    "DEFAULT_OPERATIONS",
     "FLAGS",
     "Auth",
     "Config",

@@ -38,7 +38,9 @@ def check(config: Config, origins: Mapping[str, str]) -> None:
     """
     _check_texts(config, origins)
     for name, address in (("listen.address", config.listen.address), ("listen.http", config.listen.http)):
-        _check_address(config, name, address, origins.get(name, IN_CODE))
+        host = _check_address(name, address, origins.get(name, IN_CODE))
+        _check_secure(config, name, address, host, origins.get(name, IN_CODE))
+    _check_operations(config, origins.get("listen.operations", IN_CODE))
     _check_tls(config)
     _check_sizes(config)
     _check_heartbeats(config, origins)
@@ -62,17 +64,32 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _check_address(config: Config, name: str, address: str, origin: str) -> None:
+def _check_address(name: str, address: str, origin: str) -> str:
+    """Returns the host without brackets."""
     host, colon, port = address.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     valid_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65_535
     if not colon or not bare or not valid_port or (":" in bare) != (bare != host) or bare.strip("[] ") != bare:
         raise _invalid(f"{name} ({origin}): expected host:port, as 127.0.0.1:7700 or [::1]:7700, got {address!r}")
+    return bare
+
+
+def _check_secure(config: Config, name: str, address: str, bare: str, origin: str) -> None:
     if not (config.listen.tls_certificate or config.listen.behind_proxy or _is_loopback(bare)):
         raise LonglinkError(
             errors.INSECURE,
             f"{name} ({origin}) is {address!r}, which others can reach, and there is no TLS: tokens and messages would "
             "be readable on the way; set listen.tls_certificate and listen.tls_key, or listen.behind_proxy = true",
+        )
+
+
+def _check_operations(config: Config, origin: str) -> None:
+    name, address = "listen.operations", config.listen.operations
+    if address and not _is_loopback(_check_address(name, address, origin)) and not config.listen.operations_exposed:
+        raise LonglinkError(
+            errors.INSECURE,
+            f"{name} ({origin}) is {address!r}, which others can reach: metrics would be public; use a loopback "
+            "address, or set listen.operations_exposed = true in a private network",
         )
 
 

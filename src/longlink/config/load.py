@@ -27,6 +27,7 @@ FLAGS: Final = {
     "--data": "data.dir",
     "--listen": "listen.address",
     "--http": "listen.http",
+    "--operations": "listen.operations",
     "--workers": "server.workers",
 }
 """Flags of the command line that are settings."""

@@ -18,6 +18,10 @@ Milliseconds = Annotated[int, Meta(ge=1)]
 MillisecondsOrOff = Annotated[int, Meta(ge=0)]
 
 
+DEFAULT_OPERATIONS = "127.0.0.1:7702"
+"""The only address that gives way when its port is taken: two servers on one machine need not agree on it."""
+
+
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """[server] This machine and its processes."""
 
@@ -54,6 +58,20 @@ class Listen(Struct, frozen=True, forbid_unknown_fields=True):
         str, Meta(description="Address for client connections (WebSocket, TCP and streams), host:port.")
     ] = "127.0.0.1:7700"
     http: Annotated[str, Meta(description="Address of the HTTP API, host:port.")] = "127.0.0.1:7701"
+    operations: Annotated[
+        str,
+        Meta(
+            description="Address for operators: health and metrics over plain HTTP, host:port. Empty = off. If the "
+            "default port is taken, the server uses a free one and logs which."
+        ),
+    ] = DEFAULT_OPERATIONS
+    operations_exposed: Annotated[
+        bool,
+        Meta(
+            description="Allow listen.operations to be an address other than loopback, for a private network. Anyone "
+            "who reaches it can read the metrics."
+        ),
+    ] = False
     tls_certificate: Annotated[str, Meta(description="PEM file with the certificate chain. Empty = no TLS.")] = ""
     tls_key: Annotated[str, Meta(description="PEM file with the private key.")] = ""
     behind_proxy: Annotated[

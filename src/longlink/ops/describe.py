@@ -14,9 +14,9 @@ _HEAD = """\
 
 Generated from `src/longlink/ops/catalogue.py`; do not edit.
 
-`GET /metrics` on the HTTP port gives them in the Prometheus text format. All are monotonic since the start, apart from
-gauges. Times are seconds, sizes bytes. With `server.workers` each number is the sum of all processes, monotonic since
-the start of the logic process, which `process_start_time_seconds` tells.
+`GET /metrics` on the address of `listen.operations` gives them in the Prometheus text format. All are monotonic since
+the start, apart from gauges. Times are seconds, sizes bytes. With `server.workers` each number is the sum of all
+processes, monotonic since the start of the logic process, which `process_start_time_seconds` tells.
 """
 
 

@@ -11,8 +11,11 @@ from typing import Final
 
 MOST_HTTP: Final = 512
 """HTTP connections at once, however high the limit is: probes, scrapers and proxies need few."""
+MOST_OPERATIONS: Final = 32
+"""Connections of operators at once: they come to a listener of their own, so that clients cannot shut them out."""
 OTHER_FILES: Final = 128
-"""Files that are no client's: database, listeners, logs, threads of the core, a connection that is being refused."""
+"""Files that are no client's: database, listeners, logs, threads of the core, operators, a connection that is being
+refused."""
 SPARE_FILES: Final = MOST_HTTP + OTHER_FILES
 """Files that the process needs at most beside its long links."""
 HTTP_PART: Final = 4

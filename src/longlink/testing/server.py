@@ -31,8 +31,10 @@ class RunningServer:
         self.data = data
         self.url = ""
         self.http = ""
+        self.operations = ""
         self.log: list[dict[str, Any]] = []
-        self._settings = {"LONGLINK_LISTEN_ADDRESS": "127.0.0.1:0", "LONGLINK_LISTEN_HTTP": "127.0.0.1:0", **settings}
+        self._settings = {f"LONGLINK_LISTEN_{name}": "127.0.0.1:0" for name in ("ADDRESS", "HTTP", "OPERATIONS")}
+        self._settings |= settings
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -46,7 +48,7 @@ class RunningServer:
 
     def start(self) -> None:
         """Returns when the server says that it is ready. Raises RuntimeError with its log when it does not."""
-        self.url = self.http = ""
+        self.url = self.http = self.operations = ""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LONGLINK_")}
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-m", "longlink", "serve", "--data", str(self.data)],
@@ -63,6 +65,7 @@ class RunningServer:
             raise RuntimeError("the server did not become ready:\n" + "\n".join(map(str, self.log[-20:])))
         self._settings["LONGLINK_LISTEN_ADDRESS"] = self.url.partition("://")[2]
         self._settings["LONGLINK_LISTEN_HTTP"] = self.http.partition("://")[2]
+        self._settings["LONGLINK_LISTEN_OPERATIONS"] = self.operations.partition("://")[2]
 
     @property
     def workers(self) -> dict[str, int]:
@@ -112,7 +115,7 @@ class RunningServer:
                 entry = _entry(line)
                 self.log.append(entry)
                 if entry.get("event") == "ready":
-                    self.url, self.http = entry["url"], entry["http"]
+                    self.url, self.http, self.operations = entry["url"], entry["http"], entry["operations"]
                     ready.set()
         ready.set()
 

@@ -16,10 +16,10 @@ from msgspec import structs
 from longlink import errors
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
-from longlink.config import Config
+from longlink.config import DEFAULT_OPERATIONS, Config
 from longlink.errors import LonglinkError
 from longlink.ops import sockets
-from longlink.parts import Place
+from longlink.parts import Place, tell_elsewhere
 from longlink.storage.sqlite.lock import FolderLock, lock_folder
 from longlink.workers.ports import HeldPort
 
@@ -43,7 +43,7 @@ class Shared:
     path: str
     secret: bytes
     ticket_secret: bytes
-    ports: tuple[HeldPort, HeldPort]
+    ports: tuple[HeldPort, ...]
 
     def release(self) -> None:
         """What the supervisor takes back at its end."""
@@ -63,13 +63,31 @@ def share(config: Config) -> Shared:
     Verifier.from_config(config.auth, folder)
     ResumeKeys.from_folder(folder)
     link, http = HeldPort(config.listen.address, "listen.address"), HeldPort(config.listen.http, "listen.http")
+    operations = _hold_operations(config.listen.operations)
     listen = structs.replace(config.listen, address=link.address, http=http.address)
+    if operations is not None:
+        listen = structs.replace(listen, operations=operations.address)
     real = structs.replace(config, listen=listen)
     try:
         listener = sockets.listen_in(folder, TRUNK)
         path = sockets.path_in(sockets.open_folder(folder), TRUNK)
     except OSError as error:
         raise LonglinkError(errors.DATA_UNUSABLE, f"cannot make {folder / TRUNK}: {error.strerror}") from None
-    place = Place(real, link.port, http.port)
+    place = Place(real, link.port, http.port, operations.port if operations else 0)
+    ports = (link, http, operations) if operations else (link, http)
     secret, ticket_secret = secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(TICKET_SECRET_BYTES)
-    return Shared(real, place, lock, listener, path, secret, ticket_secret, (link, http))
+    return Shared(real, place, lock, listener, path, secret, ticket_secret, ports)
+
+
+def _hold_operations(address: str) -> HeldPort | None:
+    """As parts.serve_operations: the default port gives way when it is taken."""
+    if not address:
+        return None
+    try:
+        return HeldPort(address, "listen.operations")
+    except LonglinkError as error:
+        if error.row is not errors.PORT_TAKEN or address != DEFAULT_OPERATIONS:
+            raise
+    found = HeldPort(f"{address.rpartition(':')[0]}:0", "listen.operations")
+    tell_elsewhere(found.port)
+    return found

@@ -24,7 +24,7 @@ from longlink.access.gateway import GOODBYE_S
 from longlink.config import Config
 from longlink.errors import LonglinkError
 from longlink.ops import logs, signals
-from longlink.parts import FINISH_MS, file_limit
+from longlink.parts import FINISH_MS, addresses, file_limit
 from longlink.workers import child, gateway, logic
 from longlink.workers.child import Line, Work
 from longlink.workers.shared import Shared, share
@@ -131,7 +131,7 @@ class Supervisor:
         place = self._shared.place
         place.write_note()
         count = len(self._gateways)
-        log.info("ready", url=place.url, http=place.http_url, data=place.config.data.dir, workers=count, ms=took_ms)
+        log.info("ready", **addresses(place), data=place.config.data.dir, workers=count, ms=took_ms)
         if self._beside is not None:
             self._start(self._guest)
 

@@ -40,7 +40,7 @@ class Stage:
         callers = Callers(verifier, self.keys, lambda: self.now_s)
         rates = Rates(rate, burst, lambda: self.now_s)
         link = ShortLink(callers, rates, self._handle, self.counts, MOST_BYTES)
-        self.app = build_http(ready=_ready, metrics=_metrics, short_link=link)
+        self.app = build_http(ready=_ready, short_link=link)
 
     def token(self, user: str = "alice") -> str:
         return self._signer.sign(user, days=1)
@@ -82,7 +82,3 @@ class Stage:
 
 async def _ready() -> list[str]:
     return []
-
-
-async def _metrics() -> bytes:
-    return b""

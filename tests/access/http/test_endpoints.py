@@ -1,4 +1,4 @@
-"""The operator's endpoints, asked in memory."""
+"""What is no call: the endpoints of operators, and those that clients see, asked in memory."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import httpx2 as httpx
 import pytest
+from starlette.types import ASGIApp
 
 from longlink import errors
-from longlink.access.http import Callers, Rates, ShortLink, build_http, endpoints
+from longlink.access.http import Callers, Rates, ShortLink, build_http, build_operations, endpoints
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
 from longlink.config import Auth
@@ -41,10 +42,17 @@ def ask(
     ready: Callable[[], Awaitable[list[str]]] = is_ready,
     metrics: Callable[[], Awaitable[bytes]] = one_number,
 ) -> httpx.Response:
+    """As an operator."""
+    return request(build_operations(ready=ready, metrics=metrics), path, method)
+
+
+def ask_as_client(path: str, ready: Callable[[], Awaitable[list[str]]] = is_ready) -> httpx.Response:
+    return request(build_http(ready=ready, short_link=NOBODY), path, "GET")
+
+
+def request(app: ASGIApp, path: str, method: str) -> httpx.Response:
     async def one() -> httpx.Response:
-        transport = httpx.ASGITransport(
-            build_http(ready=ready, metrics=metrics, short_link=NOBODY), raise_app_exceptions=False
-        )
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.request(method, path)
 
@@ -96,14 +104,33 @@ def test_metrics_are_the_text_of_prometheus() -> None:
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
+def test_clients_see_whether_the_server_is_ready_and_not_why_it_is_not() -> None:
+    async def reasons() -> list[str]:
+        return ["the disk at a secret place is full"]
+
+    assert (ask_as_client("/readyz").status_code, ask_as_client("/readyz").json()) == (200, {"status": "ready"})
+    answer = ask_as_client("/readyz", ready=reasons)
+    assert (answer.status_code, answer.json()) == (503, {"status": "not ready"})
+    assert ask_as_client("/healthz").json() == {"status": "ok"}
+
+
+def test_clients_get_no_metrics_and_read_where_they_are() -> None:
+    answer = ask_as_client("/metrics")
+    assert (answer.status_code, answer.json()["error"]["name"]) == (404, "path_unknown")
+    assert answer.json()["error"]["message"].endswith("metrics are on the address of the setting listen.operations")
+
+
 def test_an_unknown_path_is_an_error_of_the_table_that_names_those_there_are() -> None:
-    answer = ask("/metric")
-    assert answer.status_code == 404
-    error = answer.json()["error"]
-    assert (error["code"], error["name"], error["retry"]) == (errors.PATH_UNKNOWN.code, "path_unknown", False)
-    assert error["message"].startswith("expected one of /healthz, /readyz, /metrics, /v1/openapi.json, /v1/frames, ")
-    assert error["message"].endswith(", got '/metric'")
-    assert error["remedy"] == errors.PATH_UNKNOWN.remedy
+    for answer, there in (
+        (ask("/metric"), "/healthz, /readyz, /metrics"),
+        (ask_as_client("/metric"), "/healthz, /readyz, /v1/openapi.json, /v1/frames, "),
+    ):
+        assert answer.status_code == 404
+        error = answer.json()["error"]
+        assert (error["code"], error["name"], error["retry"]) == (errors.PATH_UNKNOWN.code, "path_unknown", False)
+        assert error["message"].startswith(f"expected one of {there}")
+        assert error["message"].endswith(", got '/metric'")
+        assert error["remedy"] == errors.PATH_UNKNOWN.remedy
 
 
 def test_a_method_that_is_not_there_is_an_error_that_names_those_there_are() -> None:

@@ -3,8 +3,18 @@
 from longlink.access.http.callers import Callers
 from longlink.access.http.calls import ShortLink
 from longlink.access.http.certificates import pair_bytes, server_context
-from longlink.access.http.endpoints import build_http
+from longlink.access.http.endpoints import build_http, build_operations
 from longlink.access.http.rates import Rates
 from longlink.access.http.server import HttpServer, serve_http
 
-__all__ = ["Callers", "HttpServer", "Rates", "ShortLink", "build_http", "pair_bytes", "serve_http", "server_context"]
+__all__ = [
+    "Callers",
+    "HttpServer",
+    "Rates",
+    "ShortLink",
+    "build_http",
+    "build_operations",
+    "pair_bytes",
+    "serve_http",
+    "server_context",
+]

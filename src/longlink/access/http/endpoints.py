@@ -1,8 +1,9 @@
-"""All that HTTP answers: for operators GET /healthz (alive), /readyz (may get traffic), /metrics (Prometheus text);
-for clients the short link under /v1, and GET /v1/openapi.json, which describes it.
+"""All that HTTP answers, on two ports of its own kinds.
 
-Everything else is an error of the table (exchange.py). What operators ask shows no users and no messages, so it asks
-nobody who he is. Read next: calls.py, server.py.
+Clients: the calls under /v1, GET /v1/openapi.json, which describes them, and GET /healthz and /readyz in one word each,
+for load balancers. Operators (listen.operations): the same two with reasons, and GET /metrics (Prometheus text).
+Everything else is an error of the table (exchange.py). What operators get names no user and no message, so nothing asks
+for a token there. Read next: calls.py, server.py.
 """
 
 from __future__ import annotations
@@ -26,22 +27,21 @@ from longlink.errors import LonglinkError
 
 READY_S: Final = 5.0
 """How long the readiness check may take; a store that needs longer is not ready."""
+METRICS: Final = "/metrics"
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 NO_STORE: Final = {"Cache-Control": "no-store"}
 OPEN: Final = {name.decode(): value.decode() for name, value in CORS}
 OPENAPI: Final = Path(__file__).with_name("openapi.json")
 """Made by docs/generate_openapi.py."""
 
+Reasons = Callable[[], Awaitable[list[str]]]
+"""Why this server should get no traffic now; empty when it should."""
 
-def build_http(
-    *, ready: Callable[[], Awaitable[list[str]]], metrics: Callable[[], Awaitable[bytes]], short_link: ShortLink
-) -> ASGIApp:
-    """ready: why this server should get no traffic now, empty when it should.
 
-    metrics: Prometheus text; raises the LonglinkError that is to be answered when the numbers cannot be had.
-    """
+def build_http(*, ready: Reasons, short_link: ShortLink) -> ASGIApp:
+    """What clients may ask for. Of readiness they get the status, without the reasons."""
     calls = frozenset(short_link.paths)
-    others = _others([*_for_operators(ready, metrics), _description()], short_link.paths)
+    others = _pages([_alive(), _ready(ready, reasons=False), _description()], short_link.paths)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         await (short_link.answer if scope["path"] in calls else others)(scope, receive, send)
@@ -49,7 +49,15 @@ def build_http(
     return answer
 
 
-def _others(routes: list[Route], calls: tuple[str, ...]) -> Starlette:
+def build_operations(*, ready: Reasons, metrics: Callable[[], Awaitable[bytes]]) -> ASGIApp:
+    """What operators may ask for.
+
+    metrics: Prometheus text; raises the LonglinkError that is to be answered when the numbers cannot be had.
+    """
+    return _pages([_alive(), _ready(ready, reasons=True), _numbers(metrics)])
+
+
+def _pages(routes: list[Route], calls: tuple[str, ...] = ()) -> Starlette:
     """All that is no call. calls: paths to name to somebody who is lost."""
     paths = ", ".join((*(route.path for route in routes), *calls))
 
@@ -59,6 +67,8 @@ def _others(routes: list[Route], calls: tuple[str, ...]) -> Starlette:
             message = f"expected one of {allowed} for {request.url.path}, got {request.method}"
             return _refuse(LonglinkError(errors.METHOD_UNKNOWN, message), {"Allow": allowed})
         message = f"expected one of {paths}, got {request.url.path[:100]!r}"
+        if request.url.path == METRICS:
+            message += "; metrics are on the address of the setting listen.operations"
         return _refuse(LonglinkError(errors.PATH_UNKNOWN, message))
 
     async def answer_defect(_: Request, __: Exception) -> Response:
@@ -72,15 +82,25 @@ def _refuse(error: LonglinkError, headers: dict[str, str] | None = None) -> Resp
     return Response(error_body(error), error.row.http, NO_STORE | OPEN | (headers or {}), "application/json")
 
 
-def _for_operators(ready: Callable[[], Awaitable[list[str]]], metrics: Callable[[], Awaitable[bytes]]) -> list[Route]:
+def _alive() -> Route:
     async def answer_alive(_: Request) -> Response:
         return JSONResponse({"status": "ok"}, headers=NO_STORE)
 
-    async def answer_ready(_: Request) -> Response:
-        reasons = await _reasons(ready)
-        body = {"status": "not ready" if reasons else "ready", "reasons": reasons}
-        return JSONResponse(body, 503 if reasons else 200, headers=NO_STORE)
+    return Route("/healthz", answer_alive)
 
+
+def _ready(ready: Reasons, *, reasons: bool) -> Route:
+    """reasons: whether to say why not."""
+
+    async def answer_ready(_: Request) -> Response:
+        found = await _reasons(ready)
+        body: dict[str, object] = {"status": "not ready" if found else "ready"}
+        return JSONResponse(body | ({"reasons": found} if reasons else {}), 503 if found else 200, headers=NO_STORE)
+
+    return Route("/readyz", answer_ready)
+
+
+def _numbers(metrics: Callable[[], Awaitable[bytes]]) -> Route:
     async def answer_metrics(_: Request) -> Response:
         try:
             text = await metrics()
@@ -88,7 +108,7 @@ def _for_operators(ready: Callable[[], Awaitable[list[str]]], metrics: Callable[
             return _refuse(error)
         return Response(text, media_type=METRICS_TYPE, headers=NO_STORE)
 
-    return [Route("/healthz", answer_alive), Route("/readyz", answer_ready), Route("/metrics", answer_metrics)]
+    return Route(METRICS, answer_metrics)
 
 
 def _description() -> Route:
@@ -100,7 +120,7 @@ def _description() -> Route:
     return Route("/v1/openapi.json", answer_openapi)
 
 
-async def _reasons(ready: Callable[[], Awaitable[list[str]]]) -> list[str]:
+async def _reasons(ready: Reasons) -> list[str]:
     try:
         return await asyncio.wait_for(ready(), READY_S)
     except TimeoutError:

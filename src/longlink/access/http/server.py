@@ -67,12 +67,14 @@ async def serve_http(
     host: str,
     port: int,
     *,
+    setting: str = "listen.http",
     tls: ssl.SSLContext | None = None,
     most: int = files.MOST_HTTP,
     shared: bool = False,
 ) -> HttpServer:
     """Listen and serve; returns once connections are accepted.
 
+    setting: what names the address, for errors.
     tls: as certificates.server_context makes it; None: plain HTTP.
     most: connections at once.
     shared: other processes may listen on the same port, and the system shares the connections out.
@@ -94,7 +96,7 @@ async def serve_http(
     )
     config.load()
     config.ssl = tls
-    listener = _listen(host, port, shared)
+    listener = _listen(host, port, setting, shared=shared)
     server = _Server(config, most)
     serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
     serving.add_done_callback(_ended)
@@ -106,14 +108,14 @@ async def serve_http(
     return HttpServer(server, serving, listener.getsockname()[1])
 
 
-def _listen(host: str, port: int, shared: bool) -> socket.socket:
+def _listen(host: str, port: int, setting: str, *, shared: bool) -> socket.socket:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
             0
         ]
         listener = socket.socket(family, kind)
     except OSError as error:
-        raise _cannot_listen(host, port, error) from None
+        raise _cannot_listen(f"{host}:{port} ({setting})", error) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
@@ -122,13 +124,13 @@ def _listen(host: str, port: int, shared: bool) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise _cannot_listen(host, port, error) from None
+        raise _cannot_listen(f"{host}:{port} ({setting})", error) from None
     return listener
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> LonglinkError:
+def _cannot_listen(where: str, error: OSError) -> LonglinkError:
     row = errors.PORT_TAKEN if error.errno == errno.EADDRINUSE else errors.CONFIG_INVALID
-    return LonglinkError(row, f"cannot listen on {host}:{port} (listen.http): {error.strerror or error}")
+    return LonglinkError(row, f"cannot listen on {where}: {error.strerror or error}")
 
 
 def _ended(serving: asyncio.Task[None]) -> None:
