@@ -127,11 +127,12 @@ class StoreMachine(RuleBasedStateMachine):
             assert (result.seq, result.sent_at, result.duplicate) == (first.seq, first.sent_at, True)
             return
         assert (result.seq, result.duplicate) == (len(chat.log) + 1, False)
-        assert result.sent_at >= max([entry.sent_at for entry in chat.log], default=0)
+        assert result.sent_at == self.now_ms, "what is shown follows the clock"
+        assert result.stamp >= max([entry.stamp for entry in chat.log], default=0), "and what orders only rises"
         delivered, read = chat.marks[item.sender]
         below = len(chat.log)
         chat.marks[item.sender] = (delivered + (delivered == below), read + (read == below))
-        chat.log.append(Entry(result.seq, item.sender, item.client_id, result.sent_at, item.content))
+        chat.log.append(Entry(result.seq, item.sender, item.client_id, result.sent_at, result.stamp, item.content))
         named = chat.members if item.mentions_all else item.mentions
         chat.mentioned.append(frozenset(named) - {item.sender})
         self._touch(chat)
@@ -163,7 +164,7 @@ class StoreMachine(RuleBasedStateMachine):
         )
         fitting = [entry for entry in chat.log if entry.seq > after and (not before or entry.seq < before)]
         shown = fitting[-limit:] if before and not after else fitting[:limit]
-        assert found == Page(tuple(shown), len(chat.log), len(fitting) > len(shown))
+        assert found == Page(tuple(shown), len(chat.log), len(fitting) > len(shown), found.stamp)
 
     @rule(limit=st.integers(1, 3), touch=st.booleans())
     def list_all(self, limit: int, touch: bool) -> None:

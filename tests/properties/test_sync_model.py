@@ -81,7 +81,7 @@ class Client:
             chat.raise_marks(member.user, member.delivered, member.read)
         seqs = [entry.seq for entry in change.entries]
         assert seqs == list(range(shown.head - len(seqs) + 1, shown.head + 1)), "the newest ones, without a gap"
-        of_the_time = [entry for entry in log[: shown.head] if entry.sent_at >= self.since]
+        of_the_time = [entry for entry in log[: shown.head] if entry.stamp > self.since]
         assert change.more == (len(of_the_time) > len(seqs))
         assert list(change.entries) == of_the_time[len(of_the_time) - len(seqs) :]
         for entry in change.entries:
@@ -127,7 +127,7 @@ class SyncMachine(RuleBasedStateMachine):
         items = [Append(name, sender, str(len(log) + place), b"x" * size) for place, size in enumerate(sizes)]
         for item, result in zip(items, self.run(self.store.messages.append(items)), strict=True):
             assert isinstance(result, Appended)
-            log.append(Entry(result.seq, sender, item.client_id, result.sent_at, item.content))
+            log.append(Entry(result.seq, sender, item.client_id, result.sent_at, result.stamp, item.content))
             self._push(pair, name, log[-1])
 
     @rule(pair=st.sampled_from(PAIRS), first=st.booleans(), back=st.integers(0, 4), unread=st.integers(0, 4))

@@ -17,7 +17,7 @@ def test_messages_get_the_sequence_1_2_3_and_come_back_as_they_were(scene: Scene
         contents = [b"", b"\x00\xff", "grüße \U0001f600".encode(), bytes(range(256)) * 200]
         batch = [Append(chat.id, "bob", f"c-{number}", content) for number, content in enumerate(contents)]
         results = stored(await store.messages.append(batch))
-        assert results == [Appended(seq, NOON_MS, False, ("alice", "bob")) for seq in (1, 2, 3, 4)]
+        assert results == [Appended(seq, NOON_MS, results[0].stamp, False, ("alice", "bob")) for seq in (1, 2, 3, 4)]
         page = await store.messages.history(chat.id, "alice", after=0, before=0, limit=10, page_bytes=1 << 30)
         assert [entry.content for entry in page.entries] == contents
         assert [(entry.seq, entry.sender, entry.client_id, entry.sent_at) for entry in page.entries] == [
@@ -33,7 +33,7 @@ def test_a_resend_gets_the_first_answer_again_and_stores_nothing(scene: Scene) -
         first = (await say(store, chat.id, "one", "two"))[0]
         scene.now_ms += 5_000
         again = (await say(store, chat.id, "one"))[0]
-        assert again == Appended(first.seq, first.sent_at, True, first.members)
+        assert again == Appended(first.seq, first.sent_at, first.stamp, True, first.members)
         assert await texts(store, chat.id) == [b"one", b"two"]
 
     scene.play(story)

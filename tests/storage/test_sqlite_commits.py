@@ -90,7 +90,7 @@ def test_a_row_that_was_stolen_fails_its_own_write_only(tmp_path: Path) -> None:
         stolen = (await direct(store)).id
         other = (await direct(store, "alice", "carol")).id
         with apsw.Connection(str(tmp_path / engine.DATABASE)) as connection:
-            connection.execute("INSERT INTO messages VALUES (1, 1, 1, 'stolen', 0, x'')")
+            connection.execute("INSERT INTO messages VALUES (1, 1, 1, 'stolen', 0, x'', 0)")
         connection.close()
         batch = [Append(stolen, "alice", "1", b"1"), Append(other, "alice", "2", b"2")]
         bad, good = await store.messages.append(batch)
@@ -135,18 +135,22 @@ def test_what_was_forgotten_is_read_again(tmp_path: Path, monkeypatch: pytest.Mo
     _play(tmp_path, story)
 
 
-def test_times_of_the_newest_change_survive_a_restart_with_the_clock_far_back(tmp_path: Path) -> None:
-    async def story() -> None:
-        store = await open_store(tmp_path, Storage(), now_ms=lambda: 2_000_000_000_000)
+def test_stamps_go_on_after_a_restart_whatever_the_clock_says(tmp_path: Path) -> None:
+    stamps = []
+
+    async def story(now_ms: int) -> None:
+        store = await open_store(tmp_path, Storage(), now_ms=lambda: now_ms)
         chat = (await direct(store)).id
-        await store.close()
-        store = await open_store(tmp_path, Storage(), now_ms=lambda: 1_000_000_000_000)
-        assert (await say(store, chat, "1"))[0].sent_at == 2_000_000_000_000
-        synced = await store.conversations.changed("alice", since=2_000_000_000_000, cursor="", limit=5)
-        assert [(one.head, one.changed_at) for one in synced.conversations] == [(1, 2_000_000_000_000)]
+        stamps.append((await say(store, chat, str(now_ms)))[0].stamp)
+        found = await store.conversations.changed("alice", since=stamps[-1] - 1, cursor="", limit=5)
+        assert [(one.head, one.changed_at, one.stamp) for one in found.conversations] == [
+            (len(stamps), now_ms, stamps[-1])
+        ]
         await store.close()
 
-    asyncio.run(story())
+    for now_ms in (2_000_000_000_000, 1_000_000_000_000, 3_000_000_000_000):
+        asyncio.run(story(now_ms))
+    assert stamps == sorted(set(stamps))
 
 
 def test_the_log_starts_again_under_constant_writing_and_reading(tmp_path: Path) -> None:

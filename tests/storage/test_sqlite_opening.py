@@ -20,7 +20,7 @@ from longlink.storage.base import Append, Member
 from longlink.storage.sqlite import engine, migrations, open_store
 from longlink.storage.sqlite.migrations import Migration
 
-from .scene import stored, texts
+from .scene import NOON_MS, stored, texts
 
 
 def _opened(folder: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_folder_of_the_first_schema_keeps_all_and_what_was_received_counts_as_
     connection.close()
 
     async def story() -> None:
-        store = await open_store(tmp_path, Storage())
+        store = await open_store(tmp_path, Storage(), now_ms=lambda: NOON_MS)
         chat = (await store.conversations.open_direct("bob", "alice")).conversation
         assert chat.members == (Member("alice", 3, 3), Member("bob", 2, 2))
         assert (chat.id, chat.unread, chat.mentions) == ("d_aaaaaaaaaaaaaaaaaaaa", 1, 0)
@@ -207,15 +207,45 @@ def test_a_folder_of_the_first_schema_keeps_all_and_what_was_received_counts_as_
         again, new = stored(await store.messages.append([Append(chat.id, "alice", "b", b"\n\x013"), mention]))
         assert [(again.seq, again.duplicate), (new.seq, new.duplicate)] == [(3, True), (4, False)]
         synced = await store.conversations.sync(
-            "bob", since=1_790_000_000_000, cursor="", limit=5, messages=5, page_bytes=10_000
+            "bob", since=1_789_999_999_999, cursor="", limit=5, messages=5, page_bytes=10_000
         )
         (change,) = synced.changes
         assert [entry.seq for entry in change.entries] == [1, 2, 3, 4]
+        assert [entry.sent_at for entry in change.entries] == [1_790_000_000_000] * 3 + [NOON_MS]
+        assert change.entries[3].stamp > 1_790_000_000_000_123, "stamps go on where the earlier version ended"
         assert (change.conversation.unread, change.conversation.mentions) == (2, 1)
         await store.close()
 
     for _ in range(2):
         _opened(tmp_path)
+    asyncio.run(story())
+
+
+def test_a_folder_that_a_wrong_clock_has_dated_ahead_shows_right_times_from_now_on(tmp_path: Path) -> None:
+    far_ms = 4_000_000_000_000
+    connection = apsw.Connection(str(tmp_path / engine.DATABASE))
+    migrations.migrate(connection, tmp_path / engine.DATABASE, migrations.shipped()[:2])
+    connection.execute(
+        "INSERT INTO users VALUES (1, 'alice'), (2, 'bob');"
+        f"INSERT INTO conversations VALUES (1, 'd_aaaaaaaaaaaaaaaaaaaa', 1, 1, {far_ms * 1000});"
+        "INSERT INTO directs VALUES (1, 2, 1);"
+        "INSERT INTO members VALUES (1, 1, 1, 1), (1, 2, 0, 0);"
+        f"INSERT INTO messages VALUES (1, 1, 1, 'a', {far_ms}, x'0a0131');"
+    )
+    connection.close()
+
+    async def story() -> None:
+        store = await open_store(tmp_path, Storage(), now_ms=lambda: NOON_MS)
+        chat = (await store.conversations.open_direct("bob", "alice")).conversation
+        assert chat.changed_at < far_ms
+        (said,) = stored(await store.messages.append([Append(chat.id, "alice", "b", b"")]))
+        assert said.sent_at == NOON_MS
+        found = await store.conversations.changed("bob", since=far_ms * 1000, cursor="", limit=5)
+        assert [(one.head, one.changed_at) for one in found.conversations] == [(2, NOON_MS)]
+        again = await store.conversations.changed("bob", since=found.synced_at, cursor="", limit=5)
+        assert again.conversations == ()
+        await store.close()
+
     asyncio.run(story())
 
 

@@ -45,7 +45,7 @@ def test_a_new_device_gets_the_newest_conversations_and_messages_first(scene: Sc
         assert [change.more for change in page.changes] == [True, False, False]
         assert [entry.content for entry in page.changes[0].entries] == [b"1-b", b"3-a", b"3-b"]
         assert [change.conversation.head for change in page.changes] == [4, 2, 2]
-        assert (page.next, page.synced_at) == ("", NOON_MS + 4_000)
+        assert (page.next, page.synced_at) == ("", page.changes[0].conversation.stamp)
         assert (await _sync(store, user="nobody")).changes == ()
 
     scene.play(story)
@@ -57,7 +57,7 @@ def test_only_what_happened_since_is_carried(scene: Scene) -> None:
         for chat in chats:
             await say(store, chat, "before")
         scene.now_ms += 1_000
-        since = (await _sync(store)).synced_at + 1
+        since = (await _sync(store)).synced_at
         await say(store, chats[0], "after", "after that")
         await store.conversations.mark([Mark(chats[1], "peer-1", 1)])
         await direct(store, "alice", "carol")
@@ -80,28 +80,43 @@ def test_what_is_committed_after_a_sync_is_in_the_next_one_whatever_the_clock_do
             (said,) = await say(store, chat, f"{step} {scene.now_ms} {synced_at}")
             (change,) = (await _sync(store, synced_at)).changes
             assert change.entries[-1].seq == said.seq
-            assert said.sent_at >= synced_at
+            assert said.stamp > synced_at
 
     scene.play(story)
     scene.now_ms -= 3_600_000
-    scene.play(lambda store: _nothing_is_ahead(store, scene))
+    scene.play(_nothing_is_left)
 
 
-async def _nothing_is_ahead(store: Store, scene: Scene) -> None:
-    page = await _sync(store)
-    assert page.synced_at > scene.now_ms
-    assert (await _sync(store, page.synced_at)).synced_at == page.synced_at
+async def _nothing_is_left(store: Store) -> None:
+    synced_at = (await _sync(store)).synced_at
+    again = await _sync(store, synced_at)
+    assert (again.changes, again.synced_at) == ((), synced_at)
 
 
-@pytest.mark.parametrize("since", [1, NOON_MS + 1, 2**53 - 1, 2**63 - 1])
-def test_a_time_that_the_store_has_not_reached_is_ahead(scene: Scene, since: int) -> None:
+def test_a_client_that_has_everything_gets_nothing_again_after_the_clock_was_wrong(scene: Scene) -> None:
     async def story(store: Store) -> None:
-        if since > 1:
+        chats = await _chats(store, 30)
+        for number, step_ms in enumerate((0, 10 * 365 * 86_400_000, -10 * 365 * 86_400_000, 1, -2)):
+            scene.now_ms += step_ms
+            for chat in chats:
+                await say(store, chat, str(number))
+            await _nothing_is_left(store)
+
+    scene.play(story)
+    scene.play(_nothing_is_left)
+
+
+@pytest.mark.parametrize("beyond", [1, NOON_MS, 2**53 - 1, 2**62])
+@pytest.mark.parametrize("some", [True, False])
+def test_a_stamp_that_the_store_has_not_reached_is_ahead(scene: Scene, beyond: int, *, some: bool) -> None:
+    async def story(store: Store) -> None:
+        if some:
             await direct(store)
+        newest = (await _sync(store)).synced_at
         with pytest.raises(LonglinkError, match="at most") as caught:
-            await _sync(store, since)
+            await _sync(store, newest + beyond)
         assert caught.value.row is errors.SINCE_AHEAD
-        assert (await _sync(store, since - 1 if since <= NOON_MS + 1 else 0)).next == ""
+        assert (await _sync(store, newest)).next == ""
 
     scene.play(story)
 
@@ -143,7 +158,9 @@ def test_a_conversation_that_overtakes_the_pages_comes_at_their_end(scene: Scene
         fifth = await _sync(store, cursor=fourth.next, limit=2)
         assert [change.conversation.id for change in fifth.changes] == [chats[1]]
         assert fifth.next == ""
-        assert {page.synced_at for page in (first, second, third, fourth, fifth)} == {NOON_MS}
+        assert {page.synced_at for page in (first, second, third, fourth, fifth)} == {
+            first.changes[0].conversation.stamp
+        }
 
     scene.play(story)
 

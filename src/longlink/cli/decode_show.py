@@ -18,7 +18,7 @@ from longlink.errors import TABLE
 from longlink.protocol.frames import EVENTS, REPLIES, Frame, body_name
 
 SHOWN_BYTES: Final = 32
-TIMES: Final = frozenset({"sent_at", "changed_at", "server_time", "synced_at", "since"})
+TIMES: Final = frozenset({"sent_at", "changed_at", "server_time"})
 """Fields that hold ms since the Unix epoch."""
 _LAST_MS: Final = 253_402_300_799_999
 """The end of the year 9999, the last that ISO 8601 has four digits for."""

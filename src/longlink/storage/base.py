@@ -2,7 +2,8 @@
 
 A store is three table groups and a life cycle. All methods are asyncio-friendly, never block the loop, and keep the
 order of calls: two calls made one after the other are applied in that order, whether or not the first was awaited.
-Every write is durable when its await returns. Nothing here is SQL. Read next: sqlite/, the embedded backend.
+Every write is durable when its await returns. A *stamp* numbers the commits: it only rises, across restarts too, and
+says nothing of the time of day. Nothing here is SQL. Read next: sqlite/, the embedded backend.
 """
 
 from __future__ import annotations
@@ -44,30 +45,45 @@ class Append(Struct, frozen=True, gc=False):
 
 
 class Appended(Struct, frozen=True, gc=False):
-    """Where it stands. members: every user who is to get it, the sender included."""
+    """Where it stands.
+
+    stamp: of the commit that stored it.
+    members: every user who is to get it, the sender included.
+    """
 
     seq: int
     sent_at: int
+    stamp: int
     duplicate: bool
     members: tuple[str, ...]
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """One entry of a conversation's log. sent_at: ms since the Unix epoch, never decreasing along the log."""
+    """One entry of a conversation's log.
+
+    sent_at: what the clock said, ms since the Unix epoch; for people only, it may decrease along the log.
+    stamp: of the commit that stored it; never decreases along the log.
+    """
 
     seq: int
     sender: str
     client_id: str
     sent_at: int
+    stamp: int
     content: bytes
 
 
 class Page(Struct, frozen=True, gc=False):
-    """A page of a log in ascending order of seq. more: whether what was asked for holds more."""
+    """A page of a log in ascending order of seq.
+
+    more: whether what was asked for holds more.
+    stamp: of the newest change of the conversation.
+    """
 
     entries: tuple[Entry, ...]
     head: int
     more: bool
+    stamp: int
 
 
 class Member(Struct, frozen=True, gc=False):
@@ -82,7 +98,8 @@ class Conversation(Struct, frozen=True, gc=False):
     """A conversation as one of its members sees it.
 
     kind: longlink.v1.Conversation.Kind
-    changed_at: time of the newest entry or move of a mark, ms since the Unix epoch
+    changed_at: when the newest entry was stored or mark moved, ms since the Unix epoch
+    stamp: of that change
     unread: entries of others above the member's read mark; of the member's own ones at most OWN_COUNTED are left out
     mentions: how many of them mention the member, at most MENTIONS_COUNTED
     """
@@ -92,6 +109,7 @@ class Conversation(Struct, frozen=True, gc=False):
     head: int
     members: tuple[Member, ...]
     changed_at: int
+    stamp: int
     unread: int
     mentions: int
 
@@ -106,7 +124,7 @@ class Opened(Struct, frozen=True, gc=False):
 class Changes(Struct, frozen=True, gc=False):
     """One page of the conversations that changed; next is the cursor of the following page, empty on the last one.
 
-    synced_at: what to pass as `since` next time; far enough back that no commit under way now can be missed.
+    synced_at: the stamp to pass as `since` next time; every commit that this page may not show has a higher one.
     """
 
     conversations: tuple[Conversation, ...]
@@ -190,7 +208,7 @@ class Conversations(Protocol):
         """
 
     async def changed(self, user: str, *, since: int, cursor: str, limit: int) -> Changes:
-        """The user's conversations with changed_at >= since, oldest change first; a mark that moved is a change too.
+        """The user's conversations with a stamp above since, oldest change first; a mark that moved is a change too.
 
         Raises FIELD_INVALID for a bad cursor, STORAGE_UNAVAILABLE.
         """
@@ -198,15 +216,15 @@ class Conversations(Protocol):
     async def sync(
         self, user: str, *, since: int, cursor: str, limit: int, messages: int, page_bytes: int
     ) -> Synced:  # fmt: skip
-        """The user's conversations with changed_at >= since, newest change first, each with its newest entries with
-        sent_at >= since.
+        """The user's conversations with a stamp above since, newest change first, each with its newest entries above
+        since.
 
         At most limit conversations and messages entries of each, and at most page_bytes on the wire, but always one
         conversation. When not all entries fit, each conversation has its newest before any has more; large ones are
         left out, and with them what is older. `more` tells. After the last of several pages come those that have
         changed since the first, oldest change first: a conversation that overtakes the pages is not passed over.
 
-        Raises SINCE_AHEAD for a time that this store has not reached, FIELD_INVALID for a cursor that is not `next` of
+        Raises SINCE_AHEAD for a stamp that this store has not reached, FIELD_INVALID for a cursor that is not `next` of
         a page of this user, STORAGE_UNAVAILABLE.
         """
 

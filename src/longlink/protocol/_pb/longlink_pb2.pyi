@@ -374,7 +374,7 @@ Global___ReadHistory: _TypeAlias = ReadHistory  # noqa: Y015
 
 @_typing.final
 class ListConversations(_message.Message):
-    """The user's conversations that changed at or after a time, oldest change first. Answer: Conversations."""
+    """The user's conversations that changed after a stamp, oldest change first. Answer: Conversations."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -382,7 +382,7 @@ class ListConversations(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     since: _builtins.int
-    """`synced_at` of the last complete pass, in ms since the Unix epoch; 0 lists all."""
+    """`synced_at` of the last complete pass; 0 lists all. A stamp is a number that only rises. It is not a time."""
     limit: _builtins.int
     """1..200; 0 means 50."""
     cursor: _builtins.str
@@ -415,7 +415,7 @@ class Sync(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     since: _builtins.int
-    """`synced_at` of the last complete pass; 0 the first time. Ahead of the server: since_ahead."""
+    """`synced_at` of the last complete pass, a stamp; 0 the first time. Ahead of the server: since_ahead."""
     cursor: _builtins.str
     """`next` of the page before; empty for the first page."""
     limit: _builtins.int
@@ -611,7 +611,7 @@ class Conversation(_message.Message):
     head: _builtins.int
     """Seq of the newest entry; 0 when there is none."""
     changed_at: _builtins.int
-    """Of the newest change, ms since the Unix epoch."""
+    """When the newest change was made, ms since the Unix epoch, by the server's clock."""
     unread: _builtins.int
     """For the user who asked: how many messages of others lie above their read mark, and how many of these mention them
     (1,000 stands for more).
@@ -680,7 +680,7 @@ class Sent(_message.Message):
     seq: _builtins.int
     client_id: _builtins.str
     sent_at: _builtins.int
-    """ms since the Unix epoch, by the server's clock; never decreases along a conversation."""
+    """What the server's clock said, ms since the Unix epoch. For people: it goes back when the clock is set back."""
     duplicate: _builtins.bool
     """True when this was a resend and the message had been stored before."""
     def __init__(
@@ -802,7 +802,7 @@ class Conversations(_message.Message):
     next: _builtins.str
     """Pass as `cursor` to get the next page; empty on the last one."""
     synced_at: _builtins.int
-    """Pass as `since` next time, once the last page has been applied."""
+    """A stamp: pass it as `since` next time, once the last page has been applied."""
     @_builtins.property
     def conversations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Conversation]: ...
     def __init__(
@@ -831,7 +831,7 @@ class Synced(_message.Message):
     next: _builtins.str
     """Pass as `cursor` to get the next page; empty on the last one."""
     synced_at: _builtins.int
-    """Pass as `since` next time, once the last page has been applied; the same on all pages of one pass."""
+    """A stamp: pass it as `since` next time, once the last page has been applied. The same on all pages of one pass."""
     complete: _builtins.bool
     """True when nothing lies behind this answer: it is the last page, and no change in it has `more`."""
     @_builtins.property

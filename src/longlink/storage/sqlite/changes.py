@@ -17,27 +17,26 @@ import msgspec
 from longlink import errors
 from longlink.errors import LonglinkError
 from longlink.storage.base import MENTIONS_COUNTED, OWN_COUNTED, Change, Changes, Conversation, Member, Synced
-from longlink.storage.sqlite.engine import first_value
+from longlink.storage.sqlite.engine import SENT_AT, first_value
 from longlink.storage.sqlite.history import Rows, entries_of
 from longlink.storage.sqlite.plan import conversation_unknown
 
 # What things weigh in a Synced frame at most, beside the bytes of names and contents and of the JSON that is counted.
 _PAGE_BYTES: Final = 128
 _CONVERSATION_BYTES: Final = 16
-_ENTRY_BYTES: Final = 56
+_ENTRY_BYTES: Final = 64
 # A whole conversation of two users whose names have 64 bytes.
 _LARGEST_CONVERSATION_BYTES: Final = 240
 # An entry that is heavier than such a part of the page is left to history, or it would take the room of all others.
 _PARTS: Final = 8
 # How many entries one page may look at, whether they fit or not.
 _LOOKED_AT: Final = 4_096
-# Beyond any stamp; and beyond any time, yet SQLite can multiply it by a thousand.
+# Beyond any stamp.
 _FAR: Final = 1 << 62
-_FAR_MS: Final = 1 << 52
 
 # Of a row `found` with a conversation and `me`, the id of the user who asks.
 _SHOWN: Final = f"""
-found.public_id, found.kind, found.head, found.changed,
+found.public_id, found.kind, found.head, found.changed, found.changed_at,
 found.head - (SELECT read FROM members WHERE conversation = found.id AND user = found.me) - (SELECT count(*) FROM (
     SELECT 1 FROM own_unread AS o WHERE o.conversation = found.id AND o.user = found.me
     AND o.seq > (SELECT read FROM members WHERE conversation = found.id AND user = found.me)
@@ -62,7 +61,7 @@ WHERE me.name = :user
 # One more than the limit, to know whether there is another page.
 _FOUND: Final = f"""
 SELECT c.*, me.id AS me, row_number() OVER (ORDER BY c.changed * :way, c.public_id) AS number
-{_OF_USER} AND c.changed >= :since * 1000 AND (c.head > 0 OR c.creator = me.id)
+{_OF_USER} AND c.changed > :since AND (c.head > 0 OR c.creator = me.id)
 AND (c.changed * :way > :stamp * :way OR (c.changed = :stamp AND c.public_id > :public_id))
 ORDER BY c.changed * :way, c.public_id LIMIT :limit + 1
 """
@@ -80,7 +79,7 @@ weighed AS (
     SELECT s.number AS number, s.head - m.seq AS place, m.rowid AS entry,
            octet_length(m.content) + octet_length(m.client_id) + octet_length(u.name) + {_ENTRY_BYTES} AS weight
     FROM shown AS s CROSS JOIN messages AS m CROSS JOIN users AS u
-    ON m.conversation = s.id AND m.seq BETWEEN s.head - :messages + 1 AND s.head AND m.sent_at >= :since
+    ON m.conversation = s.id AND m.seq BETWEEN s.head - :messages + 1 AND s.head AND m.stamp > :since
     AND u.id = m.sender),
 light AS (
     SELECT number, place, entry, weight FROM (
@@ -96,15 +95,16 @@ SELECT json_array(
     iif(:top < {_FAR}, EXISTS (SELECT 1 {_OF_USER} AND c.changed > :top AND (c.head > 0 OR c.creator = me.id)), 0),
     json((SELECT json_group_array(json_array(
         json(s.conversation),
-        json((SELECT json_group_array(json_array(m.seq, u.name, m.client_id, m.sent_at, hex(m.content)) ORDER BY m.seq)
+        json((SELECT json_group_array(
+                  json_array(m.seq, u.name, m.client_id, {SENT_AT}, m.stamp, hex(m.content)) ORDER BY m.seq)
               FROM kept AS k CROSS JOIN messages AS m ON m.rowid = k.entry CROSS JOIN users AS u ON u.id = m.sender
               WHERE k.number = s.number)),
-        EXISTS (SELECT 1 FROM messages AS m WHERE m.conversation = s.id AND m.sent_at >= :since
+        EXISTS (SELECT 1 FROM messages AS m WHERE m.conversation = s.id AND m.stamp > :since
                 AND m.seq = s.head - (SELECT count(*) FROM kept AS k WHERE k.number = s.number))
     ) ORDER BY s.number) FROM shown AS s)))
 """  # noqa: S608
 
-_Shown = tuple[str, int, int, int, int, int, list[tuple[str, int, int]]]
+_Shown = tuple[str, int, int, int, int, int, int, list[tuple[str, int, int]]]
 _one = msgspec.json.Decoder(_Shown)
 _changes = msgspec.json.Decoder(list[_Shown])
 _synced = msgspec.json.Decoder(tuple[int, int, list[tuple[_Shown, Rows, int]]])
@@ -167,7 +167,7 @@ class SyncQuery:
 def list_query(user: str, since: int, cursor: str, limit: int) -> ListQuery:
     """Raises FIELD_INVALID for a cursor that read_changed did not give to this user."""
     place = _parse(user, cursor, _LIST) if cursor else Place(_LIST, 0, "", -1)
-    return ListQuery(user, max(0, min(since, _FAR_MS)), limit, place)
+    return ListQuery(user, max(0, min(since, _FAR)), limit, place)
 
 
 def sync_query(user: str, since: int, cursor: str, limit: int, messages: int, page_bytes: int) -> SyncQuery:
@@ -191,13 +191,13 @@ def read_changed(connection: apsw.Connection, query: ListQuery, committed: int) 
     rows = _changes.decode(text) if isinstance(text, str) else []
     shown = rows[: query.limit]
     onward = _behind(place, shown[-1]).cursor(query.user) if len(rows) > query.limit else ""
-    return Changes(tuple([_conversation(row) for row in shown]), onward, place.top // 1000)
+    return Changes(tuple([_conversation(row) for row in shown]), onward, place.top)
 
 
 def read_sync(connection: apsw.Connection, query: SyncQuery, committed: int) -> Synced | LonglinkError:
-    """As read_changed. SINCE_AHEAD for a time that no commit has reached."""
-    if query.since > committed // 1000:
-        message = f"since: expected at most {committed // 1000}, the newest change of this server; got {query.since}"
+    """As read_changed. SINCE_AHEAD for a stamp that no commit has reached."""
+    if query.since > committed:
+        message = f"since: expected at most {committed}, the newest change of this server; got {query.since}"
         return LonglinkError(errors.SINCE_AHEAD, message)
     place = _begun(query.place, committed)
     # What is committed later than the first page's snapshot lies above `top`, so only a later page has to look there.
@@ -212,11 +212,11 @@ def read_sync(connection: apsw.Connection, query: SyncQuery, committed: int) -> 
     elif late:
         onward = Place(_LATE, place.top + 1, "", place.top).cursor(query.user)
     changes = [Change(_conversation(row), entries_of(entries), bool(rest)) for row, entries, rest in rows]
-    return Synced(tuple(changes), onward, place.top // 1000)
+    return Synced(tuple(changes), onward, place.top)
 
 
 def _begun(place: Place, committed: int) -> Place:
-    # The time of the first page holds for all: what changes meanwhile comes again at the next pass, rather than never.
+    # The stamp of the first page holds for all: what changes meanwhile comes again at the next pass, rather than never.
     return place if place.top >= 0 else place._replace(top=committed)
 
 
@@ -236,9 +236,9 @@ def _bindings(query: ListQuery | SyncQuery, place: Place) -> dict[str, str | int
 
 
 def _conversation(row: _Shown) -> Conversation:
-    public_id, kind, head, changed, unread, mentions, members = row
+    public_id, kind, head, stamp, changed_at, unread, mentions, members = row
     shown = tuple([Member(*member) for member in members])
-    return Conversation(public_id, kind, head, shown, changed // 1000, unread, mentions)
+    return Conversation(public_id, kind, head, shown, changed_at, stamp, unread, mentions)
 
 
 def _parse(user: str, cursor: str, kinds: str) -> Place:

@@ -21,8 +21,16 @@ from longlink import config, errors
 from longlink.errors import LonglinkError
 from longlink.ops import logs
 from longlink.storage.sqlite.checkpoint import RESTART_AT, Checkpointer
-from longlink.storage.sqlite.engine import STORAGE_ERRORS, close_quietly, connect_writer, first_value, unavailable
-from longlink.storage.sqlite.known import Known, newest_stamp
+from longlink.storage.sqlite.clock import Clock
+from longlink.storage.sqlite.engine import (
+    SENT_AT,
+    STORAGE_ERRORS,
+    close_quietly,
+    connect_writer,
+    first_value,
+    unavailable,
+)
+from longlink.storage.sqlite.known import Known, newest_change
 from longlink.storage.sqlite.plan import MessageKey, Plan, StoredMessage
 from longlink.storage.sqlite.requests import Answer, Appends, Marks, OpenDirect, Remember, Request, weigh
 from longlink.storage.sqlite.stats import Stats
@@ -30,18 +38,18 @@ from longlink.storage.sqlite.stats import Stats
 log = logs.get("storage")
 
 COMMIT: Final = (
-    "INSERT INTO work (stamp, new_users, new_conversations, new_directs, new_members,"
-    " new_messages, contents, new_mentions, new_own, heads, marks, probe) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO work (stamp, now_ms, new_users, new_conversations, new_directs, new_members, new_messages, contents,"
+    " new_mentions, new_own, heads, marks, probe) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_FIND_MESSAGES: Final = """
-SELECT json_group_array(json_array(m.conversation, m.sender, m.client_id, m.seq, m.sent_at, hex(m.content)))
+_FIND_MESSAGES: Final = f"""
+SELECT json_group_array(json_array(m.conversation, m.sender, m.client_id, m.seq, {SENT_AT}, m.stamp, hex(m.content)))
 FROM json_each(?) AS wanted CROSS JOIN messages AS m
 ON m.conversation = wanted.value ->> 0 AND m.sender = wanted.value ->> 1 AND m.client_id = wanted.value ->> 2
-"""
+"""  # noqa: S608 - made of a constant
 # After a resend more are likely, since a client that reconnects resends all it has; so look before writing for a while.
 _WARY_COMMITS: Final = 16
 
-_messages = msgspec.json.Decoder(list[tuple[int, int, str, int, int, str]])
+_messages = msgspec.json.Decoder(list[tuple[int, int, str, int, int, int, str]])
 _encode = msgspec.json.Encoder().encode
 
 
@@ -61,12 +69,12 @@ class Committer:
         self._settings = settings
         self._checkpointer = checkpointer
         self._stats = stats
-        self._now_ms = now_ms
         self._setup = (resources.files("longlink.storage") / "schema" / "sqlite" / "commit.sql").read_text("utf-8")
         self._known = Known()
         self._wary = 0
         self._connection: apsw.Connection | None = None
-        self._stamp = newest_stamp(self._connected())
+        self._stamp, newest_ms = newest_change(self._connected())
+        self._clock = Clock(now_ms, newest_ms)
         # The newest stamp that readers can see, and find again after a restart; any thread may read it.
         self.committed = self._stamp
 
@@ -177,9 +185,9 @@ class Committer:
             return plan, answers, self._insert(connection, plan)
 
     def _plan(self, requests: Sequence[Request], stored: dict[MessageKey, StoredMessage]) -> tuple[Plan, list[Answer]]:
-        # Strictly growing, whatever the clock does: a cursor over the stamps never skips a commit.
-        self._stamp = max(self._now_ms() * 1000, self._stamp + 1)
-        plan = Plan(self._known, self._stamp, stored)
+        # A plain counter: a cursor over the stamps never skips a commit, whatever the clock does.
+        self._stamp += 1
+        plan = Plan(self._known, self._stamp, self._clock.read_ms(), stored)
         return plan, [plan.answer(request) for request in requests]
 
     def _plan_with_stored(
@@ -192,8 +200,8 @@ class Committer:
         if rows:
             self._wary = _WARY_COMMITS
         stored = {
-            (conversation, sender, client_id): StoredMessage(seq, sent_at, bytes.fromhex(content))
-            for conversation, sender, client_id, seq, sent_at, content in rows
+            (conversation, sender, client_id): StoredMessage(seq, sent_at, stamp, bytes.fromhex(content))
+            for conversation, sender, client_id, seq, sent_at, stamp, content in rows
         }
         return self._plan(requests, stored)
 

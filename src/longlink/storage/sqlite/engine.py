@@ -18,6 +18,8 @@ from longlink import errors
 from longlink.errors import LonglinkError
 
 DATABASE: Final = "longlink.db"
+SENT_AT: Final = "coalesce(m.sent_at, m.stamp)"
+"""The time of a row `m` of messages; in those of earlier versions the stamp is the time (schema 0004)."""
 PAGE_BYTES: Final = 4096
 # Older ones can corrupt a database when a commit and a checkpoint meet (docs/decisions/0004-apsw.md).
 _SOUND_SQLITE: Final = (3, 51, 3)

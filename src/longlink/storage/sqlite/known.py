@@ -38,14 +38,14 @@ FROM json_each(?) AS wanted CROSS JOIN conversations AS c ON c.public_id = wante
 _COUNTERS: Final = """
 SELECT json_array((SELECT coalesce(max(id), 0) FROM users), (SELECT coalesce(max(id), 0) FROM conversations))
 """
-_NEWEST_STAMP: Final = "SELECT coalesce(max(changed), 0) FROM conversations"
+_NEWEST: Final = "SELECT json_array(coalesce(max(changed), 0), coalesce(max(changed_at), 0)) FROM conversations"
 
 _Pair = tuple[int, int]
 _encode = msgspec.json.Encoder().encode
 _users = msgspec.json.Decoder(list[tuple[str, int]])
 _directs = msgspec.json.Decoder(list[tuple[int, int, str]])
 _conversations = msgspec.json.Decoder(list[tuple[int, str, int, int, list[tuple[str, int, int, int]]]])
-_counters = msgspec.json.Decoder(tuple[int, int])
+_two = msgspec.json.Decoder(tuple[int, int])
 
 
 @dataclass(slots=True, eq=False)
@@ -76,7 +76,7 @@ class Known:
 
     def load_counters(self, connection: apsw.Connection) -> None:
         """Read the highest ids. Raises apsw.Error."""
-        self.last_user, self.last_conversation = _counters.decode(_text(first_value(connection, _COUNTERS, ())))
+        self.last_user, self.last_conversation = _two.decode(_text(first_value(connection, _COUNTERS, ())))
 
     def load_users(self, connection: apsw.Connection, names: Iterable[str]) -> None:
         """Read those of the names that exist and are not remembered. Raises apsw.Error."""
@@ -111,10 +111,12 @@ class Known:
                 memory.popitem(last=False)
 
 
-def newest_stamp(connection: apsw.Connection) -> int:
-    """The stamp of the newest change on disk: one pass over the conversations, at start only. Raises apsw.Error."""
-    stamp = first_value(connection, _NEWEST_STAMP, ())
-    return stamp if isinstance(stamp, int) else 0
+def newest_change(connection: apsw.Connection) -> tuple[int, int]:
+    """The newest stamp and the newest time on disk, in ms since the Unix epoch; 0 if there is none.
+
+    One pass over the conversations, at start only. Raises apsw.Error.
+    """
+    return _two.decode(_text(first_value(connection, _NEWEST, ())))
 
 
 _Key = TypeVar("_Key", str, _Pair)

@@ -32,6 +32,7 @@ class StoredMessage(NamedTuple):
 
     seq: int
     sent_at: int
+    stamp: int
     content: bytes
 
 
@@ -39,12 +40,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Plan:
-    """One batch. stamp: of this commit; stored: the messages of this batch that are already on disk."""
+    """One batch.
 
-    def __init__(self, known: Known, stamp: int, stored: dict[MessageKey, StoredMessage]) -> None:
+    stamp: of this commit.
+    now_ms: what the clock says, for people; ms since the Unix epoch.
+    stored: the messages of this batch that are already on disk.
+    """
+
+    def __init__(self, known: Known, stamp: int, now_ms: int, stored: dict[MessageKey, StoredMessage]) -> None:
         self._known = known
         self._stamp = stamp
-        self._sent_at = stamp // 1000
+        self._now_ms = now_ms
         self._stored = dict(stored)
         self._users: dict[str, int] = {}
         self._opened: dict[str, KnownConversation] = {}
@@ -100,6 +106,7 @@ class Plan:
         opened = self._opened.values()
         return (
             self._stamp,
+            self._now_ms,
             _rows([(id_, name) for name, id_ in self._users.items()]),
             _rows([(c.id, c.public_id, c.kind, self._creators[c.public_id]) for c in opened]),
             _rows([(*pair, self._opened[public_id].id) for pair, public_id in self._directs.items()]),
@@ -152,7 +159,7 @@ class Plan:
         self._messages.append((conversation.id, seq, sender, item.client_id, self._offset, size))
         self._contents.append(item.content)
         self._offset += size
-        self._stored[key] = StoredMessage(seq, self._sent_at, item.content)
+        self._stored[key] = StoredMessage(seq, self._now_ms, self._stamp, item.content)
         self.appended += 1
         # A user's own entries are never unread. Across a gap a mark stays, for it would say that the gap was received.
         own = (conversation.id, sender)
@@ -163,7 +170,7 @@ class Plan:
             self._own.append((conversation.id, sender, seq))
         if item.mentions or item.mentions_all:
             self._mention(item, conversation, seq)
-        return Appended(seq, self._sent_at, False, conversation.names)
+        return Appended(seq, self._now_ms, self._stamp, False, conversation.names)
 
     def _mention(self, item: Append, conversation: KnownConversation, seq: int) -> None:
         members = conversation.members
@@ -175,7 +182,7 @@ class Plan:
             message = f"client_id {item.client_id!r} is stored as seq {stored.seq} with other content"
             return LonglinkError(errors.CONTENT_DIFFERS, message)
         self.duplicates += 1
-        return Appended(stored.seq, stored.sent_at, True, conversation.names)
+        return Appended(stored.seq, stored.sent_at, stored.stamp, True, conversation.names)
 
     def _mark(self, mark: Mark) -> Marked | LonglinkError:
         found = self._find(mark.conversation, mark.user)

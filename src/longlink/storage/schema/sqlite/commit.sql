@@ -5,7 +5,7 @@
 -- and no part of the stored schema.
 
 CREATE TEMP VIEW work AS
-SELECT 0 AS stamp, 0 AS new_users, 0 AS new_conversations, 0 AS new_directs, 0 AS new_members,
+SELECT 0 AS stamp, 0 AS now_ms, 0 AS new_users, 0 AS new_conversations, 0 AS new_directs, 0 AS new_members,
        0 AS new_messages, 0 AS contents, 0 AS new_mentions, 0 AS new_own, 0 AS heads, 0 AS marks, 0 AS probe;
 
 CREATE TEMP TRIGGER commit_work INSTEAD OF INSERT ON work
@@ -13,8 +13,9 @@ BEGIN
     INSERT INTO users (id, name)
     SELECT j.value ->> 0, j.value ->> 1 FROM json_each(NEW.new_users) AS j;
 
-    INSERT INTO conversations (id, public_id, kind, creator, head, changed)
-    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, 0, NEW.stamp FROM json_each(NEW.new_conversations) AS j;
+    INSERT INTO conversations (id, public_id, kind, creator, head, changed, changed_at)
+    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, 0, NEW.stamp, NEW.now_ms
+    FROM json_each(NEW.new_conversations) AS j;
 
     INSERT INTO directs (user_a, user_b, conversation)
     SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2 FROM json_each(NEW.new_directs) AS j;
@@ -22,9 +23,9 @@ BEGIN
     INSERT INTO members (conversation, user, delivered, read)
     SELECT j.value ->> 0, j.value ->> 1, 0, 0 FROM json_each(NEW.new_members) AS j;
 
-    INSERT INTO messages (conversation, seq, sender, client_id, sent_at, content)
-    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, NEW.stamp / 1000,
-           coalesce(substr(NEW.contents, j.value ->> 4, j.value ->> 5), x'')
+    INSERT INTO messages (conversation, seq, sender, client_id, stamp, content, sent_at)
+    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, NEW.stamp,
+           coalesce(substr(NEW.contents, j.value ->> 4, j.value ->> 5), x''), NEW.now_ms
     FROM json_each(NEW.new_messages) AS j;
 
     INSERT INTO mentions (conversation, user, seq)
@@ -33,7 +34,7 @@ BEGIN
     INSERT INTO own_unread (conversation, user, seq)
     SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2 FROM json_each(NEW.new_own) AS j;
 
-    UPDATE conversations SET head = j.value, changed = NEW.stamp
+    UPDATE conversations SET head = j.value, changed = NEW.stamp, changed_at = NEW.now_ms
     FROM json_each(NEW.heads) AS j WHERE conversations.id = CAST(j.key AS INTEGER);
 
     -- Always an update. Written so because it looks each row up once, and UPDATE FROM three times.
