@@ -19,6 +19,12 @@ def test_a_quantile_is_the_delay_that_a_share_did_not_exceed() -> None:
 
 
 def test_marks_and_curve_name_their_numbers() -> None:
-    seen = {2_000_000: 1}
+    seen = {2_000_000: 1_000}
     assert delays.marks(seen, "acked_")["acked_p999_ms"] == 2.0
     assert delays.curve(seen, "delivered")["delivered at 0.99"] == 2.0
+
+
+def test_a_percentile_is_a_figure_only_with_enough_delays() -> None:
+    assert set(delays.marks({2_000_000: 999})) == {"p50_ms", "p90_ms", "p99_ms", "max_ms"}
+    assert set(delays.marks({2_000_000: 20})) == {"p50_ms", "p90_ms", "max_ms"}
+    assert delays.marks({}) == {}

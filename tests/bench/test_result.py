@@ -39,6 +39,14 @@ def test_other_sizes_have_keys_of_their_own_with_the_same_meaning_and_goal() -> 
     assert row_of("fanout.nothing_50000") is None
 
 
+def test_a_quick_run_is_held_to_no_goal_but_to_being_right() -> None:
+    rounds = {"echo": [{"checked": 1.0, "faults": 2.0, "cpu_ratio_to_floor": 9.0}]}
+    quick = Result(FACTS, rounds, [], goals=False)
+    assert quick.wrong() == ["echo.faults: 2, wanted <= 0"]
+    assert [value.row.name for value in quick.values("echo") if value.verdict()] == ["checked", "faults"]
+    assert "missed" in {value.verdict() for value in Result(FACTS, rounds, []).values("echo")}
+
+
 @pytest.mark.parametrize(
     ("numbers", "wrong"),
     [

@@ -6,11 +6,12 @@ import argparse
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from longlink.bench import rounds
+from longlink.bench.progress import Progress
 from longlink.bench.run import Flag, Numbers, Run
 
 
@@ -69,3 +70,13 @@ def test_a_figure_that_breaks_is_told_and_the_others_go_on(tmp_path: Path, capsy
     said = capsys.readouterr()
     assert "note: echo broke: no server" in said.out
     assert "chat.checked" in said.out
+
+
+def test_growth_that_is_not_told_from_noise_is_no_figure() -> None:
+    notes: list[str] = []
+    run = Run(SimpleNamespace(), Path(), Progress(), notes, 0)
+    assert run.grown("process_bytes", 9 * 2**20, 10_000) == {"process_bytes": 943.7184}
+    assert run.grown("process_bytes", -2_076_000, 1_000) == {}
+    assert notes == [
+        "process_bytes: -2.0 MiB for 1,000 connections is not told from noise below 5 MiB; use more of them"
+    ]

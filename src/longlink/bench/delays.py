@@ -39,9 +39,12 @@ def quantile(seen: Mapping[int, int], share: float) -> float:
 
 
 def marks(seen: Mapping[int, int], prefix: str = "") -> Numbers:
-    """The usual percentiles and the longest, in ms."""
-    found = {f"{prefix}{mark}_ms": quantile(seen, share) for mark, share in MARKS.items()}
-    return found | {f"{prefix}max_ms": quantile(seen, 1.0)}
+    """The usual percentiles and the longest, in ms; without those for which too few delays were seen."""
+    number = sum(seen.values())
+    # A percentile needs a delay beyond it: p99 of 50 delays would be the longest one under another name.
+    stand = {mark: share for mark, share in MARKS.items() if round(number * (1 - share), 6) >= 1}
+    found = {f"{prefix}{mark}_ms": quantile(seen, share) for mark, share in stand.items()}
+    return found | ({f"{prefix}max_ms": quantile(seen, 1.0)} if number else {})
 
 
 def curve(seen: Mapping[int, int], name: str) -> Numbers:

@@ -17,6 +17,9 @@ from longlink.bench.progress import Progress
 
 Numbers = dict[str, float]
 
+LEAST_GROWTH_BYTES: Final = 5 * 2**20
+"""Growth of a process or of the kernel from which on it is a figure: both move by up to 1 MiB while nothing happens."""
+
 
 class Flag(NamedTuple):
     """One size or time of a figure. full, quick: what it is when nobody says anything; lists take several."""
@@ -81,6 +84,14 @@ class Run:
         if words not in self._notes:
             self._notes.append(words)
             self.progress.say(f"note: {words}")
+
+    def grown(self, name: str, grown_bytes: float, connections: int) -> Numbers:
+        """Growth of memory per connection under this name; nothing, and a note, if it cannot be told from noise."""
+        if grown_bytes >= LEAST_GROWTH_BYTES:
+            return {name: grown_bytes / connections}
+        words = f"{grown_bytes / 2**20:.1f} MiB for {connections:,} connections"
+        self.note(f"{name}: {words} is not told from noise below {LEAST_GROWTH_BYTES / 2**20:g} MiB; use more of them")
+        return {}
 
     def source(self) -> str:
         """A loopback address for a load process, others each time, so that none waits for ports of one before."""

@@ -142,9 +142,9 @@ class _Memory:
 
     def since(self, before: _Memory, run: Run, connections: int) -> Numbers:
         """Growth per connection. What the kernel holds has two ends here, because both are on this machine."""
-        numbers = {
-            "process_bytes_per_connection": (self.own - before.own) / connections,
-            "kernel_bytes_per_connection": (self.kernel - before.kernel) / connections / 2,
+        numbers = run.grown("process_bytes_per_connection", self.own - before.own, connections)
+        numbers |= run.grown("kernel_bytes_per_connection", self.kernel - before.kernel, 2 * connections)
+        numbers |= {
             "base_mib": before.process / 2**20,
             "total_mib": (self.process + self.kernel + self.load) / 2**20,
         }

@@ -136,7 +136,8 @@ def _table(values: Sequence[Value]) -> Iterator[str]:
             f'<td>{escape(row.goal())}</td><td class="{verdict}">{verdict}</td></tr>'
         )
     yield "</table>"
-    meanings = [value.row for value in values if value.row in ROWS]
+    known = {row.key for row in ROWS}
+    meanings = [value.row for value in values if value.row.key in known]
     yield '<details>\n<summary>What the keys mean</summary>\n<dl class="keys">'
     yield from (f"<div><dt><code>{row.key}</code></dt><dd>{escape(row.meaning)}</dd></div>" for row in meanings)
     yield "</dl>\n</details>"
