@@ -9,6 +9,7 @@ import pytest
 
 from longlink import errors
 from longlink.config import Config, find, load
+from longlink.config.foreign import is_foreign
 from longlink.errors import LonglinkError
 
 
@@ -112,6 +113,105 @@ def test_what_is_wrong_in_the_environment_is_named(variable: str, text: str, sai
     error = refusal(environ={variable: text})
     assert error.row is errors.CONFIG_INVALID
     assert said in error.message
+
+
+KUBERNETES = {
+    "SERVICE_HOST": "10.96.0.17",
+    "SERVICE_PORT": "7700",
+    "SERVICE_PORT_LINK": "7700",
+    "PORT": "tcp://10.96.0.17:7700",
+    "PORT_7700_TCP": "tcp://10.96.0.17:7700",
+    "PORT_7700_TCP_PROTO": "tcp",
+    "PORT_7700_TCP_PORT": "7700",
+    "PORT_7700_TCP_ADDR": "10.96.0.17",
+    "PORT_9000_UDP_ADDR": "10.96.0.17",
+    "PORT_9001_SCTP": "sctp://[fd00::1]:9001",
+}
+DOCKER = {
+    "NAME": "/web/longlink",
+    "ENV_PATH": "/usr/bin",
+    "ENV_gpg_key": "x",
+    "PORT_7700_TCP_START": "tcp://172.17.0.2:7700",
+    "PORT_7700_TCP_PORT_END": "7701",
+}
+
+
+@pytest.mark.parametrize(
+    "service", ["LONGLINK", "LONGLINK_HTTP", "LONGLINK_DATA", "LONGLINK_WEB_2", "LONGLINK_SERVICE"]
+)
+def test_variables_that_kubernetes_and_docker_set_for_a_service_are_not_ours(service: str) -> None:
+    environ = {f"{service}_{name}": value for name, value in (KUBERNETES | DOCKER).items()}
+    loaded = load(None, environ | {"LONGLINK_LOG_LEVEL": "debug"}, {})
+    assert loaded.config.log.level == "debug"
+    assert loaded.skipped == tuple(sorted(environ))
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "near"),
+    [
+        ("LONGLINK_PORT", "7700", ""),
+        ("LONGLINK_LISTEN_PORT", "7700", "LONGLINK_LISTEN_HTTP"),
+        ("LONGLINK_SERVICE_PORT", "tcp", ""),
+        ("LONGLINK_SERVER_HOST", "10.0.0.1", "LONGLINK_SERVER_WORKERS"),
+        ("LONGLINK_LISTEN_NAME", "chat.example.com", "LONGLINK_LISTEN_ADDRESS"),
+        ("LONGLINK_PORT_TCP", "tcp://10.0.0.1:1", ""),
+        ("LONGLINK_ENV", "production", ""),
+        ("LONGLINK_LOG_LEVLE", "debug", "LONGLINK_LOG_LEVEL"),
+    ],
+)
+def test_a_mistyped_variable_of_ours_is_still_an_error(variable: str, text: str, near: str) -> None:
+    message = refusal(environ={variable: text}).message
+    assert f"unknown variable {variable!r} in the environment" in message
+    assert near in message
+
+
+def test_a_setting_with_the_name_of_a_service_port_is_told_from_it_by_the_value() -> None:
+    assert is_foreign("LONGLINK_LISTEN_PORT", "tcp://10.96.0.17:7700", known=True)
+    assert not is_foreign("LONGLINK_LISTEN_PORT", "7700", known=True)
+    assert not is_foreign("LONGLINK_SERVICE_HOST", "10.96.0.17", known=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'\xef\xbb\xbf[log]\nlevel = "debug"\n',
+        b'[log]\r\nlevel = "debug"\r\n',
+        b'\xef\xbb\xbf[log]\r\nlevel = "debug"\r\n',
+    ],
+)
+def test_a_file_as_editors_on_windows_write_it_is_read(file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+    loaded = load(file, {}, {})
+    assert loaded.config.log.level == "debug"
+    assert loaded.origins["log.level"] == f"{file}:2"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_file_in_utf_16_is_refused_with_what_to_do(file: Path, encoding: str) -> None:
+    file.write_bytes('[log]\nlevel = "debug"\n'.encode(encoding))
+    assert "looks like UTF-16, as PowerShell's '>' writes it; save it as UTF-8" in refusal(file).message
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("[log]\nlevel = \u201cdebug\u201d\n", "LEFT DOUBLE QUOTATION MARK"),
+        ("[log]\nlevel = \u2018debug\u2019\n", "LEFT SINGLE QUOTATION MARK"),
+        ('[log]\nlevel\u00a0= "debug"\n', "NO-BREAK SPACE"),
+    ],
+)
+def test_typographic_characters_are_named_where_toml_does_not_take_them(file: Path, text: str, name: str) -> None:
+    file.write_text(text)
+    message = refusal(file).message
+    assert "at line 2" in message
+    assert name in message
+
+
+def test_names_in_capitals_or_with_hyphens_find_their_setting(file: Path) -> None:
+    file.write_text('[LOG]\nlevel = "debug"\n')
+    assert "did you mean 'log'?" in refusal(file).message
+    file.write_text("[auth]\nleeway-ms = 1\n")
+    assert "did you mean 'auth.leeway_ms'?" in refusal(file).message
 
 
 def test_a_file_that_is_not_there_is_said(file: Path) -> None:

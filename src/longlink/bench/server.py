@@ -54,8 +54,7 @@ class Serving:
         """The core's own numbers, of `longlink bench serve`. Raises RuntimeError when they do not come."""
         assert self._said is not None
         os.kill(self.pids[0], signal.SIGUSR1)
-        ready, _, _ = select.select([self._said], [], [], ANSWER_S)
-        if not ready:
+        if not _readable(self._said, ANSWER_S):
             raise RuntimeError(f"the server did not tell its counters within {ANSWER_S:.0f} s")
         counters: dict[str, int] = json.loads(self._said.readline())
         return counters
@@ -115,12 +114,18 @@ def program(command: Sequence[str]) -> Iterator[Serving]:
 
 def told_port(said: IO[bytes]) -> int:
     """The port at the end of the first line. Raises RuntimeError when none comes within START_S."""
-    ready, _, _ = select.select([said], [], [], START_S)
-    line = said.readline().decode() if ready else ""
+    line = said.readline().decode() if _readable(said, START_S) else ""
     words = line.replace(":", " ").split()
     if not words or not words[-1].isdecimal():
         raise RuntimeError(f"expected the server to say a line that ends with its port, got {line!r}")
     return int(words[-1])
+
+
+def _readable(file: IO[bytes], seconds: float) -> bool:
+    """Whether something comes in time. Not select(): it cannot name descriptors above a thousand."""
+    ready = select.poll()
+    ready.register(file, select.POLLIN)
+    return bool(ready.poll(seconds * 1000))
 
 
 def core(*more: str) -> contextlib.AbstractContextManager[Serving]:

@@ -6,9 +6,11 @@ nothing is guessed and nothing passes silently. Opens no file but the TOML file.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ import msgspec
 
 from longlink import errors
 from longlink.config.check import check
+from longlink.config.foreign import is_foreign
 from longlink.config.sections import Config
 from longlink.config.settings import LARGEST, PREFIX, Setting, Value, all_settings, section_docs
 from longlink.errors import LonglinkError
@@ -37,10 +40,14 @@ LARGEST_FILE: Final = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """origins: by setting name, where its value came from: "default", "FILE:LINE", a variable or a flag."""
+    """origins: by setting name, where its value came from: "default", "FILE:LINE", a variable or a flag.
+
+    skipped: variables that begin as ours do and that others have set, see foreign.py.
+    """
 
     config: Config
     origins: dict[str, str]
+    skipped: tuple[str, ...] = ()
 
 
 def find(given: Path | None) -> Path | None:
@@ -58,12 +65,12 @@ def load(file: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
     origins = dict.fromkeys(settings, "default")
     if file is not None:
         _take_file(file, settings, values, origins)
-    _take_environment(environ, settings, values, origins)
+    skipped = _take_environment(environ, settings, values, origins)
     for flag, text in overrides.items():
         _take_text(settings[FLAGS[flag]], text, flag, values, origins)
     config = _build(values)
     check(config, origins)
-    return Loaded(config, origins)
+    return Loaded(config, origins, skipped)
 
 
 def _build(values: Mapping[str, Value]) -> Config:
@@ -82,7 +89,8 @@ def _take_file(file: Path, settings: Mapping[str, Setting], values: dict[str, Va
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise LonglinkError(errors.CONFIG_INVALID, f"{file} is not TOML: {error}") from None
+        message = f"{file} is not TOML: {error}{_strange_character(text, str(error))}"
+        raise LonglinkError(errors.CONFIG_INVALID, message) from None
     lines = _lines(text)
     for section, table in tree.items():
         where = _where(file, lines, section)
@@ -119,13 +127,29 @@ def _read(file: Path) -> str:
         raise LonglinkError(errors.CONFIG_INVALID, f"cannot read {file}: {error.strerror}") from None
     if len(data) > LARGEST_FILE:
         raise LonglinkError(errors.CONFIG_INVALID, f"{file} is larger than {LARGEST_FILE} bytes: not a settings file")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data:
+        message = f"{file} is not UTF-8, it looks like UTF-16, as PowerShell's '>' writes it; save it as UTF-8"
+        raise LonglinkError(errors.CONFIG_INVALID, message)
     try:
-        return data.decode()
+        # An editor on Windows may have put a byte order mark before the text; it is no part of it.
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise LonglinkError(
-            errors.CONFIG_INVALID, f"{file} is not UTF-8: {error.reason} at byte {error.start}"
-        ) from None
+        message = f"{file} is not UTF-8: {error.reason} at byte {error.start}; save it as UTF-8"
+        raise LonglinkError(errors.CONFIG_INVALID, message) from None
 
+
+def _strange_character(text: str, error: str) -> str:
+    """A hint if the line of the error has a character that word processors put in place of a plain one."""
+    line = re.search(r"at line (\d+)", error)
+    written = text.split("\n")[int(line[1]) - 1] if line else ""
+    found = _STRANGE.search(written)
+    if found is None:
+        return ""
+    name = unicodedata.name(found[0], "a character without a name")
+    return f"; the line has {found[0]!r} ({name}), where TOML wants a plain quotation mark, space or hyphen"
+
+
+_STRANGE = re.compile("[\u2018-\u201f\u00ab\u00bb\u2032\u2033\uff02\u00a0\u200b\u2060\ufeff\u2010-\u2015\u2212]")
 
 _HEADER = re.compile(r"\s*\[\s*([\w-]+)\s*\]")
 _KEY = re.compile(r"\s*([\w.-]+)\s*=")
@@ -154,15 +178,21 @@ def _where(file: Path, lines: Mapping[str, int], name: str) -> str:
 
 def _take_environment(
     environ: Mapping[str, str], settings: Mapping[str, Setting], values: dict[str, Value], origins: dict[str, str]
-) -> None:
+) -> tuple[str, ...]:
+    """Returns the variables that are not ours."""
     variables = {setting.variable: setting for setting in settings.values()}
+    skipped = []
     for variable, text in environ.items():
         if not variable.startswith(PREFIX):
             continue
         setting = variables.get(variable)
-        if setting is None:
+        if is_foreign(variable, text, known=setting is not None):
+            skipped.append(variable)
+        elif setting is None:
             raise _unknown("variable", variable, "the environment", variables)
-        _take_text(setting, text, variable, values, origins)
+        else:
+            _take_text(setting, text, variable, values, origins)
+    return tuple(sorted(skipped))
 
 
 def _take_text(setting: Setting, text: str, origin: str, values: dict[str, Value], origins: dict[str, str]) -> None:
@@ -180,8 +210,9 @@ def _take_text(setting: Setting, text: str, origin: str, values: dict[str, Value
 
 
 def _unknown(what: str, name: str, where: str, known: Iterable[str]) -> LonglinkError:
-    near = difflib.get_close_matches(name, list(known), 1, 0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    plain = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), plain, 1, 0.5)
+    hint = f"; did you mean {plain[near[0]]!r}?" if near else ""
     return LonglinkError(errors.CONFIG_INVALID, f"unknown {what} {name!r} in {where}{hint}")
 
 
