@@ -68,7 +68,7 @@ def run_once(remote: RemoteKeys, changed: Callable[[], None] = lambda: None) -> 
     remote._wait = lambda: next(ends)  # type: ignore[method-assign]
     remote._begun_s = remote._now_s()
     remote._run(changed)
-    del remote._wait  # type: ignore[method-assign]
+    del remote._wait
 
 
 def test_the_keys_of_an_address_are_trusted_and_a_copy_is_kept_for_its_owner_alone(tmp_path: Path) -> None:

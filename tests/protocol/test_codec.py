@@ -39,7 +39,7 @@ def test_the_subprotocols_are_those_of_the_specification() -> None:
 
 
 def test_broken_bytes_are_shown_in_hex_up_to_a_bound() -> None:
-    with pytest.raises(LonglinkError, match=r"got 20 bytes: ff ff( ff){14} \.\.\.$"):
+    with pytest.raises(LonglinkError, match=r"got 20 bytes: ff ff( ff){2} \.\.\.$"):
         decode(b"\xff" * 20)
 
 

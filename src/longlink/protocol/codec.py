@@ -21,8 +21,8 @@ from longlink.protocol.text import decode_text, encode_text
 
 __all__ = ["Encoding", "decode", "decode_text", "encode", "encode_text"]
 
-SHOWN_BYTES: Final = 16
-"""How much of a broken frame an error shows."""
+SHOWN_BYTES: Final = 4
+"""How much of a broken frame an error shows: its first tags and lengths, and nothing of a token behind them."""
 
 SHORT_BYTES: Final = 4_096
 """A frame of so many bytes is built at once; it cannot hold enough fields to take long."""

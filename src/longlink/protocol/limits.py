@@ -7,6 +7,7 @@ does), at the size of the whole frame (the connection core does) or at what is s
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -53,6 +54,11 @@ SEQ_MAX: Final = 2**53 - 1
 
 _device: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
 _platform: Final = re.compile(r"[a-z0-9-]{0,16}").fullmatch
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""General categories (UAX #44) that no name has: control, format, surrogate, private, unassigned, separators."""
+_JOINERS: Final = "\u200c\u200d"
+_FILLERS: Final = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and symbols that show nothing: the fillers of Hangul, and Braille without a dot."""
 _control: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 
 
@@ -67,12 +73,31 @@ def check(frame: Frame) -> None:
 
 
 def check_user(user: str, field: str) -> None:
-    """A user name: 1..64 bytes of UTF-8 without control characters and without white space at its ends.
+    """A user name: 1..64 bytes of UTF-8, no control and no invisible characters, no white space at its ends.
 
     field: how the error calls it, such as `open_direct.user` or `sub`. Raises FIELD_INVALID.
     """
     if not user or len(user.encode("utf-8", "surrogatepass")) > NAME_MAX or _control(user) or user != user.strip():
         raise _invalid(field, "1 to 64 bytes of UTF-8, no control characters, no white space at its ends", user)
+    if not user.isascii() and (character := _invisible(user)):
+        expected = "a name without invisible, private or unassigned characters (proto/SPEC.md, section 5.6)"
+        raise LonglinkError(errors.FIELD_INVALID, f"{field}: expected {expected}; got U+{ord(character):04X}")
+
+
+def _invisible(user: str) -> str:
+    """The first character of a name that nobody could see or tell from another one; empty if there is none.
+
+    U+200C and U+200D join letters of Persian and Indic scripts and parts of emoji: between two other characters that
+    are not ASCII they are seen.
+    """
+    for place, character in enumerate(user):
+        if character in _JOINERS:
+            around = (user[place - 1 : place], user[place + 1 : place + 2])
+            if any(not each or each.isascii() or each in _JOINERS for each in around):
+                return character
+        elif unicodedata.category(character) in _UNSEEN or character in _FILLERS:
+            return character
+    return ""
 
 
 def check_device(device: str, field: str) -> None:
@@ -116,8 +141,10 @@ def _connect(frame: Frame) -> None:
     check_device(request.device, "connect.device")
     if request.agent:
         check_printable(request.agent, "connect.agent")
-    if request.key:
-        check_printable(request.key, "connect.key", KEY_MAX)
+    if not (len(request.key) <= KEY_MAX and request.key.isascii() and (request.key.isprintable() or not request.key)):
+        # A key is a secret: an error shows none of it, because errors are logged.
+        message = f"connect.key: expected at most {KEY_MAX} characters of printable ASCII, got others or more"
+        raise LonglinkError(errors.FIELD_INVALID, message)
     check_range(request.received, "connect.received", 0, SEQ_MAX)
     if not _platform(request.platform):
         raise _invalid("connect.platform", "at most 16 characters of a-z 0-9 -", request.platform)

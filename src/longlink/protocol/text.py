@@ -314,6 +314,13 @@ def _string(value: object) -> str:
     return value
 
 
+def _secret(value: object) -> str:
+    """As _string, for a field whose value no error may show, whatever is wrong with it."""
+    if not isinstance(value, str):
+        raise _MisfitError("expected a string, got something else; it is not shown because the field is secret")
+    return _string(value)
+
+
 def _bytes(value: object) -> bytes:
     if isinstance(value, str) and value.isascii():
         digits = value.translate(_URL_SAFE).rstrip("=")
@@ -353,6 +360,8 @@ def _shape(message: Descriptor) -> _Shape:
     for field in message.fields:
         inner = None if field.message_type is None else _shape(field.message_type)
         scalar = _choice(field) if field.enum_type is not None else _SCALARS.get(field.type)
+        if field.GetOptions().debug_redact:
+            scalar = _secret
         slot = field.name if field.containing_oneof is None else field.containing_oneof.name
         most = limits.REPEATED.get(field.full_name, sys.maxsize)
         known = _Field(field.name, slot, field.is_repeated, most, inner, scalar)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -11,6 +12,7 @@ from starlette.types import ASGIApp
 
 from longlink import errors
 from longlink.access.http import Callers, Rates, ShortLink, build_http, build_operations, endpoints
+from longlink.access.jwks import RemoteKeys
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
 from longlink.config import Auth
@@ -27,12 +29,19 @@ async def one_number() -> bytes:
     return b"x 1\n"
 
 
+NO_ADDRESSES = RemoteKeys([], Path(), 1.0, Counts())
+
+
 async def no_logic(_: Sequence[Call]) -> list[Reply]:
     raise AssertionError("operators ask no logic")
 
 
 NOBODY = ShortLink(
-    Callers(Verifier(Auth(), list), ResumeKeys(b""), float), Rates(0, 1, float), no_logic, Counts(), most_bytes=1
+    Callers(Verifier(Auth(), list, NO_ADDRESSES), ResumeKeys(b""), float),
+    Rates(0, 1, float),
+    no_logic,
+    Counts(),
+    most_bytes=1,
 )
 
 

@@ -47,5 +47,7 @@ class Callers:
             if device not in ("", known.device):
                 raise LonglinkError(errors.KEY_FOREIGN, f"the key is not for device {device[:NAME_MAX]!a}")
             return Session(known.user, known.device, known.platform, known.id, known.link, 0, Encoding.BINARY)
-        message = "expected Authorization: Bearer TOKEN or Longlink KEY, got "
-        raise LonglinkError(errors.TOKEN_MISSING, message + (f"the scheme {scheme[:20]!r}" if scheme else "none"))
+        # What stands where the scheme should be may be the token itself.
+        came = "another scheme" if scheme else "none"
+        message = f"expected Authorization: Bearer TOKEN or Longlink KEY, got {came}"
+        raise LonglinkError(errors.TOKEN_MISSING, message)
