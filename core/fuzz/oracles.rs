@@ -20,16 +20,18 @@ pub(crate) enum Said {
     Violated(u16),
 }
 
-impl From<Item<'_>> for Said {
-    fn from(item: Item<'_>) -> Self {
-        match item {
+impl Said {
+    /// None: a fragment says nothing by itself.
+    fn of(item: Item<'_>) -> Option<Self> {
+        Some(match item {
             Item::Binary(bytes) => Self::Binary(bytes.to_vec()),
             Item::Text(bytes) => Self::Text(bytes.to_vec()),
             Item::Heartbeat { text } => Self::Heartbeat(text),
             Item::Ping(bytes) => Self::Ping(bytes.to_vec()),
             Item::Pong => Self::Pong,
+            Item::Fragment => return None,
             Item::Close { code, reason } => Self::Close(code, reason.to_vec()),
-        }
+        })
     }
 }
 
@@ -140,7 +142,7 @@ fn read<D: Framing>(decoder: &mut D, piece: &[u8], rules: Rules, pauses: bool, s
     while at < input.len() {
         let before = said.len();
         let outcome = decoder.decode(&mut input[at..], rules, &mut |item| {
-            said.push(Said::from(item));
+            said.extend(Said::of(item));
             if pauses { Flow::Pause } else { Flow::Continue }
         });
         let used = match outcome {

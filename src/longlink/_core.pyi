@@ -39,6 +39,7 @@ class Core:
         threads: int,
         max_connections: int,
         max_message_bytes: int,
+        hello_bytes: int,
         header_timeout_ms: int,
         hello_timeout_ms: int,
         idle_timeout_ms: int,

@@ -356,6 +356,7 @@ def build_core(config: Config, ticket_secret: bytes = b"") -> _core.Core:
             threads=limits.threads or max(1, min(8, (os.cpu_count() or 2) // processes)),
             max_connections=min(limits.max_connections, files.link_files(file_limit())),
             max_message_bytes=limits.max_message_bytes,
+            hello_bytes=limits.hello_bytes,
             header_timeout_ms=limits.header_timeout_ms,
             hello_timeout_ms=limits.hello_timeout_ms,
             idle_timeout_ms=limits.idle_timeout_ms,

@@ -19,6 +19,7 @@ LIMITS: dict[str, Any] = {
     "threads": 1,
     "max_connections": 1000,
     "max_message_bytes": 1 << 20,
+    "hello_bytes": 1 << 20,
     "header_timeout_ms": 5000,
     "hello_timeout_ms": 5000,
     "idle_timeout_ms": 0,

@@ -12,7 +12,7 @@ from .core_server import LIMITS, Client, Start, admitted, connect, frame, speak
 
 
 def test_messages_come_in_order_and_replies_go_back_in_order(start: Start) -> None:
-    server = start()
+    server = start(hello_timeout_ms=0)
     client = Client.connect(server)
     for number in range(500):
         client.send(b"%d" % number)
@@ -223,7 +223,7 @@ def test_arguments_out_of_range_are_refused(start: Start) -> None:
 
 
 def test_poll_takes_no_more_than_its_limit_and_keeps_the_order(start: Start) -> None:
-    server = start()
+    server = start(hello_timeout_ms=0)
     client = Client.connect(server)
     client.stream.sendall(b"".join(frame(b"%d" % number) for number in range(10)))
     server.until("messages_in", 10)

@@ -148,7 +148,7 @@ def test_a_reader_that_never_reads_is_dropped_after_the_stall_timeout(start: Sta
 
 
 def test_a_flood_is_slowed_to_the_rate_and_nothing_is_lost(start: Start) -> None:
-    server = start(message_rate=100, message_burst=10)
+    server = start(hello_timeout_ms=0, message_rate=100, message_burst=10)
     client = Client.connect(server)
     begun = time.monotonic()
     for number in range(60):
@@ -157,6 +157,51 @@ def test_a_flood_is_slowed_to_the_rate_and_nothing_is_lost(start: Start) -> None
     assert [data for _, _, data in events] == [b"%d" % number for number in range(60)]
     assert time.monotonic() - begun > 0.4
     assert server.core.counters()["throttled"] > 0
+
+
+def records(*payloads: bytes) -> bytes:
+    return b"".join(b"\0" + len(payload).to_bytes(3, "big") + payload for payload in payloads)
+
+
+def fragments(count: int) -> bytes:
+    """One message in so many frames, all empty but the last."""
+    return b"\x02\x80" + bytes(4) + (b"\0\x80" + bytes(4)) * (count - 2) + b"\x80\x81" + bytes(4) + b"x"
+
+
+LARGE = bytes(5 * 4096)
+CASES = {
+    "fragments": (fragments(50), b"x"),
+    "pings": (frame(b"", 9) * 49 + frame(b"x"), b"x"),
+    "pongs": (frame(b"", 10) * 49 + frame(b"x"), b"x"),
+    "heartbeats": (frame(b"") * 49 + frame(b"x"), b"x"),
+    "bytes": (frame(LARGE) * 9 + frame(b"x"), b"x"),
+    "records": (b"\0LLP" + records(*[b""] * 49, b"x"), b"x"),
+    "bytes of records": (b"\0LLP" + records(*[LARGE] * 9, b"x"), b"x"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_frame_costs_a_token_and_a_long_message_more(start: Start, case: str) -> None:
+    server = start(hello_timeout_ms=0, message_rate=100, message_burst=10)
+    sent, last = CASES[case]
+    stream = connect(server) if sent.startswith(b"\0LLP") else Client.connect(server).stream
+    begun = time.monotonic()
+    stream.sendall(sent)
+    server.wait(lambda events: events[-1:] != [] and events[-1][2] == last)
+    assert 0.3 < time.monotonic() - begun < 2
+    assert server.core.counters()["throttled"] > 0
+
+
+def test_a_message_that_costs_more_than_can_be_saved_comes_at_once_and_is_waited_for_afterwards(start: Start) -> None:
+    server = start(message_rate=100, message_burst=10)
+    client = Client.connect(server)
+    begun = time.monotonic()
+    client.send(bytes(50 * 4096))
+    client.send(b"behind it")
+    server.count(1)
+    assert time.monotonic() - begun < 0.3
+    server.count(1)
+    assert time.monotonic() - begun > 0.3
 
 
 def test_a_throttled_connection_can_be_closed(start: Start) -> None:
@@ -174,7 +219,7 @@ def test_a_throttled_connection_can_be_closed(start: Start) -> None:
 
 @pytest.mark.parametrize(("ring_events", "ring_bytes"), [(50, 1 << 20), (10_000, 2000), (1, 1 << 20)])
 def test_a_full_ring_stops_reading_and_loses_nothing(start: Start, ring_events: int, ring_bytes: int) -> None:
-    server = start(ring_events=ring_events, ring_bytes=ring_bytes, threads=2)
+    server = start(hello_timeout_ms=0, ring_events=ring_events, ring_bytes=ring_bytes, threads=2)
     clients = [Client.connect(server) for _ in range(4)]
     expected = [b"%06d" % number + bytes(94) for number in range(500)]
     for client in clients:

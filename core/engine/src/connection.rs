@@ -7,6 +7,7 @@ mod handshake;
 mod holding;
 mod queue;
 mod reading;
+mod rest;
 mod streaming;
 mod timers;
 pub(crate) mod transport;
@@ -25,6 +26,7 @@ use crate::topics;
 use crate::wire::stream::Body;
 use crate::wire::{Framing, Kind, tcp, websocket};
 use queue::OutQueue;
+use rest::Rest;
 
 /// How bytes become messages. `New` until the first bytes have said it.
 pub(crate) enum Wire {
@@ -34,6 +36,9 @@ pub(crate) enum Wire {
     /// Its client has said all that it will say.
     Stream,
 }
+
+/// Messages of a connection that is not admitted; what follows is left unread.
+pub(crate) const MOST_TOLD: u8 = 4;
 
 /// What a connection has until it is admitted.
 pub(crate) struct Young {
@@ -46,6 +51,8 @@ pub(crate) struct Young {
     pub(crate) head: Vec<u8>,
     /// What came of the request that opens a stream, behind its header.
     pub(crate) body: Option<Body>,
+    /// Messages that Python was told.
+    pub(crate) told: u8,
     /// The port speaks TLS, and TLS has not begun.
     pub(crate) tls: Option<Arc<Acceptor>>,
 }
@@ -104,8 +111,7 @@ pub(crate) struct Conn {
     pub(crate) tls: Option<Box<Session>>,
     pub(crate) young: Option<Box<Young>>,
     /// Bytes that were read and not decoded, because the connection has to wait.
-    #[expect(clippy::box_collection, reason = "one word instead of three in every idle connection")]
-    pub(crate) rest: Option<Box<Vec<u8>>>,
+    pub(crate) rest: Option<Box<Rest>>,
     pub(crate) out: Option<Box<OutQueue>>,
     /// When it last said something.
     pub(crate) seen: Tick,
@@ -200,7 +206,7 @@ impl Conn {
         };
         decoder
             + self.young.as_deref().map_or(0, young)
-            + self.rest.as_ref().map_or(0, |rest| rest.capacity() + size_of::<Vec<u8>>())
+            + self.rest.as_ref().map_or(0, |rest| rest.held_bytes())
             + self.written_bytes()
     }
 

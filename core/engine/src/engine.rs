@@ -216,6 +216,7 @@ impl Engine {
             turn: Turn::default(),
             batch: Batch::default(),
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            left: 0,
             replies: Vec::new(),
             held: Alarms::default(),
             parked: Vec::new(),

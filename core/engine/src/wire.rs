@@ -32,6 +32,8 @@ pub enum Item<'a> {
     /// At most 125 bytes, to be sent back.
     Ping(&'a [u8]),
     Pong,
+    /// A frame that leaves its message unfinished. It says nothing, but it cost a header.
+    Fragment,
     /// The peer closes; code 1005 if it gave none. The reason is valid UTF-8. Nothing is decoded behind it.
     Close {
         code: u16,

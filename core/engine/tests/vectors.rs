@@ -45,6 +45,7 @@ fn shown(item: Item<'_>) -> Value {
         Item::Heartbeat { text } => json!({"kind": "heartbeat", "text": text}),
         Item::Ping(payload) => json!({"kind": "ping", "hex": hex(payload)}),
         Item::Pong => json!({"kind": "pong"}),
+        Item::Fragment => json!(null),
         Item::Close { code, reason } => {
             json!({"kind": "close", "code": code, "reason": std::str::from_utf8(reason).expect("UTF-8")})
         }
@@ -60,7 +61,8 @@ where
     for part in input.chunks(piece) {
         let mut part = part.to_vec();
         let mut sink = |item: Item<'_>| {
-            items.push(shown(item));
+            // A fragment says nothing by itself; vectors list what was said.
+            items.extend((item != Item::Fragment).then(|| shown(item)));
             Flow::Continue
         };
         match decode(&mut part, &mut sink) {

@@ -32,14 +32,15 @@ pub(crate) struct Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (*, threads, max_connections, max_message_bytes, header_timeout_ms, hello_timeout_ms,
-        idle_timeout_ms, stall_timeout_ms, stream_heartbeat_ms, queue_bytes, total_queue_bytes, coalesce_ms, message_rate,
+    #[pyo3(signature = (*, threads, max_connections, max_message_bytes, hello_bytes, header_timeout_ms,
+        hello_timeout_ms, idle_timeout_ms, stall_timeout_ms, stream_heartbeat_ms, queue_bytes, total_queue_bytes, coalesce_ms, message_rate,
         message_burst, accept_rate, accept_burst, half_open_per_address, ring_events, ring_bytes, subprotocols,
         ticket_secret=b"".as_slice()))]
     fn new(
         threads: usize,
         max_connections: usize,
         max_message_bytes: usize,
+        hello_bytes: usize,
         header_timeout_ms: u64,
         hello_timeout_ms: u64,
         idle_timeout_ms: u64,
@@ -63,6 +64,7 @@ impl Core {
             threads,
             max_connections,
             max_message_bytes,
+            hello_bytes,
             header_timeout_ms,
             hello_timeout_ms,
             idle_timeout_ms,

@@ -127,6 +127,7 @@ def build_core(
         threads=threads,
         max_connections=MAX_CONNECTIONS,
         max_message_bytes=max_message_bytes,
+        hello_bytes=max_message_bytes,
         header_timeout_ms=header_timeout_ms,
         hello_timeout_ms=0,
         idle_timeout_ms=idle_timeout_ms,

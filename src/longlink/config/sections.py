@@ -119,6 +119,13 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     max_message_bytes: Annotated[
         Count, Meta(description="Largest message accepted from a client, in bytes. At most 2 MiB.")
     ] = 65_536
+    hello_bytes: Annotated[
+        Count,
+        Meta(
+            description="Largest message accepted before a valid Connect, in bytes. Never more than max_message_bytes. "
+            "A token of 8 KiB must fit."
+        ),
+    ] = 16_384
     header_timeout_ms: Annotated[
         Milliseconds, Meta(description="Time for the TLS handshake and the HTTP header together.")
     ] = 5_000
@@ -176,10 +183,17 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
             "latency). At most 1,000. 0 = send at once."
         ),
     ] = 0
-    message_rate: Annotated[CountOrOff, Meta(description="Messages per second from one connection. 0 = no limit.")] = (
-        200
-    )
-    message_burst: Annotated[Count, Meta(description="Messages at once from one connection.")] = 400
+    message_rate: Annotated[
+        CountOrOff,
+        Meta(
+            description="Tokens per second of one connection. Each frame costs one (also fragments, heartbeats and "
+            "pings), and a message one more per 4,096 bytes beyond the first: 200 are 200 small messages or 800 KB. "
+            "0 = no limit."
+        ),
+    ] = 200
+    message_burst: Annotated[
+        Count, Meta(description="Tokens that a connection can save up: 400 are 400 small messages or 1.6 MB at once.")
+    ] = 400
     accept_rate: Annotated[
         CountOrOff, Meta(description="New connections per second from one address. 0 = no limit.")
     ] = 200

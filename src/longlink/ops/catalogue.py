@@ -79,6 +79,8 @@ CORE: Final[dict[str, Metric]] = {
     "handshake_failures": Metric("counter", "Connections whose TLS or HTTP handshake was wrong."),
     "header_timeouts": Metric("counter", "Closed: no complete header within header_timeout_ms."),
     "hello_timeouts": Metric("counter", "Closed: no valid Connect within hello_timeout_ms."),
+    "hello_too_long": Metric("counter", "Closed: a message longer than hello_bytes before a valid Connect."),
+    "hello_held": Metric("counter", "Connections left unread because they sent four messages before a valid Connect."),
     "idle_closed": Metric("counter", "Closed: nothing arrived for idle_timeout_ms."),
     "lifetime_closed": Metric("counter", "Closed: the token expired."),
     "stalled": Metric("counter", "Dropped: nothing could be written for stall_timeout_ms."),
@@ -87,7 +89,9 @@ CORE: Final[dict[str, Metric]] = {
     "dropped_transient": Metric("counter", "Transient messages not queued for a slow connection."),
     "dropped_low": Metric("counter", "Messages of the lowest class not queued for a slow connection."),
     "crowded_out": Metric("counter", "Of these, and of slow_closed: refused because of total_queue_bytes."),
-    "throttled": Metric("counter", "Times that a connection was left unread because of message_rate."),
+    "throttled": Metric(
+        "counter", "Times that a connection was left unread because of message_rate, by frames or bytes."
+    ),
     "paused": Metric("counter", "Times that a connection was left unread because its user asks for too much."),
     "ring_full": Metric("counter", "Times that the sockets were left unread because Python was behind."),
     "deferred": Metric("counter", "Times that a connection not admitted yet, or gone, let others go first."),

@@ -88,7 +88,7 @@ impl Io {
             return self.recognize_records(id, conn, bytes);
         }
         let settings = std::sync::Arc::clone(&self.settings);
-        match http::parse(bytes, &settings.subprotocols, MAX_HEADER, settings.max_message_bytes) {
+        match http::parse(bytes, &settings.subprotocols, MAX_HEADER, settings.hello_bytes()) {
             Parsed::Incomplete => None,
             Parsed::Upgrade { used, subprotocol, response } => {
                 let frame = self.turn.lay(|arena| arena.extend_from_slice(&response));
@@ -104,8 +104,11 @@ impl Io {
                 self.answer_and_close(id, conn, response);
                 None
             }
-            Parsed::Reject { response, .. } => {
+            Parsed::Reject { response, status } => {
                 self.stats.one(Count::HandshakeFailures);
+                if status == 413 {
+                    self.stats.one(Count::HelloTooLong);
+                }
                 self.answer_and_close(id, conn, &response);
                 None
             }

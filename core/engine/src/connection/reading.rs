@@ -6,8 +6,9 @@
 use std::io::ErrorKind;
 use std::mem;
 
+use crate::connection::rest::Rest;
 use crate::connection::transport;
-use crate::connection::{Conn, Flags, Wire};
+use crate::connection::{Conn, Flags, MOST_TOLD, Wire};
 use crate::engine::bounds::Delivery;
 use crate::engine::ident::ConnId;
 use crate::engine::ring::EventKind;
@@ -23,7 +24,22 @@ const READS: usize = 4;
 enum Stop {
     Throttled,
     RingFull,
+    /// Said enough before it was admitted.
+    Young,
     Closed(u16),
+}
+
+/// Bytes of payload that a token pays for; the first ones come with the header.
+const TOKEN_BYTES: usize = 4096;
+
+/// What a frame costs: one token for its header, and one for each further 4 KiB of a message.
+fn tokens(item: Item<'_>) -> u32 {
+    match item {
+        Item::Binary(payload) | Item::Text(payload) => {
+            u32::try_from(payload.len().div_ceil(TOKEN_BYTES)).unwrap_or(u32::MAX)
+        }
+        _ => 1,
+    }
 }
 
 /// Takes the items of one connection.
@@ -31,6 +47,8 @@ struct Sink<'a> {
     io: &'a mut Io,
     id: ConnId,
     bucket: &'a mut Bucket,
+    /// Messages so far of a connection that is not admitted.
+    told: Option<&'a mut u8>,
     websocket: bool,
     closing: bool,
     spoke: bool,
@@ -52,14 +70,17 @@ impl Sink<'_> {
                 self.io.stats.one(Count::Pings);
                 websocket::encode_pong(payload, &mut self.io.replies);
             }
-            Item::Pong => {}
+            Item::Pong | Item::Fragment => {}
         }
-        self.go_on()
+        self.go_on(tokens(item))
     }
 
     fn message(&mut self, kind: EventKind, payload: &[u8]) {
         self.spoke = true;
         self.io.hear(kind, self.id, payload);
+        if let Some(told) = &mut self.told {
+            **told += 1;
+        }
     }
 
     fn heartbeat(&mut self, text: bool) {
@@ -72,19 +93,19 @@ impl Sink<'_> {
         }
     }
 
-    /// The item has been taken; is there a token and room for another?
-    fn go_on(&mut self) -> Flow {
-        let rate = self.io.limits.messages;
-        self.bucket.take(rate, self.io.now);
-        if self.bucket.wait(rate, self.io.now) > 0 {
-            self.stop = Some(Stop::Throttled);
-            return Flow::Pause;
-        }
-        if self.io.ring.is_full(&self.io.batch) {
-            self.stop = Some(Stop::RingFull);
-            return Flow::Pause;
-        }
-        Flow::Continue
+    /// The item has been taken; may another come?
+    fn go_on(&mut self, tokens: u32) -> Flow {
+        let shut = self.bucket.charge(self.io.limits.messages, self.io.now, tokens) > 0;
+        self.stop = if self.told.as_ref().is_some_and(|told| **told >= MOST_TOLD) {
+            Some(Stop::Young)
+        } else if shut {
+            Some(Stop::Throttled)
+        } else if self.io.ring.is_full(&self.io.batch) {
+            Some(Stop::RingFull)
+        } else {
+            return Flow::Continue;
+        };
+        Flow::Pause
     }
 }
 
@@ -123,8 +144,12 @@ impl Io {
             return After::Keep;
         }
         if let Some(mut rest) = conn.rest.take() {
-            let after = self.feed(id, conn, &mut rest);
-            if after == After::Drop || conn.rest.is_some() || conn.is(Flags::THROTTLED.and(Flags::PARKED)) {
+            let after = self.feed(id, conn, rest.bytes());
+            if self.left > 0 {
+                rest.keep(self.left);
+                conn.rest = Some(rest);
+            }
+            if after == After::Drop || self.left > 0 || conn.is(Flags::THROTTLED.and(Flags::PARKED)) {
                 return after;
             }
         }
@@ -154,7 +179,11 @@ impl Io {
                 if transport::is_drained(conn, buffer.len() - count) && !conn.is(Flags::PEER_SHUT) {
                     conn.unset(Flags::READABLE);
                 }
-                self.feed(id, conn, &mut buffer[..count])
+                let after = self.feed(id, conn, &mut buffer[..count]);
+                if self.left > 0 {
+                    conn.rest = Some(Box::new(Rest::new(&buffer[count - self.left..count])));
+                }
+                after
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 conn.unset(Flags::READABLE);
@@ -177,6 +206,7 @@ impl Io {
     /// Bytes came: decode them, or decide what the connection speaks.
     fn feed(&mut self, id: ConnId, conn: &mut Conn, bytes: &mut [u8]) -> After {
         conn.seen = self.now;
+        self.left = 0;
         if conn.is(Flags::FAILED.and(Flags::PEER_CLOSED)) {
             return After::Keep;
         }
@@ -194,7 +224,7 @@ impl Io {
             (Ok(_), None) => After::Keep,
             (Ok(_), Some(Stop::Closed(code))) => self.peer_closed(id, conn, code),
             (Ok(used), Some(stop)) => {
-                keep_back(conn, &bytes[used..]);
+                self.left = bytes.len() - used;
                 self.pause(id, conn, &stop);
                 After::Keep
             }
@@ -207,11 +237,13 @@ impl Io {
         conn: &mut Conn,
         bytes: &mut [u8],
     ) -> (Result<usize, Violation>, Option<Stop>) {
-        let (kind, most) = (conn.kind(), self.settings.max_message_bytes);
+        let kind = conn.kind();
+        let most = if conn.young.is_some() { self.settings.hello_bytes() } else { self.settings.max_message_bytes };
         let closing = conn.is(Flags::CLOSING);
         let websocket = matches!(conn.wire, Wire::WebSocket(_));
         let bucket = &mut conn.bucket;
-        let mut sink = Sink { io: self, id, bucket, websocket, closing, spoke: false, stop: None };
+        let told = conn.young.as_mut().map(|young| &mut young.told);
+        let mut sink = Sink { io: self, id, bucket, told, websocket, closing, spoke: false, stop: None };
         let mut take = |item: Item<'_>| sink.take(item);
         let outcome = match &mut conn.wire {
             Wire::New => Ok(bytes.len()),
@@ -240,12 +272,23 @@ impl Io {
     fn violated(&mut self, id: ConnId, conn: &mut Conn, violation: &Violation) -> After {
         self.stats.one(Count::ProtocolErrors);
         conn.set(Flags::FAILED);
-        self.begin_close(id, conn, violation.code, violation.reason)
+        let mut reason = violation.reason;
+        if violation.code == Violation::too_big().code && conn.young.is_some() {
+            self.stats.one(Count::HelloTooLong);
+            reason = "the message is longer than a connection may send before it is admitted (connection.hello_bytes)";
+        }
+        self.begin_close(id, conn, violation.code, reason)
     }
 
     fn pause(&mut self, id: ConnId, conn: &mut Conn, stop: &Stop) {
         if matches!(stop, Stop::RingFull) {
             self.park(id, conn);
+            return;
+        }
+        if matches!(stop, Stop::Young) {
+            // In no list: `admit` goes on, or the hello timeout ends it.
+            self.stats.one(Count::HelloHeld);
+            conn.set(Flags::PARKED);
             return;
         }
         self.stats.one(Count::Throttled);
@@ -270,11 +313,4 @@ impl Io {
 fn is_passing(conn: &Conn) -> bool {
     let waits = !conn.is(Flags::ADMITTED) || conn.is(Flags::PEER_SHUT);
     waits && !conn.is_new() && !conn.is(Flags::CLOSING)
-}
-
-/// Bytes behind a stop wait with the connection.
-fn keep_back(conn: &mut Conn, bytes: &[u8]) {
-    if !bytes.is_empty() {
-        conn.rest = Some(Box::new(bytes.to_vec()));
-    }
 }

@@ -3,7 +3,7 @@
 //! Ordinary traffic only moves `seen`; the wheel is touched when a deadline comes earlier. Read next: `../time/wheel.rs`.
 
 use crate::connection::closing::{HANDSHAKE_TIMEOUT, IDLE, SLOW_CONSUMER, TOKEN_EXPIRED};
-use crate::connection::{Conn, Flags, Wire};
+use crate::connection::{Conn, Flags, MOST_TOLD, Wire};
 use crate::engine::ident::ConnId;
 use crate::engine::stats::Count;
 use crate::thread::io::{After, Io};
@@ -128,6 +128,10 @@ impl Io {
 
     /// Admit, or admit anew: `idle_ms` counts in any case (0: the setting), a `lifetime_ms` of 0 changes nothing.
     pub(crate) fn admit_for(&mut self, id: ConnId, conn: &mut Conn, lifetime_ms: u64, idle_ms: u64) -> After {
+        if conn.young.as_ref().is_some_and(|young| young.told >= MOST_TOLD) {
+            conn.unset(Flags::PARKED);
+            self.go_on_next_turn(id, conn);
+        }
         self.admit(conn);
         conn.idle = clock::ticks(idle_ms);
         if lifetime_ms > 0 {

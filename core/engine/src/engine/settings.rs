@@ -10,6 +10,8 @@ pub struct Settings {
     pub threads: usize,
     pub max_connections: usize,
     pub max_message_bytes: usize,
+    /// The same for a connection that is not admitted, if it is less.
+    pub hello_bytes: usize,
     pub header_timeout_ms: u64,
     /// 0: no limit, and every connection counts as admitted at its upgrade.
     pub hello_timeout_ms: u64,
@@ -39,6 +41,12 @@ pub struct Settings {
 const MAX_TOKENS: u64 = 4_000_000;
 
 impl Settings {
+    /// The longest message of a connection that is not admitted.
+    pub(crate) fn hello_bytes(&self) -> usize {
+        let most = self.max_message_bytes;
+        if self.hello_timeout_ms == 0 { most } else { most.min(self.hello_bytes) }
+    }
+
     /// Check every limit.
     ///
     /// # Errors
@@ -47,6 +55,7 @@ impl Settings {
         between("threads", self.threads as u64, 1, 255)?;
         between("max_connections", self.max_connections as u64, 1, 1 << 24)?;
         between("max_message_bytes", self.max_message_bytes as u64, 1, (1 << 24) - 1)?;
+        between("hello_bytes", self.hello_bytes as u64, 1, (1 << 24) - 1)?;
         between("header_timeout_ms", self.header_timeout_ms, 1, u64::MAX)?;
         between("stall_timeout_ms", self.stall_timeout_ms, 1, u64::MAX)?;
         between("stream_heartbeat_ms", self.stream_heartbeat_ms, 1, 86_400_000)?;

@@ -33,6 +33,8 @@ counts! {
     HandshakeFailures => "handshake_failures",
     HeaderTimeouts => "header_timeouts",
     HelloTimeouts => "hello_timeouts",
+    HelloTooLong => "hello_too_long",
+    HelloHeld => "hello_held",
     IdleClosed => "idle_closed",
     LifetimeClosed => "lifetime_closed",
     Stalled => "stalled",

@@ -106,7 +106,8 @@ impl IoThread {
             self.io.stats.one(Count::AcceptedTls);
         }
         let key = addresses::key(address.ip());
-        let young = Young { address: key, since: now, accepted: Instant::now(), head: Vec::new(), body: None, tls };
+        let (head, accepted) = (Vec::new(), Instant::now());
+        let young = Young { address: key, since: now, accepted, head, body: None, told: 0, tls };
         let conn = Conn::new(stream, young, Bucket::full(self.io.limits.messages, now), self.io.moment());
         self.books.held += conn.held_bytes();
         self.table.insert(id, conn);

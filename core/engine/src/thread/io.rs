@@ -71,6 +71,8 @@ pub(crate) struct Io {
     pub(crate) turn: Turn,
     pub(crate) batch: Batch,
     pub(crate) buffer: Box<[u8]>,
+    /// Bytes at the end of what was fed last that lie behind a stop, and that the connection has to keep.
+    pub(crate) left: usize,
     /// Answers that decoding calls for: pongs and heartbeats.
     pub(crate) replies: Vec<u8>,
     /// Connections whose bytes are held back.

@@ -25,15 +25,37 @@ impl Bucket {
         Self { thousandths: capacity(rate), filled: now }
     }
 
-    /// Take one token; false when there was none.
+    /// Take one token; false when there is none.
     pub(crate) fn take(&mut self, rate: Rate, now: Tick) -> bool {
         if rate.per_second == 0 {
             return true;
         }
-        self.fill(rate, now);
+        if self.wait(rate, now) > 0 {
+            return false;
+        }
         let Some(rest) = self.thousandths.checked_sub(1000) else { return false };
         self.thousandths = rest;
         true
+    }
+
+    /// Take tokens, also such as it will only have later; ticks until there is another one, 0 when there is.
+    pub(crate) fn charge(&mut self, rate: Rate, now: Tick, tokens: u32) -> u32 {
+        if rate.per_second == 0 {
+            return 0;
+        }
+        self.fill(rate, now);
+        let cost = u64::from(tokens) * THOUSANDTHS;
+        let have = u64::from(self.thousandths);
+        let mut rest = have.saturating_sub(cost);
+        if have < cost {
+            // A debt is time: it is shut until it has gained what was taken too much.
+            let (debt, gain) = (cost - have, TICK_MS * u64::from(rate.per_second));
+            let ticks = debt.div_ceil(gain);
+            rest = ticks * gain - debt;
+            self.filled = self.filled.after(u32::try_from(ticks).unwrap_or(u32::MAX / 2));
+        }
+        self.thousandths = u32::try_from(rest).unwrap_or(u32::MAX).min(capacity(rate));
+        self.wait(rate, now)
     }
 
     /// Give no token before this moment, and gain none; a later one counts.
@@ -101,6 +123,31 @@ mod tests {
         while bucket.take(RATE, Tick(0)) {}
         assert!(bucket.is_full(RATE, Tick(1_000_000)));
         assert_eq!((0..10).filter(|_| bucket.take(RATE, Tick(1_000_000))).count(), 3);
+    }
+
+    #[test]
+    fn what_is_taken_too_much_is_waited_for_so_that_the_rate_holds_whatever_the_pieces() {
+        for tokens in [1, 2, 7, 50] {
+            let mut bucket = Bucket::full(RATE, Tick(0));
+            let (mut now, mut taken) = (Tick(0), 0);
+            while now.0 < 10_000 {
+                taken += tokens;
+                now = now.after(bucket.charge(RATE, now, tokens));
+            }
+            let gained = u64::from(now.0) * TICK_MS / 100 + u64::from(RATE.burst);
+            assert!(
+                u64::from(taken).abs_diff(gained) <= u64::from(tokens),
+                "{taken} of {gained} in pieces of {tokens}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_charge_within_what_it_has_waits_for_nothing() {
+        let mut bucket = Bucket::full(RATE, Tick(0));
+        assert_eq!(bucket.charge(RATE, Tick(0), 2), 0);
+        assert_eq!(bucket.charge(RATE, Tick(0), 1), 7);
+        assert_eq!(bucket.charge(Rate { per_second: 0, burst: 1 }, Tick(0), 1_000_000), 0);
     }
 
     #[test]

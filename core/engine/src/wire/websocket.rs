@@ -188,7 +188,7 @@ impl Partial {
             return Ok(deliver(control_item(header.opcode, &payload)?, sink));
         }
         if !header.fin {
-            return Ok(Flow::Continue);
+            return Ok(deliver(Item::Fragment, sink));
         }
         match self.message.take() {
             Some(message) => Ok(deliver(message.item()?, sink)),

@@ -2,7 +2,7 @@
 use crate::oracles::{Rules, Said, feed, push_masked, split_independent};
 use crate::oracles::{Said::Violated, Split};
 use longlink_core::wire::websocket::{Decoder, encode_close, encode_header, encode_ping, encode_pong};
-use longlink_core::wire::{Flow, Kind};
+use longlink_core::wire::{Flow, Item, Kind};
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const ANY: Rules = Rules { kind: Kind::Any, max_message: 200_000 };
@@ -209,14 +209,38 @@ fn a_whole_message_is_delivered_where_it_lies() {
     let mut input = frame(0x82, b"where it lies");
     let range = input.as_ptr_range();
     let mut at = None;
-    let mut sink = |item: longlink_core::wire::Item<'_>| {
-        if let longlink_core::wire::Item::Binary(payload) = item {
+    let mut sink = |item: Item<'_>| {
+        if let Item::Binary(payload) = item {
             at = Some(payload.as_ptr());
         }
         Flow::Continue
     };
     Decoder::new().decode(&mut input, Kind::Any, 100, &mut sink).unwrap();
     assert!(at.is_some_and(|at| range.contains(&at)));
+}
+
+#[test]
+fn every_frame_header_is_one_item_so_that_it_can_be_charged() {
+    let mut decoder = Decoder::new();
+    let frames = [frame(0x02, b""), frame(0x00, b""), frame(0x89, b""), frame(0x00, b"a"), frame(0x80, b"b")];
+    let mut stream = frames.concat();
+    let mut items = Vec::new();
+    let mut sink = |item: Item<'_>| {
+        items.push(match item {
+            Item::Fragment => "fragment",
+            Item::Ping(_) => "ping",
+            Item::Binary(_) => "binary",
+            _ => "other",
+        });
+        Flow::Pause
+    };
+    let mut used = 0;
+    for frame in frames {
+        let step = decoder.decode(&mut stream[used..], Kind::Any, 100, &mut sink).unwrap();
+        assert_eq!(step, frame.len());
+        used += step;
+    }
+    assert_eq!(items, ["fragment", "fragment", "ping", "fragment", "binary"]);
 }
 
 #[test]
