@@ -39,7 +39,7 @@ One number space for error replies, close codes and HTTP. Below 4500 the same re
 from 4500 on it fails again until something is changed. A client decides by this one comparison, also for codes that it
 does not know. Close codes below 4000 are those of RFC 6455; [SPEC.md](../../proto/SPEC.md) lists them."""
 SERVER_OWN: Final = 4900
-"""From here on codes are the server's own and never travel."""
+"""From here on codes are local to a process, server or client, and never travel."""
 STEPS: Final = (
     ("[*]", State.NEW.value, "upgrade or preface"),
     (State.CONNECTING.value, State.CONNECTED.value, "Connected is sent"),
@@ -62,7 +62,7 @@ def errors_page() -> str:
     final = [row for row in rows if not row.retry and row.code < SERVER_OWN]
     parts += ["", "## Permanent errors (do not retry unchanged)", "", *_errors(final)]
     own = [row for row in rows if row.code >= SERVER_OWN]
-    parts += ["", "## The server's own, never sent to a client", "", *_errors(own)]
+    parts += ["", "## Local errors, never sent over a connection", "", *_errors(own)]
     return "\n".join(parts) + "\n"
 
 

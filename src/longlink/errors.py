@@ -151,7 +151,7 @@ SINCE_AHEAD = _row("since_ahead", 4535, 422, "Sync from the beginning: the place
 PATH_UNKNOWN = _row("path_unknown", 4540, 404, "Check the path. See the message for what there is.")
 METHOD_UNKNOWN = _row("method_unknown", 4541, 405, "Use a method that the message names.")
 
-# The server's own side: never sent to a client ------------------------------------------------------------------------
+# Local errors: never sent over a connection ---------------------------------------------------------------------------
 CONFIG_INVALID = _row("config_invalid", 4900, 500, "Correct the setting or option that the message names.")
 DATA_LOCKED = _row(
     "data_locked", 4901, 500, "Another process uses this data. Stop it, or choose another folder or file."
@@ -166,4 +166,10 @@ INSECURE = _row(
     4905,
     500,
     "Configure a certificate, listen on loopback, or set listen.behind_proxy if a proxy terminates TLS.",
+)
+CLIENT_UNUSABLE = _row(
+    "client_unusable",
+    4910,
+    500,
+    "Make a new client with longlink.connect, where it is used, and enter it by `async with`.",
 )

@@ -14,6 +14,7 @@ from longlink.client.inbox import Inbox
 from longlink.client.incoming import Incoming
 from longlink.client.options import Options
 from longlink.client.outbox import Outbox
+from longlink.client.store import open_store
 from longlink.testing import RunningServer, run_server
 
 WAIT_S = 20.0
@@ -64,15 +65,18 @@ async def _message(client: longlink.Client) -> longlink.Message:
 
 
 def test_a_store_that_was_copied_back_never_gives_an_old_client_id_to_a_new_message(tmp_path: Path) -> None:
+    async def first_id(path: Path) -> str:
+        client = longlink.connect("ws://127.0.0.1:1", token="t", store=path)
+        client._prepare()
+        await client.close()
+        return client._next_id()
+
     ids = []
+    open_store(tmp_path / "a.db", device="", kept=1).close()
     for life in range(2):
         folder = tmp_path / str(life)
-        if life == 0:
-            longlink.connect("ws://127.0.0.1:1", token="t", store=str(tmp_path / "a.db"))._store.close()  # type: ignore[union-attr]
         shutil.copytree(
             tmp_path, folder, ignore=lambda _, names: [name for name in names if not name.startswith("a.db")]
         )
-        client = longlink.connect("ws://127.0.0.1:1", token="t", store=str(folder / "a.db"))
-        ids.append(client._next_id())
-        client._store.close()  # type: ignore[union-attr]
+        ids.append(asyncio.run(first_id(folder / "a.db")))
     assert ids[0] != ids[1]

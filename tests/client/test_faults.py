@@ -327,15 +327,16 @@ def test_states_are_told_as_events_and_to_the_callback() -> None:
     assert [type(state) for state in told] == [Connected, Disconnected, Reconnected]
 
 
-def test_a_defect_in_the_callback_comes_out_of_the_iteration() -> None:
+def test_a_defect_in_the_callback_reaches_the_handler_of_the_loop_and_the_client_goes_on() -> None:
     def broken(state: object) -> None:
         raise ZeroDivisionError
 
     async def scene() -> None:
-        async with running() as double:
-            with pytest.raises(ZeroDivisionError):
-                async with alice(double, on_state=broken) as client:
-                    await events(client, Message, 1)
+        caught: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: caught.append(context["exception"]))
+        async with running() as double, alice(double, on_state=broken) as client:
+            assert (await (await client.direct("bob")).send("hello")).seq == 1
+        assert [type(error) for error in caught] == [ZeroDivisionError]
 
     play(scene())
 

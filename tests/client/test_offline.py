@@ -359,7 +359,7 @@ def test_a_store_keeps_its_device(path: Path) -> None:
             async with alice(double, store=path) as client:
                 assert client.device == device
             with pytest.raises(LonglinkError) as caught:
-                longlink.connect(double.url, token="alice", store=path, device="another")
+                await longlink.connect(double.url, token="alice", store=path, device="another").__aenter__()
             assert caught.value.row is errors.CONFIG_INVALID
 
     play(scene())

@@ -40,11 +40,7 @@ def play(scene: Coroutine[Any, Any, None]) -> None:
 async def client(server: RunningServer, user: str, *, url: str = "", **more: Any) -> AsyncIterator[Client]:
     """A client that comes back at once and looks for the long link every moment."""
     made = longlink.connect(url or server.url, token=server.token(user), **more)
-    options = made._options
-    if made._store is not None:
-        made._store.close()
-        made._store = None
-    async with Client(replace(options, random=lambda: 0.05, look_after_s=0.2)) as one:
+    async with Client(replace(made._options, random=lambda: 0.05, look_after_s=0.2)) as one:
         yield one
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from longlink.client import events
+from longlink.client import arguments, events
 from longlink.client.events import Message, Sent
 from longlink.protocol import frames
 from longlink.protocol.frames import Frame, ReadHistory
@@ -55,7 +55,7 @@ class Chat:
         Raises UNANSWERED or DISCONNECTED when time is over (the message may have been stored), NOT_A_MEMBER,
         CONVERSATION_UNKNOWN, FIELD_INVALID, FRAME_TOO_LARGE, CONTENT_DIFFERS, and any final error of the client.
         """
-        content = frames.Content(text=text, mentions=mentions, mentions_all=mentions_all)
+        content = arguments.text_content(text, mentions, mentions_all)
         return await self._client.send(self.id, content, client_id=client_id)
 
     async def send_custom(
@@ -68,8 +68,7 @@ class Chat:
         client_id: str = "",
     ) -> Sent:
         """Send content of the application's own; kind: 1..128 characters, becomes `message.custom.type`. As send."""
-        custom = frames.Custom(type=kind, data=data)
-        content = frames.Content(custom=custom, mentions=mentions, mentions_all=mentions_all)
+        content = arguments.custom_content(kind, data, mentions, mentions_all)
         return await self._client.send(self.id, content, client_id=client_id)
 
     async def post(
@@ -82,19 +81,21 @@ class Chat:
         Waits while max_pending messages are unacknowledged, up to send_timeout: UNANSWERED. Raises FIELD_INVALID,
         DATA_UNUSABLE (no room on the disk), and any final error of the client.
         """
-        content = frames.Content(text=text, mentions=mentions, mentions_all=mentions_all)
+        content = arguments.text_content(text, mentions, mentions_all)
         return await self._client.post(self.id, content, client_id=client_id)
 
     def read(self, upto: int | Message) -> None:
         """The user has read everything up to this message or seq, on whichever device. The server is told as soon as a
         link is up; a lower mark than the one that holds changes nothing. Raises SEQ_AHEAD beyond the head."""
-        self._client.read(self.id, upto if isinstance(upto, int) else upto.seq)
+        seq = upto.seq if isinstance(upto, Message) else upto
+        self._client.read(self.id, arguments.whole(seq, "upto", 1))
 
     async def history(self, *, after: int = 0) -> AsyncIterator[Message]:
         """Every message with seq > after, oldest first, own ones too; read page by page while it is iterated.
 
         While no link is up, what the store holds: the newest ones that have come to this device, perhaps with gaps.
         """
+        after = arguments.whole(after, "after")
         more = True
         while more:
             if (store := self._client.offline) is not None:
@@ -104,7 +105,7 @@ class Chat:
                     after = each.seq
                 more = bool(kept)
                 continue
-            page = await self._page(ReadHistory(conversation=self.id, after=after, limit=PAGE_MAX))
+            page = await self._page(ReadHistory(conversation=self._checked_id, after=after, limit=PAGE_MAX))
             for message in page.messages:
                 yield events.message(message)
                 after = message.seq
@@ -113,12 +114,13 @@ class Chat:
     async def last(self, count: int = 50, *, before: int | None = None) -> list[Message]:
         """The newest messages, count at most, oldest first. before: only those with a smaller seq. As history."""
         found: list[Message] = []
-        before = SEQ_MAX if before is None else before
+        count = arguments.whole(count, "count")
+        before = SEQ_MAX if before is None else arguments.whole(before, "before", 1)
         if (store := self._client.offline) is not None:
             return [events.message(message) for message in store.last(self.id, before, count)]
         while len(found) < count:
             limit = min(PAGE_MAX, count - len(found))
-            page = await self._page(ReadHistory(conversation=self.id, before=before, limit=limit))
+            page = await self._page(ReadHistory(conversation=self._checked_id, before=before, limit=limit))
             found[:0] = [events.message(message) for message in page.messages]
             if not page.more or not page.messages:
                 break
@@ -127,12 +129,17 @@ class Chat:
 
     def delivered(self, user: str) -> int:
         """Up to which seq the conversation has reached a device of that user, as far as this client knows."""
-        return self._client.track(self.id).delivered.get(user, 0)
+        return self._client.track(self.id).delivered.get(arguments.text(user, "user"), 0)
 
     def read_by(self, user: str) -> int:
         """Up to which seq that user has read, as far as this client knows; 0 where the server keeps it private."""
+        user = arguments.text(user, "user")
         track = self._client.track(self.id)
         return track.read if user == self._client.user else track.reads.get(user, 0)
 
+    @property
+    def _checked_id(self) -> str:
+        return arguments.text(self.id, "conversation")
+
     async def _page(self, request: ReadHistory) -> frames.History:
-        return (await self._client.requests.ask(Frame(read_history=request))).history
+        return (await self._client.ask(Frame(read_history=request))).history

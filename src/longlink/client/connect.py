@@ -68,8 +68,9 @@ def connect(
     back when the long link is to be had. platform: kind of device, such as "ios", for servers that allow one of each.
     heartbeat: longest silence on the link; None finds by trying what the network keeps alive, 30 s to 5 min.
 
-    Raises CONFIG_INVALID for a wrong option or a store of another device, DATA_LOCKED for a store that is in use,
-    DATA_NEWER or DATA_UNUSABLE for one that cannot be read; entering raises DISCONNECTED, or what the server answered.
+    Raises CONFIG_INVALID for a wrong option, and TOKEN_INVALID for a token that cannot be one. Entering raises
+    CONFIG_INVALID for a store of another device, DATA_LOCKED for one that is in use, DATA_NEWER or DATA_UNUSABLE for
+    one that cannot be read, DISCONNECTED when no connection came up in time, or what the server answered.
     """
     return Client(
         Options(
@@ -89,7 +90,7 @@ def connect(
             replay=replay,
             auto_ack=auto_ack,
             on_state=on_state,
-            store=Path(store) if store else None,
+            store=options.store(store),
             keep=keep,
             http=http,
             platform=platform,

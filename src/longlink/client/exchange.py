@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Final, NoReturn
 
 from longlink import errors
-from longlink.client.backoff import Backoff
+from longlink.client.backoff import Backoff, honoured
 from longlink.client.connection import Connection
 from longlink.client.inbox import wake_at
 from longlink.client.incoming import Incoming
@@ -181,7 +181,7 @@ class Exchange:
         except LonglinkError as error:
             _report(f"ack of {len(due)} conversations", error)
             if error.retry:
-                await asyncio.sleep(max(error.retry_after_ms / 1000, 1.0))
+                await asyncio.sleep(max(honoured(error.retry_after_ms / 1000), 1.0))
             for each in due:
                 self._inbox.ack_failed(each.conversation, retry=error.retry)
             return

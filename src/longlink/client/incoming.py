@@ -78,6 +78,10 @@ class Incoming:
         if self._store is not None:
             self._store.note(user=user, key=key, received=UNKNOWN)
 
+    def close(self) -> None:
+        """Nothing is written from now on; what is taken out later is handed out again by the next process."""
+        self._store = None
+
     def save(self, **facts: str | int) -> None:
         """Write down how things stand, and facts that hold only with that."""
         if self._store is None:

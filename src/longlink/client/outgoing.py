@@ -7,10 +7,12 @@ the next process too when there is a store. Never writes to a link: that is exch
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from longlink.client import events
 from longlink.client.events import Refused, Sent
+from longlink.client.flush import Flush
 from longlink.client.inbox import Inbox
 from longlink.client.options import Options
 from longlink.client.outbox import Outbox, Pending
@@ -28,6 +30,7 @@ class Outgoing:
         self._inbox = inbox
         self._store = store
         self._wake = wake
+        self._flush = Flush(store.sync) if store is not None else None
         self._answers: dict[Pending, asyncio.Future[Sent]] = {}
         left = store.queued() if store is not None else []
         for number, send in left:
@@ -36,7 +39,7 @@ class Outgoing:
         self._beyond = max(0, len(left) - options.max_pending)
         self._rest()
 
-    async def send(self, send: frames.Send, failure: Callable[[], BaseException | None]) -> Sent:
+    async def send(self, send: frames.Send, failure: Callable[[], LonglinkError | None]) -> Sent:
         """Wait for room and then for the answer. failure: why nothing can be sent any more, asked when there is room.
 
         Cancelled, the message is not tried again.
@@ -50,7 +53,7 @@ class Outgoing:
             self._answers.pop(pending, None)
             self._settle(pending)
 
-    async def post(self, send: frames.Send, failure: Callable[[], BaseException | None]) -> None:
+    async def post(self, send: frames.Send, failure: Callable[[], LonglinkError | None]) -> None:
         """Wait for room; returns when the message is in the outbox, and on disk if there is a store."""
         await self._add(send, failure)
 
@@ -80,27 +83,40 @@ class Outgoing:
         elif not answer.done():
             answer.set_exception(error)
 
-    def finish(self, why: Callable[[str], BaseException]) -> None:
-        """Nothing more will be sent: wake everybody who waits. why: the error for a client_id."""
+    def finish(self, why: Callable[[str], LonglinkError]) -> None:
+        """Nothing more will be sent: every waiting send raises, and is off the disk. why: the error for a client_id."""
         for pending, answer in self._answers.items():
             if not answer.done():
                 answer.set_exception(why(pending.client_id))
+                with contextlib.suppress(LonglinkError):
+                    self._settle(pending)
         self.idle.set()
 
-    async def _add(self, send: frames.Send, failure: Callable[[], BaseException | None]) -> Pending:
+    async def _add(self, send: frames.Send, failure: Callable[[], LonglinkError | None]) -> Pending:
         await self._room.acquire()
+        number = 0
         try:
             if (error := failure()) is not None:
                 raise error
-            number = self._store.add(send) if self._store is not None else 0
+            if self._store is not None and self._flush is not None:
+                number = self._store.add(send)
+                await self._flush.done()
         except BaseException:
             self._room.release()
+            if number and self._store is not None:
+                with contextlib.suppress(LonglinkError):
+                    self._store.settle(number)
             raise
         pending = self.outbox.add(send)
         pending.number = number
         self.idle.clear()
         self._wake()
         return pending
+
+    async def written(self) -> None:
+        """Returns when nothing waits for the disk any more."""
+        if self._flush is not None:
+            await self._flush.idle()
 
     def _entry(self, pending: Pending, frame: frames.Sent) -> frames.Message | None:
         if not pending.number:

@@ -21,7 +21,7 @@ from longlink.protocol.frames import Frame, body_name
 class Requests:
     """One per client. ended: why there will be no link any more, None while there may be."""
 
-    def __init__(self, options: Options, links: Supervisor, ended: Callable[[], BaseException | None]) -> None:
+    def __init__(self, options: Options, links: Supervisor, ended: Callable[[], LonglinkError | None]) -> None:
         self._options = options
         self._links = links
         self._ended = ended
@@ -55,5 +55,9 @@ class Requests:
 
     def down(self) -> LonglinkError:
         """Why no link is up."""
-        reason = self._links.last_error.message if self._links.last_error else "no answer yet"
-        return LonglinkError(errors.DISCONNECTED, f"no connection to {self._options.url}: {reason}")
+        last = self._links.last_error
+        reason = last.message if last else "no answer yet"
+        error = LonglinkError(errors.DISCONNECTED, f"no connection to {self._options.url}: {reason}")
+        for note in getattr(last, "__notes__", ()):
+            error.add_note(note)
+        return error

@@ -1,9 +1,9 @@
 """What a client keeps on disk: unacknowledged messages, how far each conversation has got, messages to read offline.
 
 The only place of the client that knows SQL. One file, SQLite, for one user on one device; the process that has opened
-it keeps it locked. All calls are synchronous and small: 10 to 100 µs, but for those that say "on disk", which wait for
-the disk. After a power cut those hold, and of the others the last moments may be gone, which means that messages may be
-handed out again; the death of the process alone loses nothing. Read next: outgoing.py and incoming.py, which use it.
+it keeps it locked. All calls are synchronous and small, 10 to 100 µs; `run` and `sync` wait for the disk. After a power
+cut what was written before them holds, and the last moments after them may be gone, so that messages may be handed out
+again; the death of the process alone loses nothing. Read next: outgoing.py and incoming.py, which use it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -48,6 +49,11 @@ PLACE: Final = (
 )
 
 
+_fsync: Final = getattr(os, "fdatasync", os.fsync)
+_opened: Final[weakref.WeakSet[Store]] = weakref.WeakSet()
+"""The stores of this process, for its forks."""
+
+
 class Queued(NamedTuple):
     """A message that waits on disk. number: its place in the order of sending."""
 
@@ -62,6 +68,8 @@ class Store:
         self.path = path
         self._database = database
         self._kept = kept
+        self._log = -1
+        _opened.add(self)
 
     # Who it belongs to, and the session -------------------------------------------------------------------------------
 
@@ -93,8 +101,8 @@ class Store:
         return [Queued(number, frames.Send.FromString(send)) for number, send in rows]
 
     def add(self, send: frames.Send) -> int:
-        """On disk when it returns. The number names it for `settle`."""
-        with self._writing(on_disk=True):
+        """Written when it returns, and on disk after the next `sync`. The number names it for `settle`."""
+        with self._writing():
             done = self._database.execute("INSERT INTO outbox (send) VALUES (?)", (send.SerializeToString(),))
             return int(done.lastrowid or 0)
 
@@ -148,8 +156,33 @@ class Store:
         )
         return [frames.Message.FromString(message) for (message,) in reversed(rows)]
 
+    def sync(self) -> None:
+        """Everything that was written before is on disk when it returns. For a thread: it touches the log file only.
+
+        What SQLite itself does at a commit with synchronous = FULL. The log is there, because `run` has written to it.
+        """
+        with _told(self.path):
+            if self._log < 0:
+                self._log = os.open(f"{self.path}-wal", os.O_RDWR)
+            _fsync(self._log)
+
     def close(self) -> None:
-        """Give the lock back. Idempotent."""
+        """Release the lock. Idempotent."""
+        if self._log >= 0:
+            os.close(self._log)
+            self._log = -1
+        self._database.close()
+
+    def forked(self) -> None:
+        """In the child of a fork: leave the file to the parent.
+
+        Even closing the copy would do harm: SQLite would take itself for the owner of the lock, and empty and delete
+        the log under the parent. So the copy is never freed, and a closed connection stands in its place.
+        """
+        import ctypes
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._database))
+        self._database = sqlite3.connect(":memory:")
         self._database.close()
 
     # SQL --------------------------------------------------------------------------------------------------------------
@@ -217,6 +250,15 @@ def open_store(path: Path, *, device: str, kept: int) -> Store:
         store.close()
         raise
     return store
+
+
+def _forked() -> None:
+    for store in list(_opened):
+        store.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _prepare(path: Path, database: sqlite3.Connection) -> None:

@@ -74,6 +74,7 @@ class Supervisor:
         self.wake = asyncio.Event()
         self.again = asyncio.Event()
         self.last_error: LonglinkError | None = None
+        self._failed: list[LonglinkError | None] = [None, None]
 
     async def run(self) -> NoReturn:
         """Connect again and again; raises the final error."""
@@ -93,11 +94,24 @@ class Supervisor:
         if self._held_s >= STEADY_S:
             self._backoff.reset()
         elif error.row is errors.DISCONNECTED:
+            error = self._first(error)
             self._paths.failed()
         wait_s = self._backoff.next(error.retry_after_ms / 1000)
         self.last_error = error
         self._tell(Disconnected(error, wait_s))
         await self._options.sleep(wait_s)
+
+    def _first(self, error: LonglinkError) -> LonglinkError:
+        """What is reported when neither way leads to the server: why the first one failed, the other in a note."""
+        if self._held_s:
+            return error
+        self._failed[self._paths.streaming] = error
+        direct, fallback = self._failed
+        if direct is None or fallback is None:
+            return error
+        first = LonglinkError(errors.DISCONNECTED, direct.message)
+        first.add_note(f"The fallback, a stream with POST, failed too: {fallback.message}")
+        return first
 
     async def _one_link(self) -> LonglinkError | None:
         """Connect, serve until the link ends, and say why it ended or did not begin; None to go on at once."""
@@ -149,11 +163,16 @@ class Supervisor:
             return token
         try:
             made = token()
-            return await made if inspect.isawaitable(made) else made
+            made = await made if inspect.isawaitable(made) else made
         except LonglinkError:
             raise
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise LonglinkError(errors.DISCONNECTED, "the token function cancelled itself") from None
         except Exception as error:
-            raise LonglinkError(errors.DISCONNECTED, f"the token function failed: {error!r}") from error
+            raise LonglinkError(errors.DISCONNECTED, f"the token function failed: {error!r:.200}") from error
+        return given.checked_token(made)
 
     def _same_user(self, user: str) -> None:
         if self._inbox.user not in ("", user):
@@ -163,6 +182,7 @@ class Supervisor:
     def _begin(self, connection: Connection) -> None:
         here = connection.connected
         self._renewed = False
+        self._failed = [None, None]
         self._paths.held()
         self._inbox.sync_wanted |= here.missed or not here.resumed
         self.live = connection
@@ -222,5 +242,10 @@ class Supervisor:
     def _tell(self, state: State) -> None:
         self._inbox.state(state)
         self._notice()
-        if self._options.on_state is not None:
+        if self._options.on_state is None:
+            return
+        try:
             self._options.on_state(state)
+        except Exception as error:
+            said = "the function given as on_state has raised"
+            asyncio.get_running_loop().call_exception_handler({"message": said, "exception": error})

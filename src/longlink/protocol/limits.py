@@ -106,6 +106,12 @@ def check_device(device: str, field: str) -> None:
         raise _invalid(field, "1 to 64 characters of A-Z a-z 0-9 . _ : -", device)
 
 
+def check_platform(platform: str, field: str) -> None:
+    """At most 16 characters of a-z 0-9 - name a kind of device. Raises FIELD_INVALID."""
+    if not _platform(platform):
+        raise _invalid(field, "at most 16 characters of a-z 0-9 -", platform)
+
+
 def check_printable(value: str, field: str, most: int = NAME_MAX) -> None:
     """1..most characters of printable ASCII, 0x20 to 0x7E. Raises FIELD_INVALID."""
     if not (0 < len(value) <= most and value.isascii() and value.isprintable()):
@@ -146,8 +152,7 @@ def _connect(frame: Frame) -> None:
         message = f"connect.key: expected at most {KEY_MAX} characters of printable ASCII, got others or more"
         raise LonglinkError(errors.FIELD_INVALID, message)
     check_range(request.received, "connect.received", 0, SEQ_MAX)
-    if not _platform(request.platform):
-        raise _invalid("connect.platform", "at most 16 characters of a-z 0-9 -", request.platform)
+    check_platform(request.platform, "connect.platform")
 
 
 def _open_direct(frame: Frame) -> None:

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import ssl
 from typing import Final, Protocol
-from urllib.parse import SplitResult, urlsplit
 
 from longlink import errors
+from longlink.client.transport.address import Address, http_beside, parse_http, parse_url
+from longlink.client.transport.reasons import down
 from longlink.errors import TABLE, LonglinkError
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Connected
 
-DEFAULT_PORT: Final = 7700
-SHORT_PORT: Final = 7701
 MAX_MESSAGE_BYTES: Final = 2**24 - 1
 """Largest message taken from a server: what the length of a TCP record can say."""
-SECURE: Final = {"ws": False, "wss": True, "tcp": False, "tcps": True}
 ABNORMAL: Final = 1006
 """No close came (RFC 6455 section 7.1.5)."""
 TOO_LARGE: Final = 1009
@@ -53,72 +51,45 @@ class Transport(Protocol):
 
 
 async def open_transport(url: str, encoding: Encoding, tls: ssl.SSLContext | None) -> Transport:
-    """Raises CONFIG_INVALID (address) or DISCONNECTED (no link; the message says why)."""
-    parts = check_url(url)
-    context = (tls or ssl.create_default_context()) if SECURE[parts.scheme] else None
-    host, port = parts.hostname or "", parts.port or DEFAULT_PORT
+    """Raises CONFIG_INVALID (address) or DISCONNECTED (the message says why there is no connection)."""
+    address = parse_url(url)
     try:
-        if parts.scheme in ("ws", "wss"):
+        if address.scheme in ("ws", "wss"):
             from longlink.client.transport import websocket
 
-            return await websocket.open_websocket(url, host, port, encoding, context)
+            return await websocket.open_websocket(address, encoding, _context(address, tls))
         from longlink.client.transport import tcp
 
-        return await tcp.open_tcp(host, port, encoding, context)
-    except OSError as error:
-        raise LonglinkError(errors.DISCONNECTED, f"no link to {url}: {error}") from error
+        return await tcp.open_tcp(address, encoding, _context(address, tls))
+    # ValueError: host names that cannot be encoded, TLS contexts that cannot be used for this host.
+    except (OSError, ValueError) as error:
+        raise down(error, address.host) from error
 
 
 async def open_fallback(url: str, http: str, tls: ssl.SSLContext | None) -> Transport:
-    """The stream to the same server. http: address of its short link, see `short_link`. Raises DISCONNECTED."""
-    parts = check_url(url)
-    context = (tls or ssl.create_default_context()) if SECURE[parts.scheme] else None
+    """The stream to the same server. http: address of its HTTP API, empty for the usual one. Raises DISCONNECTED."""
+    address = parse_url(url)
+    up = parse_http(http) if http else http_beside(address)
     from longlink.client.transport import stream
     from longlink.client.transport.posts import Origin
 
     try:
-        down = Origin(parts.hostname or "", parts.port or DEFAULT_PORT, context)
-        up = urlsplit(http or short_link(url))
-        port = up.port or (443 if up.scheme == "https" else 80)
-        secure = (tls or ssl.create_default_context()) if up.scheme == "https" else None
-        return await stream.open_stream(down, Origin(up.hostname or "", port, secure, up.path.rstrip("/")))
-    except OSError as error:
-        raise LonglinkError(errors.DISCONNECTED, f"no stream from {url}: {error}") from error
+        there = Origin(address.host, address.port, _context(address, tls))
+        return await stream.open_stream(there, Origin(up.host, up.port, _context(up, tls), up.path.rstrip("/")))
+    except (OSError, ValueError) as error:
+        raise down(error, address.host) from error
 
 
-def short_link(url: str) -> str:
-    """Where the short link is unless the application says: port 7701 beside 7700, otherwise the same origin, for a
-    proxy that stands on another port serves both."""
-    parts = check_url(url)
-    port = parts.port or DEFAULT_PORT
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"http{'s' if SECURE[parts.scheme] else ''}://{host}:{SHORT_PORT if port == DEFAULT_PORT else port}"
-
-
-def check_http(url: str) -> str:
-    """Raises CONFIG_INVALID unless it is empty or an http address."""
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
-        raise LonglinkError(errors.CONFIG_INVALID, f"http: expected http|https://HOST[:PORT], got {url!r}")
-    return url
-
-
-def check_url(url: str) -> SplitResult:
-    """The parts of an address. Raises CONFIG_INVALID."""
-    parts = urlsplit(url)
-    try:
-        good = parts.scheme in SECURE and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        good = False
-    if not good:
-        raise LonglinkError(errors.CONFIG_INVALID, f"address: expected {'|'.join(SECURE)}://HOST[:PORT], got {url!r}")
-    return parts
+def _context(address: Address, tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    return (tls or ssl.create_default_context()) if address.secure else None
 
 
 def closed(code: int, reason: str) -> LonglinkError:
     """The error that a close code stands for; codes that are not of the table are DISCONNECTED."""
     if code in TABLE:
-        return LonglinkError(TABLE[code], reason.removeprefix(f"{TABLE[code].name}: ") or "the server closed the link")
+        return LonglinkError(
+            TABLE[code], reason.removeprefix(f"{TABLE[code].name}: ") or "the server closed the connection"
+        )
     if code == TOO_LARGE:
         return LonglinkError(errors.FRAME_TOO_LARGE, reason or "a message was larger than the other side takes")
-    return LonglinkError(errors.DISCONNECTED, f"the link was closed with {code}{' ' + reason if reason else ''}")
+    return LonglinkError(errors.DISCONNECTED, f"the connection was closed with {code}{' ' + reason if reason else ''}")

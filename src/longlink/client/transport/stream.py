@@ -16,7 +16,9 @@ from typing import Final, NoReturn
 
 from longlink import errors
 from longlink.client import transport
+from longlink.client.backoff import retry_after_s
 from longlink.client.transport.posts import Answer, Http, Origin, open_http
+from longlink.client.transport.reasons import reason
 from longlink.errors import TABLE, LonglinkError
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Connected
@@ -27,7 +29,8 @@ AROUND: Final = len(b'{"frames":[]}')
 POST_S: Final = 15.0
 WAIT_S: Final = 1.0
 """How long to wait when the server is asked too often and does not say how long."""
-LINE_BYTES: Final = 2**24
+EVENT_BYTES: Final = transport.MAX_MESSAGE_BYTES
+"""Largest event taken from a server: the line under way and the `data:` lines before it together."""
 OK: Final = 200
 TOO_MANY: Final = 429
 UNAVAILABLE: Final = 503
@@ -49,6 +52,7 @@ class Stream:
         self._most = 0
         self._rest = bytearray()
         self._event: list[bytes] = []
+        self._event_bytes = 0
         self._kind = b""
         # Without a bound of its own: whoever receives takes at once, and what is kept then is bounded by the inbox.
         self._came: asyncio.Queue[bytes | LonglinkError] = asyncio.Queue()
@@ -94,8 +98,8 @@ class Stream:
             response = await self._down.ask("/v1/events", data, Accept="text/event-stream")
             if response.status_code != OK:
                 raise _refused("the stream", await self._down.whole(response))
-        except OSError as error:
-            raise transport.closed(transport.ABNORMAL, str(error)) from error
+        except (OSError, ValueError) as error:
+            raise transport.closed(transport.ABNORMAL, reason(error)) from error
         self._tasks = [asyncio.create_task(self._guarded(self._read)), asyncio.create_task(self._guarded(self._post))]
 
     async def _read(self) -> NoReturn:
@@ -105,8 +109,7 @@ class Stream:
             self._rest = bytearray(rest)
             for line in lines:
                 self._line(bytes(line.removesuffix(b"\r")))
-            if len(self._rest) > LINE_BYTES:
-                raise LonglinkError(errors.DISCONNECTED, f"the server sent a line of more than {LINE_BYTES} bytes")
+            self._bound(len(self._rest))
         raise transport.closed(transport.ABNORMAL, "the stream has ended")
 
     def _line(self, line: bytes) -> None:
@@ -114,15 +117,22 @@ class Stream:
         if line.startswith(b":"):
             self._came.put_nowait(b"")
         elif line.startswith(b"data:"):
+            # Each line counts with its end, so that empty ones are bounded too.
+            self._event_bytes += len(line) + 1
+            self._bound(0)
             self._event.append(line[5:].removeprefix(b" "))
         elif line.startswith(b"event:"):
             self._kind = line[6:].strip()
         elif not line and self._event:
             data, kind = b"\n".join(self._event), self._kind
-            self._event, self._kind = [], b""
+            self._event, self._event_bytes, self._kind = [], 0, b""
             if kind == b"close":
                 raise _closed(data)
             self._came.put_nowait(data)
+
+    def _bound(self, more: int) -> None:
+        if self._event_bytes + more > EVENT_BYTES:
+            raise LonglinkError(errors.DISCONNECTED, f"the server sent an event of more than {EVENT_BYTES} bytes")
 
     # Up ---------------------------------------------------------------------------------------------------------------
 
@@ -153,8 +163,7 @@ class Stream:
                 answer = await self._ask(body)
             if answer.status not in (TOO_MANY, UNAVAILABLE):
                 break
-            wait = answer.headers.get("retry-after", "")
-            await asyncio.sleep(int(wait) if wait.isdecimal() else WAIT_S)
+            await asyncio.sleep(retry_after_s(answer.headers.get("retry-after", "")) or WAIT_S)
         if answer.status != OK:
             raise _refused("POST /v1/frames", answer)
         try:
@@ -193,8 +202,9 @@ class Stream:
             self._came.put_nowait(error)
         except TimeoutError:
             self._came.put_nowait(transport.closed(transport.ABNORMAL, f"POST /v1/frames: no answer in {POST_S:.0f} s"))
-        except OSError as error:
-            self._came.put_nowait(transport.closed(transport.ABNORMAL, str(error)))
+        except Exception as error:
+            # Not only OSError: what a server sends may be unfit for the next request, such as its resume token.
+            self._came.put_nowait(transport.closed(transport.ABNORMAL, reason(error)))
 
 
 async def open_stream(down: Origin, up: Origin) -> Stream:

@@ -8,6 +8,8 @@ from typing import Final
 
 from longlink import errors
 from longlink.client import transport
+from longlink.client.transport.address import Address
+from longlink.client.transport.reasons import reason
 from longlink.errors import LonglinkError
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Connected
@@ -21,6 +23,7 @@ CLOSE_S: Final = 1.0
 ABNORMAL: Final = 1006
 NO_CODE: Final = 1005
 """Meanings of RFC 6455 section 7.4.1, which the TCP records share."""
+NO_RECORDS: Final = "the server answered in HTTP; connections go to another port, 7700 unless configured otherwise"
 
 
 class Tcp:
@@ -50,6 +53,8 @@ class Tcp:
     async def receive(self) -> bytes:
         try:
             header = await self._reader.readexactly(HEADER_BYTES)
+            if header == b"HTTP":
+                raise LonglinkError(errors.DISCONNECTED, NO_RECORDS)
             payload = await self._reader.readexactly(int.from_bytes(header[1:], "big"))
         except (asyncio.IncompleteReadError, OSError) as error:
             raise _broken(error) from error
@@ -70,9 +75,9 @@ class Tcp:
             self._writer.transport.abort()
 
 
-async def open_tcp(host: str, port: int, encoding: Encoding, tls: ssl.SSLContext | None) -> Tcp:
-    """Raises OSError."""
-    reader, writer = await asyncio.open_connection(host, port, ssl=tls)
+async def open_tcp(address: Address, encoding: Encoding, tls: ssl.SSLContext | None) -> Tcp:
+    """Raises OSError or ValueError."""
+    reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
     writer.write(PREFACE[encoding])
     return Tcp(reader, writer, encoding)
 
@@ -82,4 +87,5 @@ def _record(kind: int, payload: bytes) -> bytes:
 
 
 def _broken(error: Exception) -> LonglinkError:
-    return transport.closed(ABNORMAL, str(error))
+    ended = isinstance(error, asyncio.IncompleteReadError)
+    return transport.closed(ABNORMAL, "the connection ended" if ended else reason(error))

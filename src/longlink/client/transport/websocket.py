@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import ssl
 from typing import Final
-from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from longlink import errors
 from longlink.client import transport
+from longlink.client.transport.address import Address
 from longlink.errors import LonglinkError
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Connected
 
 CLOSE_S: Final = 1.0
+NORMAL: Final = 1000
 ABNORMAL: Final = 1006
 """No close frame came (RFC 6455 section 7.1.5)."""
 SHOWN_BYTES: Final = 120
@@ -57,13 +58,11 @@ class WebSocket:
             self._link.transport.abort()
 
 
-async def open_websocket(url: str, host: str, port: int, encoding: Encoding, tls: ssl.SSLContext | None) -> WebSocket:
-    """Raises DISCONNECTED or OSError."""
-    parts = urlsplit(url)
-    address = parts._replace(netloc=f"{f'[{host}]' if ':' in host else host}:{port}", path=parts.path or "/").geturl()
+async def open_websocket(address: Address, encoding: Encoding, tls: ssl.SSLContext | None) -> WebSocket:
+    """Raises DISCONNECTED, OSError or ValueError."""
     try:
         link = await connect(
-            address,
+            f"{address.scheme}://{address.origin}{address.path or '/'}",
             subprotocols=[Subprotocol(encoding.subprotocol)],
             ssl=tls,
             # The address is what was asked for: a proxy of the environment would see tokens on ws:// links.
@@ -75,12 +74,24 @@ async def open_websocket(url: str, host: str, port: int, encoding: Encoding, tls
             max_size=transport.MAX_MESSAGE_BYTES,
         )
     except InvalidStatus as error:
-        shown = bytes(error.response.body or b"")[:SHOWN_BYTES].decode("utf-8", "replace").strip()
-        status = error.response.status_code
-        raise LonglinkError(errors.DISCONNECTED, f"{url} answered HTTP {status}: {shown or 'no reason'}") from error
-    except (InvalidHandshake, EOFError) as error:
-        raise LonglinkError(errors.DISCONNECTED, f"{url} did not take the WebSocket handshake: {error}") from error
+        raise LonglinkError(errors.DISCONNECTED, _answered(error, address)) from error
+    except (WebSocketException, EOFError) as error:
+        hint = "" if tls else "; if this port expects TLS, use wss://"
+        said = f"the WebSocket handshake failed: {error or 'the connection was closed'}{hint}"
+        raise LonglinkError(errors.DISCONNECTED, said) from error
+    if link.subprotocol != encoding.subprotocol:
+        await WebSocket(link, encoding).close(NORMAL)
+        said = f"the server does not speak {encoding.subprotocol}; it is not Longlink, or a proxy removed the header"
+        raise LonglinkError(errors.DISCONNECTED, said)
     return WebSocket(link, encoding)
+
+
+def _answered(error: InvalidStatus, address: Address) -> str:
+    status, body = error.response.status_code, bytes(error.response.body or b"")
+    if f'"{errors.PATH_UNKNOWN.name}"'.encode() in body:
+        return f"port {address.port} is the server's HTTP port; connections go to another one, 7700 unless configured"
+    shown = body[:SHOWN_BYTES].decode("utf-8", "replace").strip()
+    return f"the WebSocket handshake was answered with HTTP {status}: {shown or 'no reason given'}"
 
 
 def _ended(error: ConnectionClosed) -> LonglinkError:
