@@ -81,7 +81,6 @@ def test_a_token_does_instead_of_the_data_folder(server: RunningServer, tmp_path
 def test_failures_are_one_line_and_what_to_do(server: RunningServer, tmp_path: Path) -> None:
     meet(server, "kim")
     cases = {
-        "user_unknown": ["send", *data(server.data), "--as", "kim", "--to", "nobody-here", "x"],
         "field_invalid": ["send", *data(server.data), "--as", "kim", "--to", "kim", ""],
         "data_unusable": ["send", *data(tmp_path), "--as", "kim", "--to", "kim", "x"],
         "token_invalid": ["send", "--url", server.url, "--token", "nonsense", "--to", "kim", "x"],
