@@ -29,8 +29,11 @@ from longlink.access.handshake import Handshake
 from longlink.access.http import (
     Callers,
     HttpServer,
+    Places,
+    Rate,
     Rates,
     ShortLink,
+    Strangers,
     build_http,
     build_operations,
     pair_bytes,
@@ -214,6 +217,7 @@ class Access:
         ticket_secret: bytes = b"",
     ) -> None:
         self._config = config
+        self._counts = counts
         self._shared = worker > 0
         self._draining = False
         self._listening = False
@@ -230,22 +234,31 @@ class Access:
 
         callers = Callers(self._verifier, keys, lambda: now_ms() / 1000)
         rates = Rates(config.http.call_rate, config.http.call_burst, time.monotonic)
-        self._short_link = ShortLink(callers, rates, handler, counts, config.connection.max_message_bytes)
+        rate = Rate(config.http.stranger_rate, config.http.stranger_burst, time.monotonic)
+        self._strangers = Strangers(rate, counts)
+        most_bytes = config.connection.max_message_bytes
+        self._short_link = ShortLink(callers, rates, handler, counts, most_bytes, self._strangers)
 
     async def start(self, ready: Reasons, metrics: Callable[[], Awaitable[bytes]]) -> Place:
         """Listen for operators, clients, then for HTTP. Raises PORT_TAKEN, CONFIG_INVALID; stop() is due then too."""
         operations = build_operations(ready=lambda: self._problems(ready), metrics=metrics)
-        self._operations = await serve_operations(operations, self._config.listen.operations, shared=self._shared)
+        self._operations = await serve_operations(operations, self._config, self._counts, shared=self._shared)
         port = listen_on(self.core, self._config, shared=self._shared)
         self.gateway.start()
         self._verifier.start()
         self._listening = True
-        app = build_http(ready=lambda: self._problems(ready), short_link=self._short_link)
+        app = build_http(
+            ready=lambda: self._problems(ready),
+            short_link=self._short_link,
+            strangers=self._strangers,
+            counts=self._counts,
+        )
         host, http_port = split_address(self._config.listen.http)
-        most = files.http_files(file_limit())
         pair = tls_files(self._config)
         tls = server_context(*pair) if pair else None
-        self._http = await serve_http(app, host, http_port, tls=tls, most=most, shared=self._shared)
+        places = http_places(self._config, self._counts)
+        stall_ms = self._config.connection.stall_timeout_ms
+        self._http = await serve_http(app, host, http_port, places, tls=tls, stall_ms=stall_ms, shared=self._shared)
         return Place(self._config, port, self._http.port, self._operations.port if self._operations else 0)
 
     async def drain(self) -> None:
@@ -304,23 +317,32 @@ def _reload(what: str, read: Callable[[], None]) -> None:
         log.info("reloaded", what=what)
 
 
-async def serve_operations(app: ASGIApp, address: str, *, shared: bool) -> HttpServer | None:
-    """Listen for operators; None when address is empty. The default port gives way to any free one when it is taken.
+def http_places(config: Config, counts: Counts) -> Places:
+    """For the connections of clients. Behind a proxy they all come from its address, so there only the total holds."""
+    limits, behind_proxy = config.connection, config.listen.behind_proxy
+    arrivals = Rate(limits.accept_rate, limits.accept_burst, time.monotonic)
+    most, share = files.http_files(file_limit()), config.http.connections_per_address
+    return Places(most, share, arrivals, counts.http_cuts, free=lambda _: behind_proxy)
+
+
+async def serve_operations(app: ASGIApp, config: Config, counts: Counts, *, shared: bool) -> HttpServer | None:
+    """Listen for operators, if there is an address. The default port gives way to any free one when it is taken.
 
     Raises PORT_TAKEN; CONFIG_INVALID for an address that this machine does not have.
     """
+    address = config.listen.operations
     if not address:
         return None
     host, port = split_address(address)
-    serve = partial(
-        serve_http, app, host, setting="listen.operations", most=files.MOST_OPERATIONS, shared=shared, tls=None
-    )
+    most = files.MOST_OPERATIONS
+    places = Places(most, most, Rate(0, 1, time.monotonic), counts.http_cuts)
+    serve = partial(serve_http, app, host, setting="listen.operations", stall_ms=config.connection.stall_timeout_ms)
     try:
-        return await serve(port)
+        return await serve(port=port, places=places, shared=shared)
     except LonglinkError as error:
         if shared or error.row is not errors.PORT_TAKEN or address != DEFAULT_OPERATIONS:
             raise
-    found = await serve(0)
+    found = await serve(port=0, places=places)
     tell_elsewhere(found.port)
     return found
 

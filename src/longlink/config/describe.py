@@ -31,8 +31,8 @@ which names the place. `longlink config` shows what is in force and where each v
 In the environment a list is written with commas and a truth value as `true` or `false`. Whole numbers go up to
 {LARGEST:,}. Paths are relative to the working directory.
 
-Variables that Kubernetes and Docker set for a service named `longlink` or `longlink-...`, such as `LONGLINK_SERVICE_HOST` or
-`LONGLINK_PORT=tcp://...`, are skipped.
+Variables that Kubernetes and Docker set for a service named `longlink` or `longlink-...`, such as
+`LONGLINK_SERVICE_HOST` or `LONGLINK_PORT=tcp://...`, are skipped.
 """
 
 

@@ -220,6 +220,22 @@ class Http(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 50
     call_burst: Annotated[Count, Meta(description="HTTP calls at once of one user.")] = 100
+    connections_per_address: Annotated[
+        CountOrOff,
+        Meta(
+            description="Open HTTP connections of one client address. Above it the server closes an idle one of them, "
+            "or refuses the new one. 0 = an eighth of all HTTP connections (512 unless the file limit is low), 8 at "
+            "least."
+        ),
+    ] = 0
+    stranger_rate: Annotated[
+        CountOrOff,
+        Meta(
+            description="Requests a second of one client address without a valid token or key. Above it the answer is "
+            "`rate_limited` and the connection is closed. 0 = no limit."
+        ),
+    ] = 50
+    stranger_burst: Annotated[Count, Meta(description="Such requests of one client address at once.")] = 200
 
 
 class Receipts(Struct, frozen=True, forbid_unknown_fields=True):

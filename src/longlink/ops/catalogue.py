@@ -21,6 +21,9 @@ COUNTS: Final[dict[str, Metric]] = {
     "duplicates": Metric("counter", "Resent messages that were stored already and got their first answer again."),
     "deliveries": Metric("counter", "Frames handed to gateways for receivers, one for each connection."),
     "http_limited": Metric("counter", "Calls of the short link refused because their user calls too often."),
+    "http_strangers": Metric(
+        "counter", "HTTP requests refused because their address sends too many without a valid token."
+    ),
     "http_seconds": Metric("histogram", "From a call of the short link to its answer."),
     "quota_refused": Metric(
         "counter", "New conversations refused because their user had created users.new_conversations in an hour."
@@ -46,6 +49,15 @@ HTTP_CALLS: Final = Metric(
     "Calls of the short link (HTTP), by method and outcome: done; refused, the same again fails again; later, it may "
     "succeed.",
 )
+
+HTTP_CUTS: Final = Metric(
+    "counter",
+    "HTTP connections cut, by reason. Refused: rate, too many new ones of one address; share, too many of it at once; "
+    "full, no place left. Closed: evicted, it was idle and its place was needed; stalled, its peer took no byte for "
+    "connection.stall_timeout_ms.",
+)
+CUTS: Final = ("rate", "share", "full", "evicted", "stalled")
+"""Labels of HTTP_CUTS."""
 
 RESUMES: Final = Metric(
     "counter",
@@ -181,6 +193,7 @@ SECTIONS: Final[dict[str, tuple[str, dict[str, Metric]]]] = {
 LABELLED: Final[dict[str, tuple[str, str, Metric]]] = {
     "errors": ("longlink_errors", "name", ERRORS),
     "resumes": ("longlink_resumes", "outcome", RESUMES),
+    "http_cuts": ("longlink_http_cuts", "reason", HTTP_CUTS),
     "http_calls": ("longlink_http_calls", "method,outcome", HTTP_CALLS),
     "worker_up": ("longlink_worker_up", "worker", WORKER_UP),
     "worker_restarts": ("longlink_worker_restarts", "worker", WORKER_RESTARTS),

@@ -51,8 +51,10 @@ class Counts:
         "duplicates",
         "errors",
         "http_calls",
+        "http_cuts",
         "http_limited",
         "http_seconds",
+        "http_strangers",
         "jwks_failures",
         "jwks_fetches",
         "logouts",
@@ -89,7 +91,9 @@ class Counts:
         self.quota_refused = 0
         self.errors: collections.Counter[str] = collections.Counter()
         self.http_calls: collections.Counter[str] = collections.Counter()
+        self.http_cuts: collections.Counter[str] = collections.Counter()
         self.http_limited = 0
+        self.http_strangers = 0
         self.http_seconds = Histogram(CALL_BOUNDS)
         self.loop_lag_seconds = Histogram(LAG_BOUNDS)
 

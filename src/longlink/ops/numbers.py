@@ -46,7 +46,8 @@ def of_counts(counts: Counts) -> Numbers:
     refused: dict[str, Number] = {row.name: counts.errors[row.name] for row in errors.TABLE.values()}
     resumed: dict[str, Number] = {outcome: counts.resumes[outcome] for outcome in catalogue.OUTCOMES}
     called: dict[str, Number] = {**counts.http_calls}
-    return {"messages": plain, "errors": refused, "resumes": resumed, "http_calls": called}
+    cut: dict[str, Number] = {reason: counts.http_cuts[reason] for reason in catalogue.CUTS}
+    return {"messages": plain, "errors": refused, "resumes": resumed, "http_calls": called, "http_cuts": cut}
 
 
 def of_core(core: CoreNumbers) -> Numbers:

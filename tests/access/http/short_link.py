@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2 as httpx
 
-from longlink.access.http import Callers, Rates, ShortLink, build_http
+from longlink.access.http import Callers, Rate, Rates, ShortLink, Strangers, build_http
 from longlink.access.keys import read_data_key
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Signer, Verifier
@@ -29,7 +29,7 @@ Answer = Callable[[Call], Frame | LonglinkError]
 class Stage:
     """answer: what logic says to a call. now_s: the clock of tokens, keys and rates."""
 
-    def __init__(self, folder: Path, answer: Answer, rate: int = 0, burst: int = 10) -> None:
+    def __init__(self, folder: Path, answer: Answer, rate: int = 0, burst: int = 10, strangers_rate: int = 0) -> None:
         self.now_s = NOW_S
         self.answer = answer
         self.batches: list[list[Call]] = []
@@ -39,8 +39,9 @@ class Stage:
         self._signer = Signer(read_data_key(folder), lambda: self.now_s)
         callers = Callers(verifier, self.keys, lambda: self.now_s)
         rates = Rates(rate, burst, lambda: self.now_s)
-        link = ShortLink(callers, rates, self._handle, self.counts, MOST_BYTES)
-        self.app = build_http(ready=_ready, short_link=link)
+        strangers = Strangers(Rate(strangers_rate, burst, lambda: self.now_s), self.counts)
+        link = ShortLink(callers, rates, self._handle, self.counts, MOST_BYTES, strangers)
+        self.app = build_http(ready=_ready, short_link=link, strangers=strangers, counts=self.counts)
 
     def token(self, user: str = "alice") -> str:
         return self._signer.sign(user, days=1)

@@ -297,3 +297,19 @@ def test_calls_are_counted_by_method_and_outcome(tmp_path: Path) -> None:
 
 
 JSON = {"Content-Type": "application/json"}
+
+
+def test_an_address_that_sends_too_many_requests_without_a_token_is_refused_and_cut(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, say_by_body, burst=3, strangers_rate=1)
+    nobody = {"Authorization": "Bearer x.y.z"}
+    for method, path, status in (("POST", "/v1/send", 401), ("GET", "/v1/openapi.json", 200), ("GET", "/no", 404)):
+        assert stage.ask(method, path, headers=nobody).status_code == status
+    for method, path in (("POST", "/v1/send"), ("OPTIONS", "/v1/send"), ("GET", "/v1/openapi.json"), ("GET", "/no")):
+        answer = stage.ask(method, path, headers=nobody)
+        assert (answer.status_code, answer.json()["error"]["name"]) == (429, "rate_limited")
+        assert (answer.headers["retry-after"], answer.headers["connection"]) == ("1", "close")
+    assert stage.counts.http_strangers == 4
+    assert stage.counts.errors["rate_limited"] == 4
+    assert stage.post("/v1/send", SEND).status_code == 200, "a valid token is no stranger's"
+    stage.now_s += 1
+    assert stage.ask("GET", "/v1/openapi.json").status_code == 200

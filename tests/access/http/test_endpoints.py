@@ -11,7 +11,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from longlink import errors
-from longlink.access.http import Callers, Rates, ShortLink, build_http, build_operations, endpoints
+from longlink.access.http import Callers, Rate, Rates, ShortLink, Strangers, build_http, build_operations, endpoints
 from longlink.access.jwks import RemoteKeys
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
@@ -36,12 +36,14 @@ async def no_logic(_: Sequence[Call]) -> list[Reply]:
     raise AssertionError("operators ask no logic")
 
 
+STRANGERS = Strangers(Rate(0, 1, float), Counts())
 NOBODY = ShortLink(
     Callers(Verifier(Auth(), list, NO_ADDRESSES), ResumeKeys(b""), float),
     Rates(0, 1, float),
     no_logic,
     Counts(),
-    most_bytes=1,
+    1,
+    STRANGERS,
 )
 
 
@@ -56,7 +58,7 @@ def ask(
 
 
 def ask_as_client(path: str, ready: Callable[[], Awaitable[list[str]]] = is_ready) -> httpx.Response:
-    return request(build_http(ready=ready, short_link=NOBODY), path, "GET")
+    return request(build_http(ready=ready, short_link=NOBODY, strangers=STRANGERS, counts=Counts()), path, "GET")
 
 
 def request(app: ASGIApp, path: str, method: str) -> httpx.Response:

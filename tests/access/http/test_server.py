@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from longlink import errors
-from longlink.access.http import HttpServer, serve_http, server, server_context
+from longlink.access.http import HttpServer, Places, Rate, connection, serve_http, server, server_context
 from longlink.errors import LonglinkError
 
 DEADLINE_S = 10.0
+ANY = Places(512, 512, Rate(0, 1, float), Counter())
 REQUEST = b"GET /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 
 
@@ -33,9 +35,17 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(
-    application: Callable[..., Awaitable[None]] = app, *, tls: tuple[str, str] | None = None, most: int = 512
+    application: Callable[..., Awaitable[None]] = app,
+    *,
+    tls: tuple[str, str] | None = None,
+    most: int = 512,
+    share: int = 512,
+    stall_ms: int = 30_000,
+    cuts: Counter[str] | None = None,
 ) -> AsyncIterator[HttpServer]:
-    http = await serve_http(application, "127.0.0.1", 0, tls=server_context(*tls) if tls else None, most=most)
+    context = server_context(*tls) if tls else None
+    places = Places(most, share, Rate(0, 1, float), Counter() if cuts is None else cuts)
+    http = await serve_http(application, "127.0.0.1", 0, places, tls=context, stall_ms=stall_ms)
     try:
         yield http
     finally:
@@ -68,7 +78,7 @@ def test_an_app_is_served_on_the_port_that_the_system_gave() -> None:
 @pytest.mark.parametrize("request_", [REQUEST, b"no HTTP at all\r\n\r\n"])
 def test_every_answer_tells_when_it_was_made(request_: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(["first", "second"])
-    monkeypatch.setattr(server, "formatdate", lambda usegmt: next(clock))
+    monkeypatch.setattr(connection, "formatdate", lambda usegmt: next(clock))
 
     async def run() -> None:
         async with serving() as http:
@@ -81,7 +91,7 @@ def test_every_answer_tells_when_it_was_made(request_: bytes, monkeypatch: pytes
 def test_a_header_above_the_bound_gets_431() -> None:
     async def run() -> None:
         async with serving() as http:
-            head = b"GET / HTTP/1.1\r\nx: " + b"y" * (server.HEADER_BYTES + 1)
+            head = b"GET / HTTP/1.1\r\nx: " + b"y" * (connection.HEADER_BYTES + 1)
             assert (await exchange(http.port, head)).startswith(b"HTTP/1.1 431 ")
 
     asyncio.run(run())
@@ -90,7 +100,7 @@ def test_a_header_above_the_bound_gets_431() -> None:
 def test_a_header_is_measured_without_the_body_that_comes_with_it() -> None:
     async def run() -> None:
         async with serving(length_app) as http:
-            size = 3 * server.HEADER_BYTES
+            size = 3 * connection.HEADER_BYTES
             whole = b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size + b"b" * size
             reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
             for _ in range(2):
@@ -144,7 +154,7 @@ def test_a_body_that_nobody_wants_is_read_for_a_while_so_that_the_answer_arrives
     async def run() -> None:
         async with serving() as http:
             reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
-            some, many = server.UNWANTED_BYTES // 2, 64 * server.UNWANTED_BYTES
+            some, many = connection.UNWANTED_BYTES // 2, 64 * connection.UNWANTED_BYTES
             for size in (some, some, many):
                 writer.write(b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
                 await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), DEADLINE_S)
@@ -158,7 +168,7 @@ def test_a_body_that_nobody_wants_is_read_for_a_while_so_that_the_answer_arrives
 async def ended(reader: asyncio.StreamReader) -> bool:
     """Whether the server ends the connection without an answer, and long before it would cut it for being slow."""
     try:
-        return await asyncio.wait_for(reader.read(), server.HEADER_S / 2) == b""
+        return await asyncio.wait_for(reader.read(), connection.HEADER_S / 2) == b""
     except ConnectionError:
         return True
     except TimeoutError:
@@ -168,9 +178,9 @@ async def ended(reader: asyncio.StreamReader) -> bool:
 def test_a_body_in_many_chunks_is_not_taken_for_something_else() -> None:
     async def run() -> None:
         async with serving(length_app) as http:
-            chunks = b"1;a=b\r\nx\r\n" * server.HEADER_BYTES
+            chunks = b"1;a=b\r\nx\r\n" * connection.HEADER_BYTES
             end = b"0\r\n\r\n"
-            assert str(server.HEADER_BYTES).encode() in await exchange(http.port, CHUNKED + chunks + end + REQUEST)
+            assert str(connection.HEADER_BYTES).encode() in await exchange(http.port, CHUNKED + chunks + end + REQUEST)
 
     asyncio.run(run())
 
@@ -185,7 +195,7 @@ async def length_app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def test_a_header_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEADER_S", 0.05)
+    monkeypatch.setattr(connection, "HEADER_S", 0.05)
 
     async def run() -> None:
         async with serving() as http:
@@ -197,7 +207,7 @@ def test_a_header_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_body_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEADER_S", 0.05)
+    monkeypatch.setattr(connection, "HEADER_S", 0.05)
 
     async def run() -> None:
         async with serving() as http:
@@ -212,14 +222,14 @@ def test_a_body_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch) -> No
     [
         (b"GET / HT", b""),
         (b"\r\n", b""),
-        (b"GET / HTTP/1.1\r\nx: " + b"y" * (server.HEADER_BYTES + 1), b"HTTP/1.1 431 "),
-        (b"GET /" + b"y" * (server.HEADER_BYTES + 1) + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 431 "),
+        (b"GET / HTTP/1.1\r\nx: " + b"y" * (connection.HEADER_BYTES + 1), b"HTTP/1.1 431 "),
+        (b"GET /" + b"y" * (connection.HEADER_BYTES + 1) + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 431 "),
     ],
 )
 def test_the_second_header_of_a_connection_is_bounded_like_the_first(
     monkeypatch: pytest.MonkeyPatch, second: bytes, end: bytes
 ) -> None:
-    monkeypatch.setattr(server, "HEADER_S", 0.05)
+    monkeypatch.setattr(connection, "HEADER_S", 0.05)
 
     async def run() -> None:
         async with serving() as http:
@@ -236,15 +246,144 @@ def test_the_second_header_of_a_connection_is_bounded_like_the_first(
     asyncio.run(run())
 
 
-def test_connections_above_the_bound_are_cut_until_one_ends() -> None:
+class Slow:
+    """An app whose answers wait until they may go on."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.go_on = asyncio.Event()
+        self._came = asyncio.Condition()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._came:
+            self.begun.append(scope["path"])
+            self._came.notify_all()
+        await self.go_on.wait()
+        await app(scope, receive, send)
+
+    async def came(self, number: int) -> None:
+        async with self._came:
+            await asyncio.wait_for(self._came.wait_for(lambda: len(self.begun) >= number), DEADLINE_S)
+
+
+def test_connections_above_the_bound_are_cut_while_the_others_are_busy() -> None:
     async def run() -> None:
-        async with serving(most=1) as http:
+        slow, cuts = Slow(), Counter[str]()
+        async with serving(slow, most=1, cuts=cuts) as http:
             _, first = await asyncio.open_connection("127.0.0.1", http.port)
+            first.write(REQUEST)
+            await slow.came(1)
             assert await answer(http.port) == b""
+            assert cuts == {"full": 1}
+            slow.go_on.set()
             first.close()
             async with asyncio.timeout(DEADLINE_S):
                 while not (await answer(http.port)).startswith(b"HTTP/1.1 200 "):
                     pass
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("run_loop", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("beginning", [b"", b"GET / HT", REQUEST.replace(b"connection: close\r\n", b"")])
+def test_a_connection_without_a_request_under_way_gives_way_when_there_is_no_place(
+    run_loop: Callable[[Coroutine[Any, Any, None]], None], beginning: bytes
+) -> None:
+    async def run() -> None:
+        cuts = Counter[str]()
+        async with serving(most=1, cuts=cuts) as http:
+            reader, writer = await silent(http.port, beginning)
+            if beginning.endswith(b"\r\n\r\n"):
+                await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), DEADLINE_S)
+            assert (await answer(http.port)).startswith(b"HTTP/1.1 200 ")
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
+            assert cuts == {"evicted": 1}
+            writer.close()
+
+    run_loop(run())
+
+
+@pytest.mark.parametrize("run_loop", [asyncio.run, uvloop.run])
+def test_one_address_cannot_have_all_places(run_loop: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+    async def run() -> None:
+        slow, cuts = Slow(), Counter[str]()
+        async with serving(slow, share=2, cuts=cuts) as http:
+            held = [await asyncio.open_connection("127.0.0.1", http.port) for _ in range(2)]
+            for _, writer in held:
+                writer.write(REQUEST)
+            await slow.came(2)
+            assert await answer(http.port) == b""
+            assert cuts == {"share": 1}
+            slow.go_on.set()
+            for _, writer in held:
+                writer.close()
+
+    run_loop(run())
+
+
+class Watched(Counter[str]):
+    """Counts that say when one of them moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moved = asyncio.Event()
+
+    def __setitem__(self, name: str, count: int) -> None:
+        super().__setitem__(name, count)
+        self.moved.set()
+
+
+LARGE = b"x" * 300_000
+MANY = REQUEST.replace(b"connection: close\r\n", b"") * connection.MOST_PIPELINED
+
+
+@pytest.mark.parametrize("run_loop", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("kind", ["", "tls"])
+def test_a_peer_that_takes_no_byte_is_cut_and_has_got_no_more_than_a_few_answers(
+    tmp_path: Path, run_loop: Callable[[Coroutine[Any, Any, None]], None], kind: str
+) -> None:
+    begun: list[str] = []
+
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.append(scope["path"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": LARGE})
+
+    async def run() -> None:
+        cuts = Watched()
+        tls = make_certificate(tmp_path, "one.test") if kind else None
+        async with serving(large, tls=tls, cuts=cuts, stall_ms=500) as http:
+            peer = socket.socket()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            await asyncio.get_running_loop().run_in_executor(None, ask_and_read_nothing, peer, http.port, kind)
+            await asyncio.wait_for(cuts.moved.wait(), DEADLINE_S)
+            assert cuts == {"stalled": 1}
+            assert 1 <= len(begun) <= 3
+            peer.close()
+
+    run_loop(run())
+
+
+def ask_and_read_nothing(peer: socket.socket, port: int, kind: str) -> None:
+    peer.connect(("127.0.0.1", port))
+    if kind:
+        peer = unverified().wrap_socket(peer)
+    peer.sendall(MANY)
+    if kind:
+        peer.detach()
+
+
+def test_requests_behind_a_large_answer_are_answered_once_it_is_read() -> None:
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": LARGE})
+
+    async def run() -> None:
+        async with serving(large) as http:
+            whole = await exchange(http.port, MANY[: -len(MANY) // 2] + REQUEST)
+            assert whole.count(b"HTTP/1.1 200 ") == connection.MOST_PIPELINED // 2 + 1
+            assert whole.count(LARGE) == connection.MOST_PIPELINED // 2 + 1
 
     asyncio.run(run())
 
@@ -275,18 +414,21 @@ HALF_A_HELLO = b"\x16\x03\x01\x02\x00\x01"
 
 
 @pytest.mark.parametrize("run_loop", [asyncio.run, uvloop.run])
-def test_a_tls_handshake_that_does_not_end_counts_from_its_accept(
+def test_a_tls_handshake_that_does_not_end_has_a_place_from_its_accept_and_gives_it_to_others(
     tmp_path: Path, run_loop: Callable[[Coroutine[Any, Any, None]], None]
 ) -> None:
     async def run() -> None:
-        async with serving(tls=make_certificate(tmp_path, "one.test"), most=2) as http:
-            held = [(await silent(http.port, beginning))[1] for beginning in (b"", HALF_A_HELLO)]
-            assert await answer(http.port, unverified()) == b""
-            for writer in held:
+        cuts = Counter[str]()
+        async with serving(tls=make_certificate(tmp_path, "one.test"), most=2, cuts=cuts) as http:
+            held = [await silent(http.port, beginning) for beginning in (b"", HALF_A_HELLO)]
+            for n in range(1, 3):
+                assert (await answer(http.port, unverified())).startswith(b"HTTP/1.1 200 ")
+                assert cuts["evicted"] <= n
+            reader, _ = held[0]
+            assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
+            assert cuts["evicted"] >= 1
+            for _, writer in held:
                 writer.close()
-            async with asyncio.timeout(DEADLINE_S):
-                while not (await answer(http.port, unverified())).startswith(b"HTTP/1.1 200 "):
-                    pass
 
     run_loop(run())
 
@@ -298,12 +440,12 @@ def test_a_tls_handshake_that_does_not_end_is_cut_and_leaves_its_place(
     async def run() -> None:
         async with serving(tls=make_certificate(tmp_path, "one.test"), most=1) as http:
             for beginning in (b"", HALF_A_HELLO):
-                monkeypatch.setattr(server, "HEADER_S", 0.05)
+                monkeypatch.setattr(server, "HANDSHAKE_S", 0.05)
                 reader, writer = await silent(http.port, beginning)
                 with contextlib.suppress(ConnectionError):
                     assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
                 writer.close()
-                monkeypatch.setattr(server, "HEADER_S", DEADLINE_S)
+                monkeypatch.setattr(server, "HANDSHAKE_S", DEADLINE_S)
                 async with asyncio.timeout(DEADLINE_S):
                     while not (await answer(http.port, unverified())).startswith(b"HTTP/1.1 200 "):
                         pass
@@ -354,10 +496,10 @@ def test_bytes_that_are_no_http_get_400() -> None:
 
 def test_some_requests_may_be_sent_ahead_of_their_answers() -> None:
     async def run() -> None:
-        ahead = REQUEST.replace(b"connection: close\r\n", b"") * server.MOST_PIPELINED
+        ahead = REQUEST.replace(b"connection: close\r\n", b"") * connection.MOST_PIPELINED
         async with serving() as http:
             answers = await exchange(http.port, ahead + REQUEST)
-            assert answers.count(b"HTTP/1.1 200 OK\r\n") == server.MOST_PIPELINED + 1
+            assert answers.count(b"HTTP/1.1 200 OK\r\n") == connection.MOST_PIPELINED + 1
 
     asyncio.run(run())
 
@@ -372,7 +514,7 @@ def test_requests_that_pile_up_behind_their_answers_end_the_connection() -> None
         await app(scope, receive, send)
 
     async def run() -> None:
-        many = REQUEST.replace(b"connection: close\r\n", b"") * (server.MOST_PIPELINED + 2)
+        many = REQUEST.replace(b"connection: close\r\n", b"") * (connection.MOST_PIPELINED + 2)
         async with serving(slow) as http:
             with contextlib.suppress(ConnectionError):
                 assert (await exchange(http.port, many)).startswith(b"HTTP/1.1 400 ")
@@ -386,7 +528,7 @@ def test_a_port_that_is_taken_is_an_error_of_ours() -> None:
     async def run() -> None:
         async with serving() as http:
             with pytest.raises(LonglinkError, match=f"cannot listen on 127.0.0.1:{http.port}") as caught:
-                await serve_http(app, "127.0.0.1", http.port)
+                await serve_http(app, "127.0.0.1", http.port, ANY)
             assert caught.value.row is errors.PORT_TAKEN
 
     asyncio.run(run())
@@ -395,7 +537,7 @@ def test_a_port_that_is_taken_is_an_error_of_ours() -> None:
 def test_an_address_of_another_machine_is_a_setting_to_mend() -> None:
     async def run() -> None:
         with pytest.raises(LonglinkError) as caught:
-            await serve_http(app, "192.0.2.1", 0)
+            await serve_http(app, "192.0.2.1", 0, ANY)
         assert caught.value.row is errors.CONFIG_INVALID
 
     asyncio.run(run())
@@ -430,7 +572,7 @@ def test_closing_does_not_wait_for_an_answer_that_never_comes(monkeypatch: pytes
         await asyncio.Event().wait()
 
     async def run() -> None:
-        http = await serve_http(hang, "127.0.0.1", 0)
+        http = await serve_http(hang, "127.0.0.1", 0, ANY)
         _, writer = await asyncio.open_connection("127.0.0.1", http.port)
         writer.write(REQUEST)
         await asyncio.wait_for(entered.wait(), DEADLINE_S)

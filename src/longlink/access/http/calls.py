@@ -22,6 +22,7 @@ from longlink.access.http.callers import Callers
 from longlink.access.http.exchange import CORS, Asked, GoneError, error_body, retry_after, tell
 from longlink.access.http.frames import FRAMES, answer_frames
 from longlink.access.http.rates import Rates
+from longlink.access.http.strangers import CLOSE, StrangerError, Strangers
 from longlink.errors import TABLE, LonglinkError
 from longlink.ops import logs
 from longlink.ops.metrics import Counts
@@ -54,12 +55,21 @@ Answer = Callable[[Session, bytes], Awaitable[Said]]
 class ShortLink:
     """most_bytes: of a body."""
 
-    def __init__(self, callers: Callers, rates: Rates, handler: Handler, counts: Counts, most_bytes: int) -> None:
+    def __init__(
+        self,
+        callers: Callers,
+        rates: Rates,
+        handler: Handler,
+        counts: Counts,
+        most_bytes: int,
+        strangers: Strangers,
+    ) -> None:
         self._callers = callers
         self._rates = rates
         self._handler = handler
         self._counts = counts
         self._most_bytes = most_bytes
+        self._strangers = strangers
         self._answers: dict[str, tuple[str, Answer]] = {"/v1/frames": ("frames", self._many)}
         self._answers |= {f"/v1/{name}": (name, partial(self._one, name)) for name in METHODS}
         # All are there from the beginning, so that rates can be taken.
@@ -85,23 +95,23 @@ class ShortLink:
         begun_s = time.perf_counter()
         name, answer = self._answers[scope["path"]]
         try:
-            said = await self._say(Asked(scope, receive), answer)
+            said = await self._say(scope, Asked(scope, receive), answer)
         except GoneError:
             return
         if isinstance(said, LonglinkError):
             outcome = "later" if said.retry else "refused"
-            await tell(send, said.row.http, error_body(said), (*CORS, *retry_after(said)))
+            close = CLOSE if isinstance(said, StrangerError) else ()
+            await tell(send, said.row.http, error_body(said), (*CORS, *retry_after(said), *close))
         else:
             outcome = "done"
             await tell(send, 200, said, CORS)
         self._counts.http_calls[f"{name},{outcome}"] += 1
         self._counts.http_seconds.observe(time.perf_counter() - begun_s)
 
-    async def _say(self, asked: Asked, answer: Answer) -> Said:
+    async def _say(self, scope: Scope, asked: Asked, answer: Answer) -> Said:
         """Who asks comes first, then how often: nobody else makes the server read and parse a body."""
         try:
-            asked.check_once(b"authorization", b"longlink-device")
-            caller = self._callers.identify(asked.field(b"authorization"), asked.field(b"longlink-device"))
+            caller = self._identify(scope, asked)
             self._pace(caller)
             body = await asked.body(self._most_bytes)
             if body:
@@ -116,6 +126,16 @@ class ShortLink:
             log.error("call_defect", exc_info=defect)
             self._counts.errors[errors.INTERNAL.name] += 1
             return LonglinkError(errors.INTERNAL, "the server's log says why")
+
+    def _identify(self, scope: Scope, asked: Asked) -> Session:
+        try:
+            asked.check_once(b"authorization", b"longlink-device")
+            caller = self._callers.identify(asked.field(b"authorization"), asked.field(b"longlink-device"))
+        except LonglinkError:
+            self._strangers.check(scope)
+            raise
+        self._strangers.admit(scope)
+        return caller
 
     def _pace(self, caller: Session) -> None:
         wait_s = self._rates.take(caller.user)

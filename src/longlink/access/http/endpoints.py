@@ -22,8 +22,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from longlink import errors
 from longlink.access.http.calls import ShortLink
-from longlink.access.http.exchange import CORS, error_body
+from longlink.access.http.exchange import CORS, error_body, retry_after, tell
+from longlink.access.http.strangers import CLOSE, StrangerError, Strangers
 from longlink.errors import LonglinkError
+from longlink.ops.metrics import Counts
 
 READY_S: Final = 5.0
 """How long the readiness check may take; a store that needs longer is not ready."""
@@ -38,13 +40,24 @@ Reasons = Callable[[], Awaitable[list[str]]]
 """Why this server should get no traffic now; empty when it should."""
 
 
-def build_http(*, ready: Reasons, short_link: ShortLink) -> ASGIApp:
-    """What clients may ask for. Of readiness they get the status, without the reasons."""
+def build_http(*, ready: Reasons, short_link: ShortLink, strangers: Strangers, counts: Counts) -> ASGIApp:
+    """What clients may ask for. Of readiness they get the status, without the reasons.
+
+    strangers: for everything that needs no token; calls know by themselves who asks.
+    """
     calls = frozenset(short_link.paths)
     others = _pages([_alive(), _ready(ready, reasons=False), _description()], short_link.paths)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        await (short_link.answer if scope["path"] in calls else others)(scope, receive, send)
+        is_call = scope["path"] in calls
+        try:
+            if not is_call or scope["method"] != "POST":
+                strangers.check(scope)
+        except StrangerError as error:
+            counts.errors[error.name] += 1
+            await tell(send, error.row.http, error_body(error), (*CORS, *retry_after(error), *CLOSE))
+        else:
+            await (short_link.answer if is_call else others)(scope, receive, send)
 
     return answer
 

@@ -1,9 +1,8 @@
 """Serves an ASGI app over HTTP/1.1 with uvicorn, inside our event loop: our signals, our errors, every size bounded.
 
-What is over a bound: a header over HEADER_BYTES gets 431; as much behind a header that is no body (trailers, extensions
-of chunks), a request or a TLS handshake that is not there after HEADER_S, and a connection above the most, counted from
-its accept, are cut. A connection has one request at a time;
-more than MOST_PIPELINED that wait behind it get 400. Read next: endpoints.py.
+A connection counts from its accept. It is cut when it has no place (places.py), when its TLS handshake takes longer
+than HANDSHAKE_S, and when its peer takes no byte of what waits for it during a stall timeout, also after we have closed
+it: the kernel does that, so the timeout needs no timer here. Read next: connection.py, endpoints.py.
 """
 
 from __future__ import annotations
@@ -13,35 +12,33 @@ import contextlib
 import errno
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Iterator
-from email.utils import formatdate
+import sys
+from collections.abc import Coroutine, Iterator
 from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from longlink import errors
+from longlink.access.http.connection import HttpConnection
+from longlink.access.http.places import Places, bounded_address
 from longlink.errors import LonglinkError
-from longlink.ops import files, logs
+from longlink.ops import logs
 
 log = logs.get("http")
 
-HEADER_BYTES: Final = 16_384
-HEADER_S: Final = 10.0
-"""For a TLS handshake; for a request with its body, because no endpoint wants a body that takes longer."""
-UNWANTED_BYTES: Final = 2**20
-"""Of a body behind its answer, such as one that is too long: less, and the client might not get to read why."""
+HANDSHAKE_S: Final = 10.0
 KEEP_ALIVE_S: Final = 15
-MOST_PIPELINED: Final = 16
-"""Requests of one connection that may wait behind the one under way; uvicorn would keep any number."""
 BACKLOG: Final = 128
 ACCEPT_AGAIN_S: Final = 1.0
 """How long nothing is accepted after the system could not: it has no file or no memory left."""
 STOP_S: Final = 3
 """How long answers under way may take when the server stops."""
-TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+STALL_MS: Final = 30_000
+SEND_BYTES: Final = 131_072
+"""Of the kernel's buffer for one connection, where it would grow to several MiB; the kernel takes twice as much."""
+RECEIVE_BYTES: Final = 65_536
+"""The same for what the peer has sent and we have not read."""
 
 
 class HttpServer:
@@ -66,23 +63,25 @@ async def serve_http(
     app: ASGIApp,
     host: str,
     port: int,
+    places: Places,
     *,
     setting: str = "listen.http",
     tls: ssl.SSLContext | None = None,
-    most: int = files.MOST_HTTP,
+    stall_ms: int = STALL_MS,
     shared: bool = False,
 ) -> HttpServer:
     """Listen and serve; returns once connections are accepted.
 
+    places: for its connections.
     setting: what names the address, for errors.
     tls: as certificates.server_context makes it; None: plain HTTP.
-    most: connections at once.
+    stall_ms: a connection ends whose peer takes no byte for so long while some wait for it.
     shared: other processes may listen on the same port, and the system shares the connections out.
     Raises PORT_TAKEN; CONFIG_INVALID for an address that this machine does not have.
     """
     config = uvicorn.Config(
         app,
-        http=_Bounded,
+        http=HttpConnection,
         ws="none",
         lifespan="off",
         loop="none",
@@ -96,8 +95,8 @@ async def serve_http(
     )
     config.load()
     config.ssl = tls
-    listener = _listen(host, port, setting, shared=shared)
-    server = _Server(config, most)
+    listener = _listen(host, port, setting, stall_ms, shared=shared)
+    server = _Server(config, places)
     serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
     serving.add_done_callback(_ended)
     started = asyncio.get_running_loop().create_task(server.accepting.wait())
@@ -108,7 +107,7 @@ async def serve_http(
     return HttpServer(server, serving, listener.getsockname()[1])
 
 
-def _listen(host: str, port: int, setting: str, *, shared: bool) -> socket.socket:
+def _listen(host: str, port: int, setting: str, stall_ms: int, *, shared: bool) -> socket.socket:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
             0
@@ -119,6 +118,11 @@ def _listen(host: str, port: int, setting: str, *, shared: bool) -> socket.socke
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+        # What a connection gets from its listener.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        if sys.platform == "linux":
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall_ms)
         listener.setblocking(False)
         listener.bind(address)
         listener.listen(BACKLOG)
@@ -144,12 +148,11 @@ class _Server(uvicorn.Server):
     The event loop's own servers tell nobody of a connection before its TLS handshake is done; what counts is the file.
     """
 
-    def __init__(self, config: uvicorn.Config, most: int) -> None:
+    def __init__(self, config: uvicorn.Config, places: Places) -> None:
         super().__init__(config)
         self.accepting = asyncio.Event()
         self._ended = asyncio.Event()
-        self._most = most
-        self._held: set[_Bounded] = set()
+        self._places = places
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -172,140 +175,50 @@ class _Server(uvicorn.Server):
         await asyncio.gather(*under_way, return_exceptions=True)
         await super().shutdown(sockets)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_ended)
+        return task
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                peer, _ = await loop.sock_accept(listener)
+                peer, remote = await loop.sock_accept(listener)
             except ConnectionAbortedError:
                 continue
             except OSError as error:
-                log.error("http_accept_failed", error=error.strerror, held=len(self._held))
+                log.error("http_accept_failed", error=error.strerror, held=len(self._places))
                 await asyncio.sleep(ACCEPT_AGAIN_S)
                 continue
-            if len(self._held) < self._most:
-                connection = _Bounded(self.config, self.server_state, self.lifespan.state, self._held.discard)
-                self._held.add(connection)
-                self._start(self._open(peer, connection))
+            address = bounded_address(remote[0])
+            if self._places.admit(address):
+                state = self.lifespan.state
+                connection = HttpConnection(self.config, self.server_state, state, address, self._places)
+                self._places.add(connection)
+                connection.opening = self._start(self._open(peer, connection))
             else:
                 peer.close()
             # An accept that does not wait does not give way: a flood of connections must not stop everything else.
             await asyncio.sleep(0)
 
-    async def _open(self, peer: socket.socket, connection: _Bounded) -> None:
+    async def _open(self, peer: socket.socket, connection: HttpConnection) -> None:
         """From now on peer is the transport's, which closes it also when the handshake fails."""
         tls = self.config.ssl
-        wait_s = HEADER_S if tls else None
+        wait_s = HANDSHAKE_S if tls else None
         loop = asyncio.get_running_loop()
         try:
             await loop.connect_accepted_socket(
                 lambda: connection, peer, ssl=tls, ssl_handshake_timeout=wait_s, ssl_shutdown_timeout=wait_s
             )
         except OSError:
-            self._held.discard(connection)
+            self._places.discard(connection)
         except BaseException:
-            self._held.discard(connection)
+            self._places.discard(connection)
             raise
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-class _Bounded(HttpToolsProtocol):
-    """One connection, whose requests are bounded in number and in time, and their headers in size."""
-
-    _deadline: asyncio.TimerHandle | None = None
-    _reading_header = True
-    _header_bytes = 0
-    _beside_body = 0
-
-    def __init__(
-        self, config: uvicorn.Config, state: ServerState, app_state: dict[str, Any], lost: Callable[[_Bounded], None]
-    ) -> None:
-        """lost: told when the connection, once made, is gone."""
-        super().__init__(config, state, app_state)
-        self._lost = lost
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._expect_request()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost(self)
-        self._got_request()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        if self._reading_header and self._deadline is None:
-            self._expect_request()
-        # RFC 9110 section 6.6.1; uvicorn would write it down once a second.
-        self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
-        while data and not self.transport.is_closing():
-            data = self._parse(data)
-
-    def _parse(self, data: bytes) -> bytes:
-        """Returns what is left of it. No more than a header may have at once, for what follows may be a body."""
-        if not self._reading_header:
-            return self._parse_behind_header(data)
-        room = HEADER_BYTES - self._header_bytes
-        if room:
-            self._header_bytes += min(room, len(data))
-            super().data_received(data[:room])
-        else:
-            self.transport.write(TOO_LARGE)
-            self.transport.close()
-        return data[room:]
-
-    def _parse_behind_header(self, data: bytes) -> bytes:
-        """The app bounds the body while it answers. What else comes is bounded here, or the parser would keep it."""
-        self._beside_body += len(data[:HEADER_BYTES])
-        super().data_received(data[:HEADER_BYTES])
-        if self._beside_body > (UNWANTED_BYTES if self.cycle.response_complete else HEADER_BYTES):
-            self.transport.abort()
-        return data[HEADER_BYTES:]
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Fields behind a body are dropped: a proxy may not have looked at them (RFC 9110 section 6.5.1)."""
-        if self._reading_header:
-            super().on_header(name, value)
-
-    def on_body(self, body: bytes) -> None:
-        if not self.cycle.response_complete:
-            self._beside_body = 0
-        super().on_body(body)
-
-    def on_chunk_complete(self) -> None:
-        """Only because it is here does the parser tell the last field behind a body now, not with the next request."""
-
-    def on_message_begin(self) -> None:
-        if len(self.pipeline) >= MOST_PIPELINED:
-            # The parser stops at an exception, and uvicorn then answers 400 and closes.
-            raise ValueError("too many pipelined requests")
-        super().on_message_begin()
-        if self._deadline is None:
-            self._expect_request()
-
-    def on_headers_complete(self) -> None:
-        self._reading_header = False
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._got_request()
-        super().on_message_complete()
-        self._reading_header = True
-        self._header_bytes = self._beside_body = 0
-
-    def _expect_request(self) -> None:
-        self._deadline = self.loop.call_later(HEADER_S, self.transport.abort)
-
-    def _got_request(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
