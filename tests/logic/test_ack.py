@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from longlink import errors
-from longlink.logic import ack as command
 from longlink.logic import commands
 from longlink.logic.services import RECEIPTS
 from longlink.protocol.frames import Ack, Acked, Delivered, Frame, Mark, Marked, OpenDirect, Read
@@ -174,14 +173,19 @@ def test_many_marks_are_one_answer_in_which_each_is_taken_or_refused_for_itself(
     play(tmp_path, story)
 
 
-def test_a_batch_with_very_many_marks_is_written_in_portions(tmp_path: Path) -> None:
+def test_marks_beyond_the_share_of_their_user_are_answered_with_overloaded(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         bob, alice = await stage.enter("bob"), await stage.enter("alice")
         conversation = await stage.direct(alice, "bob")
         await stage.ask(alice, text(conversation, "1"))
-        calls = 3 * command.TOGETHER // 200
+        calls = 20_000 // 200
         answers = await stage.ask(bob, *[group(*[(conversation, 1, 1)] * 200) for _ in range(calls)])
-        assert [len(answer.acked.marks) for answer in answers] == [200] * calls
-        assert stage.store.stats()["batch_max"] == command.TOGETHER
+        whole = 20_000 // 8 // 200
+        assert [len(answer.acked.marks) for answer in answers[:whole]] == [200] * whole
+        part = [mark.code for mark in answers[whole].acked.marks]
+        assert part == [0] * 100 + [errors.OVERLOADED.code] * 100
+        for answer in answers[whole + 1 :]:
+            assert answer.error.code == errors.OVERLOADED.code
+            assert answer.error.retry_after_ms
 
     play(tmp_path, story)

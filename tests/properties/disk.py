@@ -73,7 +73,7 @@ class Disk:
         shutil.rmtree(self._folder)
 
     async def _opened(self) -> SqliteStore:
-        return await open_store(self._folder, Storage(readers=1, batch=3), now_ms=lambda: self._now_ms)
+        return await open_store(self._folder, Storage(readers=1, batch=3, mark_delay_ms=1), now_ms=lambda: self._now_ms)
 
     def _run(self, call: Coroutine[Any, Any, Result]) -> Result:
         return self._loop.run_until_complete(asyncio.wait_for(call, 30))

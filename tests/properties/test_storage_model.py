@@ -66,7 +66,7 @@ class StoreMachine(RuleBasedStateMachine):
         return self.loop.run_until_complete(asyncio.wait_for(call, 30))
 
     async def _opened(self) -> SqliteStore:
-        return await open_store(self.folder, Storage(readers=1, batch=3), now_ms=lambda: self.now_ms)
+        return await open_store(self.folder, Storage(readers=1, batch=3, mark_delay_ms=1), now_ms=lambda: self.now_ms)
 
     def teardown(self) -> None:
         self.run(self.store.close())

@@ -104,7 +104,7 @@ class SyncMachine(RuleBasedStateMachine):
         return self.loop.run_until_complete(asyncio.wait_for(call, 30))
 
     async def _opened(self) -> SqliteStore:
-        return await open_store(self.folder, Storage(readers=1), now_ms=lambda: self.now_ms)
+        return await open_store(self.folder, Storage(readers=1, mark_delay_ms=1), now_ms=lambda: self.now_ms)
 
     def teardown(self) -> None:
         self.pages(limit=3, messages=2, page_bytes=2_000, most=1_000)

@@ -306,6 +306,13 @@ class Storage(Struct, frozen=True, forbid_unknown_fields=True):
         Count, Meta(description="Bytes of content that may wait for a commit. More are rejected with `overloaded`.")
     ] = 67_108_864
     batch: Annotated[Count, Meta(description="Writes in one commit.")] = 1_024
+    mark_delay_ms: Annotated[
+        MillisecondsOrOff,
+        Meta(
+            description="How long marks (received, read) wait for a commit that they can share. 0 = they get one of "
+            "their own at once."
+        ),
+    ] = 20
     readers: Annotated[Count, Meta(description="Threads that read history.")] = 2
     checkpoint_bytes: Annotated[
         Count, Meta(description="Size of the write-ahead log at which a checkpoint starts, in bytes.")

@@ -8,9 +8,8 @@ replies.py, which keeps the same setting in answers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
-from longlink.errors import LonglinkError
+from longlink.errors import OVERLOADED, LonglinkError
 from longlink.logic.services import Receipts, Services
 from longlink.protocol import frames
 from longlink.protocol.frames import Acked, Delivered, Frame, Read
@@ -18,38 +17,12 @@ from longlink.routing.calls import Call
 from longlink.routing.delivery import Outgoing
 from longlink.storage.base import Mark, Marked
 
-TOGETHER: Final = 1_000
-"""Marks in one write. A batch of calls may hold far more, and nobody else is to wait for all of them."""
-
 
 async def ack(services: Services, calls: Sequence[Call]) -> list[Frame | LonglinkError]:
     """Per call: Acked; with one mark also CONVERSATION_UNKNOWN, NOT_A_MEMBER, SEQ_AHEAD, which marks have as codes.
 
-    STORAGE_UNAVAILABLE and OVERLOADED for those calls of a batch that were written together.
+    OVERLOADED for a call whose marks were all left out. Raises STORAGE_UNAVAILABLE, OVERLOADED.
     """
-    results: list[Frame | LonglinkError] = []
-    for portion in _portions(calls):
-        try:
-            results += await _together(services, portion)
-        except LonglinkError as error:
-            results += [error] * len(portion)
-    return results
-
-
-def _portions(calls: Sequence[Call]) -> Iterator[list[Call]]:
-    portion: list[Call] = []
-    size = 0
-    for call in calls:
-        marks = max(1, len(call.frame.ack.marks))
-        if portion and size + marks > TOGETHER:
-            yield portion
-            portion, size = [], 0
-        portion.append(call)
-        size += marks
-    yield portion
-
-
-async def _together(services: Services, calls: Sequence[Call]) -> list[Frame | LonglinkError]:
     asked = [_marks(call) for call in calls]
     answers = iter(await services.store.conversations.mark([mark for marks in asked for mark in marks]))
     results: list[Frame | LonglinkError] = []
@@ -79,7 +52,13 @@ def _one(mark: Mark, result: Marked | LonglinkError) -> Frame | LonglinkError:
     return Frame(acked=Acked(conversation=mark.conversation, seq=result.delivered, read=result.read))
 
 
-def _all(services: Services, marks: Sequence[Mark], results: Sequence[Marked | LonglinkError]) -> Frame:
+def _all(
+    services: Services, marks: Sequence[Mark], results: Sequence[Marked | LonglinkError]
+) -> Frame | LonglinkError:  # fmt: skip
+    first = results[0]
+    if isinstance(first, LonglinkError) and first.row is OVERLOADED and all(result is first for result in results):
+        # The store has left them out together; the call itself is answered, so that its client waits before it resends.
+        return first
     frame = Frame()
     frame.acked.SetInParent()
     for mark, result in zip(marks, results, strict=True):

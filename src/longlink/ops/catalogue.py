@@ -140,6 +140,8 @@ STORE: Final[dict[str, Metric]] = {
     "checkpoints": Metric("counter", "Checkpoints of the write-ahead log."),
     "checkpoint_failures": Metric("counter", "Checkpoints that failed; the log grows until one succeeds."),
     "wal_bytes": Metric("gauge", "Size of the write-ahead log, as of the last look."),
+    "writes_over_share": Metric("counter", "Writes rejected because their user already fills their share of the line."),
+    "reads_over_share": Metric("counter", "Reads rejected because their user already fills their share of the line."),
     "writes_waiting": Metric("gauge", "Writes waiting for a commit now."),
     "reads_waiting": Metric("gauge", "Reads waiting for a thread now."),
 }

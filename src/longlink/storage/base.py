@@ -1,7 +1,7 @@
 """What every storage backend offers: the values that go in and out, and the narrow interfaces.
 
-A store is three table groups and a life cycle. All methods are asyncio-friendly, never block the loop, and keep the
-order of calls: two calls made one after the other are applied in that order, whether or not the first was awaited.
+A store is three table groups and a life cycle. All methods are asyncio-friendly and never block the loop. Writes of one
+user are applied in the order of their calls, whether or not the first was awaited; those of different users take turns.
 Every write is durable when its await returns. A *stamp* numbers the commits: it only rises, across restarts too, and
 says nothing of the time of day. Nothing here is SQL. Read next: sqlite/, the embedded backend.
 """
@@ -174,12 +174,15 @@ class Messages(Protocol):
     """The message log."""
 
     async def append(self, batch: Sequence[Append]) -> list[Appended | LonglinkError]:
-        """Append in order, in one durable commit shared with whatever else waits; one result per item.
+        """Append in order, in a durable commit shared with whatever else waits; one result per item.
 
         Membership is checked in the same transaction. Per item: CONVERSATION_UNKNOWN, NOT_A_MEMBER, or CONTENT_DIFFERS
         (the client_id is stored with other content). A resend, within the batch too, gives the first answer with
         duplicate=True. Each mark of the sender that stood just below the new seq moves to it. Raises for the whole
         batch, with nothing stored: OVERLOADED, STORAGE_UNAVAILABLE.
+
+        When more waits than one commit holds, users take turns and a batch may take several commits. Then each item
+        may have these two errors by itself: OVERLOADED from the item on with which its user holds too much of the line.
         """
 
     async def history(
@@ -190,7 +193,8 @@ class Messages(Protocol):
         At most limit, and at most page_bytes of contents and ENTRY_OVERHEAD_BYTES each, but always the first one, so
         that every reader makes progress. more: whether others lie within the bounds.
 
-        Raises CONVERSATION_UNKNOWN, NOT_A_MEMBER, STORAGE_UNAVAILABLE.
+        Sees every write that this user called before it. Raises CONVERSATION_UNKNOWN, NOT_A_MEMBER,
+        STORAGE_UNAVAILABLE, OVERLOADED when too many reads wait, of this user or of all.
         """
 
 
@@ -210,7 +214,8 @@ class Conversations(Protocol):
     async def changed(self, user: str, *, since: int, cursor: str, limit: int) -> Changes:
         """The user's conversations with a stamp above since, oldest change first; a mark that moved is a change too.
 
-        Raises FIELD_INVALID for a bad cursor, STORAGE_UNAVAILABLE.
+        Sees every write that this user called before it. Raises FIELD_INVALID for a bad cursor, STORAGE_UNAVAILABLE,
+        OVERLOADED as history does.
         """
 
     async def sync(
@@ -225,11 +230,14 @@ class Conversations(Protocol):
         changed since the first, oldest change first: a conversation that overtakes the pages is not passed over.
 
         Raises SINCE_AHEAD for a stamp that this store has not reached, FIELD_INVALID for a cursor that is not `next` of
-        a page of this user, STORAGE_UNAVAILABLE.
+        a page of this user, STORAGE_UNAVAILABLE, OVERLOADED as history does.
         """
 
     async def mark(self, batch: Sequence[Mark]) -> list[Marked | LonglinkError]:
         """Raise marks, never lower them; a read mark raises the delivered one. One result per item.
+
+        Marks are no reason for a commit of their own: they wait a few milliseconds for one that they can share.
+        A batch may take several commits, as in `append`, and OVERLOADED and STORAGE_UNAVAILABLE then come per item.
 
         Per item: CONVERSATION_UNKNOWN, NOT_A_MEMBER, or SEQ_AHEAD (one of the two is beyond the head; neither moves).
         """

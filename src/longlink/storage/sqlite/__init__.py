@@ -82,7 +82,7 @@ class SqliteStore:
         Checks that wait at the same time share one write, so that checks of a stuck disk do not pile up.
         """
         if self._probe is None or self._probe.done():
-            self._probe = self._writer.submit(Probe(), refusable=False)
+            self._probe = self._writer.submit(Probe())
         done, _ = await asyncio.wait([self._probe], timeout=_CHECK_SECONDS)
         if not done:
             message = f"a write has not come back from the disk for {_CHECK_SECONDS:.0f} s"
@@ -95,6 +95,7 @@ class SqliteStore:
         commits, failures (commits that failed, and single writes refused as defects), appended, duplicates, marks
         (that moved), batch_sum and batch_max (writes per commit), commit_seconds (histogram),
         reads, read_failures, checkpoints, checkpoint_failures, wal_bytes (as of the last look);
+        writes_over_share and reads_over_share (refused because their user had an eighth of the free room);
         writes_waiting and reads_waiting now.
         """
         return {
@@ -150,7 +151,7 @@ async def open_store(
             raise LonglinkError(errors.DATA_UNUSABLE, message) from error
         raise
     readers = Readers(file, connections, settings, stats, lambda: committer.committed)
-    return SqliteStore(held, checkpointer, committer, readers, Writer(committer, settings), stats)
+    return SqliteStore(held, checkpointer, committer, readers, Writer(committer, settings, stats), stats)
 
 
 def _prepare(file: Path) -> None:

@@ -128,7 +128,7 @@ class Committer:
         if wrote:
             self.committed = plan.newest_change or self.committed
             self._checkpointer.notify()
-            weight = sum([weigh(request)[0] for request in requests])
+            weight = sum([weigh(request) for request in requests])
             self._stats.committed(weight, time.perf_counter() - started)
         self._stats.planned(plan.appended, plan.duplicates, plan.marked)
         return answers

@@ -30,21 +30,21 @@ class SqliteConversations:
         return self._shown(user, self._writer.ask(OpenDirect(user, peer, accept, create)))
 
     async def changed(self, user: str, *, since: int, cursor: str, limit: int) -> Changes:
-        """As base.Conversations.changed. Sees every write that was called before it.
+        """As base.Conversations.changed. Sees every write that this user called before it.
 
         Pages go by the stamp of the last change, which only grows: a conversation that changes between two pages comes
         again later, and none is passed over.
         """
         query = list_query(user, since, cursor, limit)
-        await self._writer.settled()
+        await self._writer.settled(user)
         return cast("Changes", await self._readers.submit(query))
 
     async def sync(
         self, user: str, *, since: int, cursor: str, limit: int, messages: int, page_bytes: int
     ) -> Synced:  # fmt: skip
-        """As base.Conversations.sync. Sees every write that was called before it."""
+        """As base.Conversations.sync. Sees every write that this user called before it."""
         query = sync_query(user, since, cursor, limit, messages, page_bytes)
-        await self._writer.settled()
+        await self._writer.settled(user)
         return cast("Synced", await self._readers.submit(query))
 
     def mark(self, batch: Sequence[Mark]) -> Coroutine[Any, Any, list[Marked | LonglinkError]]:

@@ -30,7 +30,7 @@ class SqliteMessages:
     async def history(
         self, conversation: str, user: str, *, after: int, before: int, limit: int, page_bytes: int
     ) -> Page:
-        """As base.Messages.history. Sees every write that was called before it."""
-        await self._writer.settled()
+        """As base.Messages.history. Sees every write that this user called before it."""
+        await self._writer.settled(user)
         query = history_query(conversation, user, after, before, limit, page_bytes)
         return cast("Page", await self._readers.submit(query))

@@ -2,17 +2,15 @@
 
 Each answer is one step of SQLite, however many rows it has, for each step gives the GIL away; so rows are gathered into
 one JSON text by SQLite, contents as hex, and all history pages that wait together are one statement. A page needs no
-LIMIT because the sequence has no gaps: it is a range of seq. Never writes. Read next: messages.py, conversations.py.
+LIMIT because the sequence has no gaps: it is a range of seq. Never writes. Read next: read_turns.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,26 +19,16 @@ import apsw
 from longlink import config, errors
 from longlink.errors import LonglinkError
 from longlink.ops import logs
-from longlink.storage.base import Changes, Conversation, Page, Synced
 from longlink.storage.sqlite.changes import ListQuery, OneQuery, SyncQuery, read_changed, read_one, read_sync
 from longlink.storage.sqlite.engine import STORAGE_ERRORS, close_quietly, connect_reader, unavailable
 from longlink.storage.sqlite.history import HistoryQuery, read_history
+from longlink.storage.sqlite.read_turns import Found, Query, ReadJob, ReadTurns, weigh
+from longlink.storage.sqlite.shares import SHARE, Shares
 from longlink.storage.sqlite.stats import Stats
 
 log = logs.get("storage")
 
-_TOGETHER: Final = 32
 _RETRY_AFTER_MS: Final = 500
-
-Query = HistoryQuery | OneQuery | ListQuery | SyncQuery
-Found = Page | Conversation | Changes | Synced
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    query: Query
-    future: asyncio.Future[Found]
-    answer: Found | LonglinkError | None = None
 
 
 def connect_readers(file: Path, number: int) -> list[apsw.Connection]:
@@ -72,8 +60,10 @@ class Readers:
         self._stats = stats
         self._committed = committed
         self._loop = asyncio.get_running_loop()
-        self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._waiting = 0
+        self._shares = Shares(settings.queue, settings.queue_bytes)
+        self._turns = ReadTurns(len(connections))
+        # Guards the turns and the end; waited for by threads that have nothing to do.
+        self._work = threading.Condition()
         self._closed = False
         self._threads = [
             threading.Thread(target=self._run, args=(connection,), name=f"longlink-reader-{number}", daemon=True)
@@ -83,33 +73,41 @@ class Readers:
             thread.start()
 
     def submit(self, query: Query) -> asyncio.Future[Found]:
-        """Put a query in the line. Raises OVERLOADED when it is full, STORAGE_UNAVAILABLE after close()."""
+        """Put a query in the line of its user.
+
+        Raises OVERLOADED when the line is full or the user fills their share of it, STORAGE_UNAVAILABLE after close().
+        """
         if self._closed:
             raise LonglinkError(errors.STORAGE_UNAVAILABLE, "the store is closed")
-        if self._waiting >= self._settings.queue:
-            message = f"at most {self._settings.queue} reads may wait, {self._waiting} do"
+        if self.waiting >= self._settings.queue:
+            message = f"at most {self._settings.queue} reads may wait, {self.waiting} do"
             raise LonglinkError(errors.OVERLOADED, message, retry_after_ms=_RETRY_AFTER_MS)
-        self._waiting += 1
+        if self._shares.take([(query.user, 0)]):
+            self._stats.reads_over_share += 1
+            message = f"a user's reads may take one part in {SHARE} of the room that is left; this user's do"
+            raise LonglinkError(errors.OVERLOADED, message, retry_after_ms=_RETRY_AFTER_MS)
         future: asyncio.Future[Found] = self._loop.create_future()
-        self._inbox.put(_Job(query, future))
+        with self._work:
+            self._turns.put(ReadJob(query, future, weigh(query)))
+            self._work.notify()
         return future
 
     @property
     def waiting(self) -> int:
         """Reads whose answer is not given yet."""
-        return self._waiting
+        return self._shares.waiting
 
     async def close(self) -> None:
         """Finish what waits, end the threads, close the connections. Call it once."""
-        self._closed = True
-        for _ in self._threads:
-            self._inbox.put(None)
+        with self._work:
+            self._closed = True
+            self._work.notify_all()
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
 
-    def _settle(self, jobs: Sequence[_Job]) -> None:
+    def _settle(self, jobs: Sequence[ReadJob]) -> None:
+        self._shares.release([(job.query.user, 0) for job in jobs])
         for job in jobs:
-            self._waiting -= 1
             if job.future.done():
                 continue
             if isinstance(job.answer, LonglinkError):
@@ -132,6 +130,7 @@ class Readers:
                     job.answer = failure
                 close_quietly(connection)
                 connection = None
+            self._done(jobs)
             try:
                 self._loop.call_soon_threadsafe(self._settle, jobs)
             except RuntimeError:
@@ -139,25 +138,20 @@ class Readers:
                 break
         close_quietly(connection)
 
-    def _take(self) -> list[_Job]:
-        """What waits, at most a fair part of it; empty when the end has come."""
-        job = self._inbox.get()
-        if job is None:
-            return []
-        jobs = [job]
-        for _ in range(min(_TOGETHER - 1, self._inbox.qsize() // len(self._threads))):
-            try:
-                job = self._inbox.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                # The end of this thread, or of a neighbour: whoever comes next takes it.
-                self._inbox.put(None)
-                break
-            jobs.append(job)
-        return jobs
+    def _take(self) -> list[ReadJob]:
+        """The next look; empty when the end has come."""
+        with self._work:
+            while not (jobs := self._turns.take()) and not (self._closed and not self._turns):
+                self._work.wait()
+            return jobs
 
-    def _answer(self, connection: apsw.Connection, jobs: Sequence[_Job]) -> None:
+    def _done(self, jobs: Sequence[ReadJob]) -> None:
+        with self._work:
+            self._turns.done(jobs)
+            # What their users asked next may be looked at now, and the end may have come for all threads.
+            self._work.notify_all()
+
+    def _answer(self, connection: apsw.Connection, jobs: Sequence[ReadJob]) -> None:
         """Raises the errors of the disk; a defect of one query fails that query alone."""
         try:
             self._answer_together(connection, jobs)
@@ -172,7 +166,7 @@ class Readers:
             for job in jobs:
                 self._answer(connection, [job])
 
-    def _answer_together(self, connection: apsw.Connection, jobs: Sequence[_Job]) -> None:
+    def _answer_together(self, connection: apsw.Connection, jobs: Sequence[ReadJob]) -> None:
         histories = []
         for job in jobs:
             match job.query:

@@ -31,6 +31,8 @@ class Stats:
     commit_seconds: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_SECONDS) + 1))
     reads: int = 0
     read_failures: int = 0
+    writes_over_share: int = 0
+    reads_over_share: int = 0
     checkpoints: int = 0
     checkpoint_failures: int = 0
     wal_bytes: int = 0
@@ -62,6 +64,8 @@ class Stats:
             "commit_seconds": (COMMIT_SECONDS, list(accumulate(self.commit_seconds)), self.commit_seconds_sum),
             "reads": self.reads,
             "read_failures": self.read_failures,
+            "writes_over_share": self.writes_over_share,
+            "reads_over_share": self.reads_over_share,
             "checkpoints": self.checkpoints,
             "checkpoint_failures": self.checkpoint_failures,
             "wal_bytes": self.wal_bytes,
