@@ -323,11 +323,11 @@ pub(crate) fn check_request<'n>(stream: &[u8], known: &'n [Subprotocol], max_hea
     }
     match &whole {
         Parsed::Incomplete => assert!(stream.len() < max_header),
-        Parsed::Upgrade { used, subprotocol, response } => {
+        Parsed::Upgrade { used, subprotocol, response, .. } => {
             assert!(*used <= max_header && stream[..*used].ends_with(b"\r\n\r\n"));
             check_upgrade(&stream[..*used], *subprotocol, response);
         }
-        Parsed::Stream { used, length } => {
+        Parsed::Stream { used, length, .. } => {
             assert!(*used <= max_header && stream[..*used].ends_with(b"\r\n\r\n"));
             assert!((1..=MAX_BODY).contains(length));
         }

@@ -4,7 +4,7 @@
 //! RFC and the HTML standard, gets what was said.
 use crate::oracles::{Answer, Random};
 use longlink_core::wire::http::{self, Parsed};
-use longlink_core::wire::stream::{self, Body};
+use longlink_core::wire::stream::{self, Body, Coding};
 
 /// What a request came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) fn open(request: &[u8], piece: usize, max_body: usize) -> Opened {
             head.extend_from_slice(part);
             match http::parse(&head, &[], 8192, max_body) {
                 Parsed::Incomplete => continue,
-                Parsed::Stream { used, length } => {
+                Parsed::Stream { used, length, .. } => {
                     body = Some(Body::new(length));
                     rest = head.split_off(used);
                 }
@@ -103,11 +103,15 @@ pub(crate) fn check_stream(data: &[u8]) {
 
 /// A message, a comment and a close with these words come out as they went in.
 fn check_said(text: &str) {
-    let mut bytes = Vec::new();
-    stream::encode_message(text.as_bytes(), &mut bytes);
-    stream::encode_heartbeat(&mut bytes);
-    stream::encode_close(4000, text, &mut bytes);
-    let (mut said, ended) = heard(&bytes);
+    let [chunked, plain] = [Coding::Chunked, Coding::Plain].map(|coding| {
+        let mut bytes = Vec::new();
+        stream::encode_message(text.as_bytes(), coding, &mut bytes);
+        stream::encode_heartbeat(coding, &mut bytes);
+        stream::encode_close(4000, text, coding, &mut bytes);
+        bytes
+    });
+    let (mut said, ended) = heard(&chunked);
+    assert_eq!(said, events(std::str::from_utf8(&plain).expect("UTF-8")), "chunks change nothing");
     let (kind, close) = said.pop().expect("a close");
     assert!(ended && kind == "close" && close.starts_with("{\"code\":4000,\"reason\":\"") && close.ends_with("\"}"));
     assert!(!close.contains(char::is_control) || text.contains(|letter| letter > '\u{7e}'));
@@ -117,6 +121,10 @@ fn check_said(text: &str) {
     } else if lines.contains(|letter| letter != '\n') {
         assert_eq!(said, [(String::new(), lines)]);
     }
-    let answer = Answer::read(stream::HEAD);
-    assert_eq!((answer.status, answer.field("Transfer-Encoding")), (200, Some("chunked")));
+    for (coding, field) in [(Coding::Chunked, Some("chunked")), (Coding::Plain, None)] {
+        let mut head = Vec::new();
+        stream::encode_head(coding, &mut head);
+        let answer = Answer::read(&head);
+        assert_eq!((answer.status, answer.field("Transfer-Encoding")), (200, field));
+    }
 }

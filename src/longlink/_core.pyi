@@ -45,6 +45,7 @@ class Core:
         idle_timeout_ms: int,
         stall_timeout_ms: int,
         stream_heartbeat_ms: int,
+        ping_ms: int,
         queue_bytes: int,
         total_queue_bytes: int,
         coalesce_ms: int,
@@ -60,7 +61,7 @@ class Core:
     ) -> Core:
         """Every limit is explicit; defaults live in longlink.config only.
 
-        hello_timeout_ms, idle_timeout_ms, message_rate and accept_rate: 0 switches that limit off. With
+        hello_timeout_ms, idle_timeout_ms, ping_ms, message_rate and accept_rate: 0 switches that limit off. With
         hello_timeout_ms 0 every connection counts as admitted at its upgrade (the echo server).
         subprotocols: (name, text?) in no order of preference; the client's order decides.
         ticket_secret: 32 bytes; cores that share them, also in other processes, resume each other's TLS sessions.

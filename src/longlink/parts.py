@@ -384,6 +384,7 @@ def build_core(config: Config, ticket_secret: bytes = b"") -> _core.Core:
             idle_timeout_ms=limits.idle_timeout_ms,
             stall_timeout_ms=limits.stall_timeout_ms,
             stream_heartbeat_ms=limits.stream_heartbeat_ms,
+            ping_ms=limits.ping_ms,
             queue_bytes=limits.queue_bytes,
             total_queue_bytes=limits.total_queue_bytes,
             coalesce_ms=limits.coalesce_ms,

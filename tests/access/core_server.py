@@ -25,6 +25,7 @@ LIMITS: dict[str, Any] = {
     "idle_timeout_ms": 0,
     "stall_timeout_ms": 5000,
     "stream_heartbeat_ms": 60_000,
+    "ping_ms": 0,
     "queue_bytes": 256 * 1024,
     "total_queue_bytes": 256 << 20,
     "coalesce_ms": 0,

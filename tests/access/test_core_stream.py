@@ -79,6 +79,13 @@ def streaming(server: Server, tls: ssl.SSLContext | None = None) -> tuple[Stream
     return reader, connection
 
 
+class PlainStream(Client):
+    """A reader of one stream in HTTP/1.0, as a proxy opens it."""
+
+    def event(self) -> str:
+        return self.take_until(b"\n\n").decode()
+
+
 def say(core: Core, connection: int, *texts: str, delivery: int = REPLY) -> None:
     for text in texts:
         core.send(connection, text.encode(), delivery, text=True)
@@ -303,3 +310,33 @@ def test_upgrades_are_as_before_on_the_same_port(start: Start) -> None:
     )
     assert stream.recv(1 << 16).startswith(b"HTTP/1.1 405 ")
     assert Client.connect(server).stream.gettimeout() == DEADLINE
+
+
+def test_a_stream_in_http_1_0_has_no_chunks_and_ends_with_tcp(start: Start) -> None:
+    server = start(stream_heartbeat_ms=300)
+    client = PlainStream(connect(server))
+    client.stream.sendall(b"POST /v1/events HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(HELLO) + HELLO)
+    head = client.take_until(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Transfer-Encoding" not in head
+    assert b"\r\nConnection: close\r\n" in head
+    ((_, connection, data),) = server.count(1)
+    assert data == HELLO
+    server.core.admit(connection)
+    server.core.subscribe(connection, 7)
+    server.core.flush()
+    server.until("subscriptions", 1)
+    say(server.core, connection, '{"id":1}')
+    assert client.event() == 'data: {"id":1}'
+    server.core.publish(7, b"to all", EVENT, text=True)
+    server.core.publish(7, b"binary", EVENT)
+    server.core.send(connection, b"binary", REPLY)
+    server.core.flush()
+    assert client.event() == "data: to all"
+    assert client.event() == ":"
+    server.core.close(connection, 4000, "bye")
+    server.core.flush()
+    assert client.event() == 'event: close\ndata: {"code":4000,"reason":"bye"}'
+    assert client.pending == b""
+    assert client.stream.recv(1) == b""
+    assert server.core.counters()["other_kind"] == 2

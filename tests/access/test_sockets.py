@@ -53,7 +53,10 @@ def changed(name: str, value: str | None) -> bytes:
     [
         (request("POST / HTTP/1.1"), 405, "Allow: GET"),
         (request("GET /elsewhere HTTP/1.1"), 404, "/"),
-        (request("GET / HTTP/1.0"), 400, "HTTP/1.1"),
+        (request("GET / HTTP/1.0"), 426, "this proxy speaks HTTP/1.0: set proxy_http_version 1.1"),
+        (request(fields=FIELDS[:1] + FIELDS[3:]), 426, "no Upgrade field: the proxy must pass Upgrade and Connection"),
+        (request("GET /healthz HTTP/1.1"), 404, "listen.operations"),
+        (request("POST /v1/send HTTP/1.1"), 404, "listen.http"),
         (request("GET / HTTP/3.0"), 400, "HTTP/1.1"),
         (request(fields=FIELDS[:1]), 426, "Upgrade: websocket"),
         (changed("Host", None), 400, "Host"),

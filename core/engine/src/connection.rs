@@ -23,7 +23,7 @@ use crate::time::bucket::Bucket;
 use crate::time::clock::Tick;
 use crate::tls::{Acceptor, Session};
 use crate::topics;
-use crate::wire::stream::Body;
+use crate::wire::stream::{Body, Coding};
 use crate::wire::{Framing, Kind, tcp, websocket};
 use queue::OutQueue;
 use rest::Rest;
@@ -31,10 +31,14 @@ use rest::Rest;
 /// How bytes become messages. `New` until the first bytes have said it.
 pub(crate) enum Wire {
     New,
-    WebSocket(websocket::Decoder),
+    /// pings: somebody on the way may cut it when it is silent.
+    WebSocket {
+        decoder: websocket::Decoder,
+        pings: bool,
+    },
     Tcp(tcp::Decoder),
     /// Its client has said all that it will say.
-    Stream,
+    Stream(Coding),
 }
 
 /// Messages of a connection that is not admitted; what follows is left unread.
@@ -49,8 +53,8 @@ pub(crate) struct Young {
     pub(crate) accepted: Instant,
     /// First bytes that were not enough to decide.
     pub(crate) head: Vec<u8>,
-    /// What came of the request that opens a stream, behind its header.
-    pub(crate) body: Option<Body>,
+    /// What came of the request that opens a stream, behind its header, and how it will be answered.
+    pub(crate) body: Option<(Body, Coding)>,
     /// Messages that Python was told.
     pub(crate) told: u8,
     /// The port speaks TLS, and TLS has not begun.
@@ -169,9 +173,10 @@ impl Conn {
     pub(crate) fn framing(&self) -> Option<Framing> {
         match self.wire {
             Wire::New => None,
-            Wire::WebSocket(_) => Some(Framing::WebSocket),
+            Wire::WebSocket { .. } => Some(Framing::WebSocket),
             Wire::Tcp(_) => Some(Framing::Record),
-            Wire::Stream => Some(Framing::Stream),
+            Wire::Stream(Coding::Chunked) => Some(Framing::Stream),
+            Wire::Stream(Coding::Plain) => Some(Framing::PlainStream),
         }
     }
 
@@ -197,11 +202,11 @@ impl Conn {
 
     /// Memory in boxes, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
-        let body = |young: &Young| young.body.as_ref().map_or(0, Body::held_bytes);
+        let body = |young: &Young| young.body.as_ref().map_or(0, |(body, _)| body.held_bytes());
         let young = |young: &Young| size_of::<Young>() + young.head.capacity() + body(young);
         let decoder = match &self.wire {
-            Wire::New | Wire::Stream => 0,
-            Wire::WebSocket(decoder) => decoder.held_bytes(),
+            Wire::New | Wire::Stream(_) => 0,
+            Wire::WebSocket { decoder, .. } => decoder.held_bytes(),
             Wire::Tcp(decoder) => decoder.held_bytes(),
         };
         decoder

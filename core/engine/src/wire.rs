@@ -9,6 +9,8 @@ pub mod stream;
 pub mod tcp;
 pub mod websocket;
 
+use stream::Coding;
+
 /// What a sink answers to an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -80,15 +82,18 @@ pub(crate) enum Framing {
     WebSocket,
     Record,
     Stream,
+    /// A stream without chunks, for HTTP/1.0.
+    PlainStream,
 }
 
-pub(crate) const FRAMINGS: usize = 3;
+pub(crate) const FRAMINGS: usize = 4;
 
 impl Framing {
     /// Append a message. A stream has texts only.
     pub(crate) fn write(self, text: bool, payload: &[u8], out: &mut Vec<u8>) {
         match self {
-            Self::Stream => return stream::encode_message(payload, out),
+            Self::Stream => return stream::encode_message(payload, Coding::Chunked, out),
+            Self::PlainStream => return stream::encode_message(payload, Coding::Plain, out),
             Self::Record => out.extend_from_slice(&tcp::encode_header(payload.len())),
             Self::WebSocket => {
                 let (header, length) = websocket::encode_header(text, payload.len());

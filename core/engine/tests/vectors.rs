@@ -1,6 +1,6 @@
 //! The golden vectors of proto/vectors, against all framings: at once, byte by byte, and for every frame unchanged.
 use longlink_core::wire::http::{self, Parsed};
-use longlink_core::wire::stream::{self, Body};
+use longlink_core::wire::stream::{self, Body, Coding};
 use longlink_core::wire::{Flow, Item, Kind, Violation, tcp, websocket};
 use serde_json::{Value, json};
 
@@ -152,7 +152,7 @@ fn open(request: &[u8], piece: usize, limit: usize) -> (u16, Option<String>, usi
         came.extend_from_slice(part);
         match http::parse(&came, &[], 8192, limit) {
             Parsed::Incomplete => {}
-            Parsed::Stream { used, length } => return read_body(&request[used..], piece, length),
+            Parsed::Stream { used, length, .. } => return read_body(&request[used..], piece, length),
             Parsed::Preflight { .. } => return (204, None, 0),
             Parsed::Upgrade { .. } => return (101, None, 0),
             Parsed::Reject { status, .. } => return (status, None, 0),
@@ -192,12 +192,12 @@ fn streams_say_what_the_vectors_say() {
     for vector in vectors("stream.json", "says") {
         let mut written = Vec::new();
         if let Some(text) = vector["text"].as_str() {
-            stream::encode_message(text.as_bytes(), &mut written);
+            stream::encode_message(text.as_bytes(), Coding::Chunked, &mut written);
         } else if let Some(reason) = vector["reason"].as_str() {
             let code = vector["code"].as_u64().expect("code");
-            stream::encode_close(u16::try_from(code).expect("code"), reason, &mut written);
+            stream::encode_close(u16::try_from(code).expect("code"), reason, Coding::Chunked, &mut written);
         } else {
-            stream::encode_heartbeat(&mut written);
+            stream::encode_heartbeat(Coding::Chunked, &mut written);
         }
         assert_eq!(hex(&written), vector["hex"].as_str().expect("hex"), "{}", vector["name"]);
     }

@@ -33,7 +33,7 @@ pub(crate) struct Core {
 impl Core {
     #[new]
     #[pyo3(signature = (*, threads, max_connections, max_message_bytes, hello_bytes, header_timeout_ms,
-        hello_timeout_ms, idle_timeout_ms, stall_timeout_ms, stream_heartbeat_ms, queue_bytes, total_queue_bytes, coalesce_ms, message_rate,
+        hello_timeout_ms, idle_timeout_ms, stall_timeout_ms, stream_heartbeat_ms, ping_ms, queue_bytes, total_queue_bytes, coalesce_ms, message_rate,
         message_burst, accept_rate, accept_burst, half_open_per_address, ring_events, ring_bytes, subprotocols,
         ticket_secret=b"".as_slice()))]
     fn new(
@@ -46,6 +46,7 @@ impl Core {
         idle_timeout_ms: u64,
         stall_timeout_ms: u64,
         stream_heartbeat_ms: u64,
+        ping_ms: u64,
         queue_bytes: usize,
         total_queue_bytes: usize,
         coalesce_ms: u64,
@@ -70,6 +71,7 @@ impl Core {
             idle_timeout_ms,
             stall_timeout_ms,
             stream_heartbeat_ms,
+            ping_ms,
             queue_bytes,
             total_queue_bytes,
             coalesce_ms,

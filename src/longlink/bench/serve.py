@@ -133,6 +133,7 @@ def build_core(
         idle_timeout_ms=idle_timeout_ms,
         stall_timeout_ms=stall_timeout_ms,
         stream_heartbeat_ms=STREAM_HEARTBEAT_MS,
+        ping_ms=0,
         queue_bytes=QUEUED_MESSAGES * max_message_bytes,
         total_queue_bytes=max(TOTAL_QUEUE_BYTES, QUEUED_MESSAGES * max_message_bytes),
         coalesce_ms=0,

@@ -167,6 +167,13 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
             "one day."
         ),
     ] = 15_000
+    ping_ms: Annotated[
+        MillisecondsOrOff,
+        Meta(
+            description="Ping a WebSocket of a browser or behind a proxy after this long without sending, so that "
+            "proxies do not cut it (nginx: 60 s). At most one day. 0 = no pings."
+        ),
+    ] = 50_000
     queue_bytes: Annotated[
         Count,
         Meta(

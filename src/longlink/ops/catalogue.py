@@ -113,6 +113,7 @@ CORE: Final[dict[str, Metric]] = {
     "bytes_out": Metric("counter", "Bytes written to sockets."),
     "heartbeats": Metric("counter", "Empty messages answered."),
     "pings": Metric("counter", "WebSocket pings answered."),
+    "pings_sent": Metric("counter", "WebSocket pings sent to browsers and through proxies, after ping_ms of silence."),
     "writes": Metric("counter", "Write system calls."),
     "protocol_errors": Metric("counter", "Closed: the bytes broke the rules of TLS, WebSocket or TCP records."),
     "stale_commands": Metric("counter", "Commands for connections that had gone; normal."),

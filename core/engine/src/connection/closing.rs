@@ -27,9 +27,9 @@ impl Io {
         conn.code = code;
         let frame = match conn.wire {
             Wire::New => return After::Drop,
-            Wire::WebSocket(_) => self.turn.lay(|arena| websocket::encode_close(code, reason, arena)),
+            Wire::WebSocket { .. } => self.turn.lay(|arena| websocket::encode_close(code, reason, arena)),
             Wire::Tcp(_) => self.turn.lay(|arena| tcp::encode_close(code, reason, arena)),
-            Wire::Stream => self.turn.lay(|arena| stream::encode_close(code, reason, arena)),
+            Wire::Stream(coding) => self.turn.lay(|arena| stream::encode_close(code, reason, coding, arena)),
         };
         self.turn.add(id, &mut conn.turn, frame, None);
         self.leave_within(id, conn, self.limits.stall);
@@ -68,7 +68,7 @@ impl Io {
         }
         // A WebSocket peer that is well answers with a close and expects us to end TCP; the others just end it. Ours is
         // ended by halves, because ending it whole with bytes unread would destroy the close on its way.
-        let waits = matches!(conn.wire, Wire::WebSocket(_)) && !conn.is(Flags::FAILED);
+        let waits = matches!(conn.wire, Wire::WebSocket { .. }) && !conn.is(Flags::FAILED);
         if !waits && conn.stream.shutdown(Shutdown::Write).is_err() {
             return After::Drop;
         }

@@ -29,8 +29,8 @@ impl Io {
             let Ok(session) = acceptor.session() else { return self.fail() };
             return self.begin_tls(id, conn, session, bytes);
         }
-        if let Some(body) = young.body.take() {
-            return self.read_body(id, conn, body, bytes);
+        if let Some((body, coding)) = young.body.take() {
+            return self.read_body(id, conn, body, coding, bytes);
         }
         if young.head.is_empty() {
             let used = self.recognize(id, conn, bytes);
@@ -90,14 +90,15 @@ impl Io {
         let settings = std::sync::Arc::clone(&self.settings);
         match http::parse(bytes, &settings.subprotocols, MAX_HEADER, settings.hello_bytes()) {
             Parsed::Incomplete => None,
-            Parsed::Upgrade { used, subprotocol, response } => {
+            Parsed::Upgrade { used, subprotocol, hop: pings, response } => {
                 let frame = self.turn.lay(|arena| arena.extend_from_slice(&response));
                 self.turn.add(id, &mut conn.turn, frame, None);
-                self.open(id, conn, Wire::WebSocket(websocket::Decoder::new()), only(subprotocol));
+                let decoder = websocket::Decoder::new();
+                self.open(id, conn, Wire::WebSocket { decoder, pings }, only(subprotocol));
                 Some(used)
             }
-            Parsed::Stream { used, length } => {
-                conn.young.as_mut()?.body = Some(Body::new(length));
+            Parsed::Stream { used, length, coding } => {
+                conn.young.as_mut()?.body = Some((Body::new(length), coding));
                 Some(used)
             }
             Parsed::Preflight { response } => {

@@ -240,16 +240,16 @@ impl Io {
         let kind = conn.kind();
         let most = if conn.young.is_some() { self.settings.hello_bytes() } else { self.settings.max_message_bytes };
         let closing = conn.is(Flags::CLOSING);
-        let websocket = matches!(conn.wire, Wire::WebSocket(_));
+        let websocket = matches!(conn.wire, Wire::WebSocket { .. });
         let bucket = &mut conn.bucket;
         let told = conn.young.as_mut().map(|young| &mut young.told);
         let mut sink = Sink { io: self, id, bucket, told, websocket, closing, spoke: false, stop: None };
         let mut take = |item: Item<'_>| sink.take(item);
         let outcome = match &mut conn.wire {
             Wire::New => Ok(bytes.len()),
-            Wire::Stream if closing => Ok(bytes.len()),
-            Wire::Stream => Err(Violation::protocol("nothing follows the body")),
-            Wire::WebSocket(decoder) => decoder.decode(bytes, kind, most, &mut take),
+            Wire::Stream(_) if closing => Ok(bytes.len()),
+            Wire::Stream(_) => Err(Violation::protocol("nothing follows the body")),
+            Wire::WebSocket { decoder, .. } => decoder.decode(bytes, kind, most, &mut take),
             Wire::Tcp(decoder) => decoder.decode(bytes, kind, most, &mut take),
         };
         let (spoke, stop) = (sink.spoke, sink.stop);

@@ -1,4 +1,5 @@
-//! The stream (`../wire/stream.rs`) as a connection: the body that opens it, and the comments that keep it open.
+//! The stream (`../wire/stream.rs`) as a connection: the body that opens it, and the comments that keep it open. So do pings
+//! a WebSocket.
 //!
 //! Read next: `handshake.rs` (its header), `closing.rs` (its end), `writing.rs` (all it says).
 
@@ -8,11 +9,19 @@ use crate::engine::ring::EventKind;
 use crate::engine::stats::Count;
 use crate::thread::io::{After, Io};
 use crate::time::clock::{self, Tick};
-use crate::wire::stream::{self, Body};
+use crate::wire::stream::{self, Body, Coding};
+use crate::wire::websocket;
 
 impl Io {
     /// More of the request's body; when it is whole, the connection is open and has said its one message.
-    pub(crate) fn read_body(&mut self, id: ConnId, conn: &mut Conn, mut body: Body, bytes: &mut [u8]) -> After {
+    pub(crate) fn read_body(
+        &mut self,
+        id: ConnId,
+        conn: &mut Conn,
+        mut body: Body,
+        coding: Coding,
+        bytes: &mut [u8],
+    ) -> After {
         let used = match body.take(bytes) {
             Ok(used) => used,
             Err(violation) => {
@@ -23,13 +32,13 @@ impl Io {
         };
         let Some(message) = body.message() else {
             if let Some(young) = &mut conn.young {
-                young.body = Some(body);
+                young.body = Some((body, coding));
             }
             return After::Keep;
         };
-        let head = self.turn.lay(|arena| arena.extend_from_slice(stream::HEAD));
+        let head = self.turn.lay(|arena| stream::encode_head(coding, arena));
         self.turn.add(id, &mut conn.turn, head, None);
-        self.open(id, conn, Wire::Stream, Flags::ONLY_TEXT);
+        self.open(id, conn, Wire::Stream(coding), Flags::ONLY_TEXT);
         self.stats.one(Count::Streams);
         self.notice_silence(conn);
         conn.set(Flags::SPOKE);
@@ -44,24 +53,37 @@ impl Io {
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&conn.stream, limit);
     }
 
-    /// Say something on a stream that has been silent for so long that somebody on the way may take it for dead.
+    /// Say something on a link that has been silent for so long that somebody on the way may take it for dead.
     pub(crate) fn beat_if_due(&mut self, id: ConnId, conn: &mut Conn) {
-        let silent = matches!(conn.wire, Wire::Stream) && conn.out.is_none();
-        if silent && self.silence(conn) >= self.settings.stream_heartbeat_ms {
-            let comment = self.turn.lay(stream::encode_heartbeat);
-            self.turn.add(id, &mut conn.turn, comment, None);
-            conn.wrote = self.moment();
+        let due = self.beat_ms(conn).is_some_and(|wait| self.silence(conn) >= wait);
+        if !due || conn.out.is_some() {
+            return;
         }
+        let beat = match conn.wire {
+            Wire::Stream(coding) => self.turn.lay(|arena| stream::encode_heartbeat(coding, arena)),
+            _ => {
+                self.stats.one(Count::PingsSent);
+                self.turn.lay(|arena| websocket::encode_ping(&[], arena))
+            }
+        };
+        self.turn.add(id, &mut conn.turn, beat, None);
+        conn.wrote = self.moment();
     }
 
-    /// What waits for the socket is more than a comment could say.
+    /// What waits for the socket is more than a comment or a ping could say.
     pub(crate) fn beat_at(&self, conn: &Conn) -> Option<Tick> {
-        if !matches!(conn.wire, Wire::Stream) {
-            return None;
-        }
+        let wait = self.beat_ms(conn)?;
         let silence = if conn.out.is_some() { 0 } else { self.silence(conn) };
-        let wait = self.settings.stream_heartbeat_ms.saturating_sub(silence);
-        Some(self.now.after(clock::ticks(wait).max(1)))
+        Some(self.now.after(clock::ticks(wait.saturating_sub(silence)).max(1)))
+    }
+
+    /// The silence after which the core says something by itself, in milliseconds.
+    fn beat_ms(&self, conn: &Conn) -> Option<u64> {
+        match conn.wire {
+            Wire::Stream(_) => Some(self.settings.stream_heartbeat_ms),
+            Wire::WebSocket { pings: true, .. } => Some(self.settings.ping_ms).filter(|wait| *wait > 0),
+            _ => None,
+        }
     }
 
     /// Milliseconds since something was written.

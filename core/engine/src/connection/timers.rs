@@ -118,7 +118,7 @@ impl Io {
         let held = conn.is(Flags::THROTTLED.and(Flags::PARKED));
         let since = if held { self.now } else { conn.seen };
         let idle = if conn.idle > 0 { Some(conn.idle) } else { self.limits.idle };
-        idle.filter(|_| !matches!(conn.wire, Wire::New | Wire::Stream)).map(|idle| since.after(idle))
+        idle.filter(|_| !matches!(conn.wire, Wire::New | Wire::Stream(_))).map(|idle| since.after(idle))
     }
 
     fn throttle_at(&self, conn: &mut Conn) -> Option<Tick> {

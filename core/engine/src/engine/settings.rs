@@ -20,6 +20,8 @@ pub struct Settings {
     pub stall_timeout_ms: u64,
     /// Silence after which a stream gets a comment.
     pub stream_heartbeat_ms: u64,
+    /// Silence after which a WebSocket of a browser or behind a proxy gets a ping. 0: none.
+    pub ping_ms: u64,
     pub queue_bytes: usize,
     /// All connections of the process together.
     pub total_queue_bytes: usize,
@@ -59,6 +61,7 @@ impl Settings {
         between("header_timeout_ms", self.header_timeout_ms, 1, u64::MAX)?;
         between("stall_timeout_ms", self.stall_timeout_ms, 1, u64::MAX)?;
         between("stream_heartbeat_ms", self.stream_heartbeat_ms, 1, 86_400_000)?;
+        between("ping_ms", self.ping_ms, 0, 86_400_000)?;
         between("queue_bytes", self.queue_bytes as u64, 1024, 1 << 30)?;
         between("total_queue_bytes", self.total_queue_bytes as u64, self.queue_bytes as u64, 1 << 40)?;
         between("coalesce_ms", self.coalesce_ms, 0, 1000)?;

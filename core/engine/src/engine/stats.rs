@@ -53,6 +53,7 @@ counts! {
     BytesOut => "bytes_out",
     Heartbeats => "heartbeats",
     Pings => "pings",
+    PingsSent => "pings_sent",
     Writes => "writes",
     ProtocolErrors => "protocol_errors",
     StaleCommands => "stale_commands",

@@ -181,7 +181,7 @@ impl Io {
     /// None, and counted: a stream cannot carry it.
     fn frame(&mut self, conn: &Conn, message: &mut Message<'_>) -> Option<Span> {
         let framing = conn.framing()?;
-        if framing == Framing::Stream && !message.text {
+        if matches!(framing, Framing::Stream | Framing::PlainStream) && !message.text {
             self.stats.one(Count::OtherKind);
             return None;
         }

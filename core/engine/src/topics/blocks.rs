@@ -25,9 +25,10 @@ pub(crate) enum Reader {
     BinaryRecord,
     TextRecord,
     Stream,
+    PlainStream,
 }
 
-const READERS: usize = 6;
+const READERS: usize = 7;
 
 impl Reader {
     /// None: the connection takes no messages, because it has no framing yet or is about to close.
@@ -38,6 +39,7 @@ impl Reader {
         }
         Some(match (framing, conn.kind()) {
             (Framing::Stream, _) => Self::Stream,
+            (Framing::PlainStream, _) => Self::PlainStream,
             (Framing::Record, Kind::Text) => Self::TextRecord,
             (Framing::Record, _) => Self::BinaryRecord,
             (Framing::WebSocket, Kind::Text) => Self::Text,
@@ -49,7 +51,7 @@ impl Reader {
     pub(crate) fn takes(self, text: bool) -> bool {
         match self {
             Self::Any => true,
-            Self::Text | Self::TextRecord | Self::Stream => text,
+            Self::Text | Self::TextRecord | Self::Stream | Self::PlainStream => text,
             Self::Binary | Self::BinaryRecord => !text,
         }
     }
@@ -59,6 +61,7 @@ impl Reader {
             Self::Any | Self::Binary | Self::Text => Framing::WebSocket,
             Self::BinaryRecord | Self::TextRecord => Framing::Record,
             Self::Stream => Framing::Stream,
+            Self::PlainStream => Framing::PlainStream,
         }
     }
 }
@@ -202,6 +205,7 @@ mod tests {
             (Reader::BinaryRecord, b"\0\0\0\x03one", 1),
             (Reader::TextRecord, b"\0\0\0\x03two", 1),
             (Reader::Stream, b"b\r\ndata: two\n\n\r\n", 1),
+            (Reader::PlainStream, b"data: two\n\n", 1),
         ] {
             block.frame(reader);
             let framed = block.framed(reader);

@@ -6,7 +6,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use httparse::{EMPTY_HEADER, Error, Header, Request, Status};
 use sha1::{Digest, Sha1};
 
-use crate::wire::stream;
+use crate::wire::stream::{self, Coding};
 
 /// More header fields than this are refused like a header that is too long.
 const MAX_FIELDS: usize = 64;
@@ -27,9 +27,10 @@ pub enum Parsed<'n> {
     /// The header has no end yet.
     Incomplete,
     /// Send the response; behind the `used` bytes frames begin.
-    Upgrade { used: usize, subprotocol: Option<&'n Subprotocol>, response: Vec<u8> },
+    /// hop: through a browser or a proxy, either of which may cut a silent connection.
+    Upgrade { used: usize, subprotocol: Option<&'n Subprotocol>, hop: bool, response: Vec<u8> },
     /// Behind the `used` bytes a body of `length` begins; when it is whole a stream is open.
-    Stream { used: usize, length: usize },
+    Stream { used: usize, length: usize, coding: Coding },
     /// Send the response and close; all is well.
     Preflight { response: &'static [u8] },
     /// Send the response and close.
@@ -48,9 +49,10 @@ pub(super) enum Wish<'a, 'n> {
     Upgrade {
         key: &'a [u8],
         subprotocol: Option<&'n Subprotocol>,
+        hop: bool,
     },
-    /// The length of its body.
-    Stream(usize),
+    /// The length of its body, and how the answer is cut.
+    Stream(usize, Coding),
     Preflight,
 }
 
@@ -85,10 +87,10 @@ pub fn parse<'n>(input: &[u8], known: &'n [Subprotocol], max_header: usize, max_
         Err(error) => Err(syntax_refusal(error)),
     };
     match outcome {
-        Ok((used, Wish::Upgrade { key, subprotocol })) => {
-            Parsed::Upgrade { used, subprotocol, response: accept(key, subprotocol) }
+        Ok((used, Wish::Upgrade { key, subprotocol, hop })) => {
+            Parsed::Upgrade { used, subprotocol, hop, response: accept(key, subprotocol) }
         }
-        Ok((used, Wish::Stream(length))) => Parsed::Stream { used, length },
+        Ok((used, Wish::Stream(length, coding))) => Parsed::Stream { used, length, coding },
         Ok((_, Wish::Preflight)) => Parsed::Preflight { response: stream::PREFLIGHT },
         Err(refusal) => Parsed::Reject { response: respond(&refusal), status: refusal.status },
     }
@@ -113,10 +115,15 @@ fn check<'a, 'n>(
     }
     check_request_line(request)?;
     let fields = &*request.headers;
-    check_host(fields)?;
+    check_host(request)?;
     check_no_body(fields)?;
     check_upgrade(fields)?;
-    Ok(Wish::Upgrade { key: key(fields)?, subprotocol: choose_subprotocol(fields, known)? })
+    Ok(Wish::Upgrade { key: key(fields)?, subprotocol: choose_subprotocol(fields, known)?, hop: is_hop(fields) })
+}
+
+/// Only browsers send an origin (RFC 6455 section 4.1), and proxies say who they are (RFC 7239, RFC 9110 section 7.6.3).
+fn is_hop(fields: &[Header]) -> bool {
+    ["Origin", "X-Forwarded-For", "Forwarded", "Via"].iter().any(|name| values(fields, name).next().is_some())
 }
 
 fn syntax_refusal(error: Error) -> Refusal {
@@ -137,21 +144,34 @@ fn check_lines(head: &[u8]) -> Result<(), Refusal> {
 }
 
 fn check_request_line(request: &Request) -> Result<(), Refusal> {
+    let path = path(request.path.unwrap_or_default());
+    if path != Some("/") {
+        return Err(Refusal::new(404, where_to_find(path.unwrap_or_default())));
+    }
     if request.method != Some("GET") {
         return Err(Refusal::new(405, "only GET is allowed here").with("Allow: GET\r\n"));
     }
-    check_version(request)?;
-    if path(request.path.unwrap_or_default()) != Some("/") {
-        return Err(Refusal::new(404, "the WebSocket is at /"));
+    if request.version != Some(1) {
+        let refusal = Refusal::new(
+            426,
+            "this proxy speaks HTTP/1.0: set proxy_http_version 1.1, and pass Upgrade and Connection",
+        );
+        return Err(refusal.with("Upgrade: websocket\r\n"));
     }
     Ok(())
 }
 
-pub(super) fn check_version(request: &Request) -> Result<(), Refusal> {
-    if request.version != Some(1) {
-        return Err(Refusal::bad("HTTP/1.1 is spoken here"));
+/// Which port serves a path that this one does not.
+fn where_to_find(path: &str) -> &'static str {
+    match path {
+        "/healthz" | "/readyz" | "/metrics" => {
+            "health and metrics are on the port for operators (listen.operations, 7702 by default), not on this one"
+        }
+        path if path.starts_with("/v1/") && !path.starts_with(stream::PATH) => {
+            "this is the port for connections: calls over HTTP are on the HTTP port (listen.http, 7701 by default)"
+        }
+        _ => "this port has the WebSocket at / and streams at POST /v1/events",
     }
-    Ok(())
 }
 
 /// The path of a target in origin form or absolute form (RFC 9112 section 3.2), without the query.
@@ -164,8 +184,12 @@ fn path(target: &str) -> Option<&str> {
     known.then(|| rest.find('/').map_or("/", |start| &rest[start..]))
 }
 
-pub(super) fn check_host(fields: &[Header]) -> Result<(), Refusal> {
-    let host = only(fields, "Host")?.ok_or_else(|| Refusal::bad("the Host field is missing"))?;
+/// Only HTTP/1.0 may leave it out (RFC 9112 section 3.2).
+pub(super) fn check_host(request: &Request) -> Result<(), Refusal> {
+    let Some(host) = only(request.headers, "Host")? else {
+        let missing = Err(Refusal::bad("the Host field is missing"));
+        return if request.version == Some(0) { Ok(()) } else { missing };
+    };
     let valid = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(byte);
     if host.is_empty() || !host.iter().all(valid) {
         return Err(Refusal::bad("the Host field is not a host"));
@@ -183,11 +207,17 @@ pub(super) fn check_no_body(fields: &[Header]) -> Result<(), Refusal> {
 
 fn check_upgrade(fields: &[Header]) -> Result<(), Refusal> {
     if !has_token(fields, "Upgrade", "websocket") {
-        let refusal = Refusal::new(426, "this is a WebSocket endpoint: send Upgrade: websocket");
-        return Err(refusal.with("Upgrade: websocket\r\n"));
+        // Fields of a hop end there; the others of a handshake show that it was one.
+        let dropped = values(fields, "Sec-WebSocket-Key").next().is_some();
+        let line = if dropped {
+            "no Upgrade field: the proxy must pass Upgrade and Connection"
+        } else {
+            "this is a WebSocket endpoint: send Upgrade: websocket"
+        };
+        return Err(Refusal::new(426, line).with("Upgrade: websocket\r\n"));
     }
     if !has_token(fields, "Connection", "upgrade") {
-        return Err(Refusal::bad("Connection must contain upgrade; a proxy on the way may have dropped it"));
+        return Err(Refusal::bad("no Connection: upgrade: the proxy must pass Upgrade and Connection"));
     }
     if only(fields, "Sec-WebSocket-Version")? != Some(b"13") {
         let refusal = Refusal::new(426, "Sec-WebSocket-Version must be 13");

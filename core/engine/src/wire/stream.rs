@@ -18,10 +18,24 @@ pub(super) const PATH: &str = "/v1/events";
 const ANY_ORIGIN: &str = "Access-Control-Allow-Origin: *\r\n";
 const ALLOW: &str = "Allow: POST, OPTIONS\r\nAccess-Control-Allow-Origin: *\r\n";
 
-/// What the server answers to a request that is whole; events follow.
-pub const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream\r\n\
-    Cache-Control: no-store\r\nX-Accel-Buffering: no\r\nAccess-Control-Allow-Origin: *\r\n\
-    Transfer-Encoding: chunked\r\n\r\n";
+/// How the answer is cut. A client or proxy of HTTP/1.0 knows no chunks: the end of TCP ends its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    Chunked,
+    Plain,
+}
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream\r\n\
+    Cache-Control: no-store\r\nX-Accel-Buffering: no\r\nAccess-Control-Allow-Origin: *\r\n";
+
+/// Appends what the server answers to a request that is whole; events follow.
+pub fn encode_head(coding: Coding, out: &mut Vec<u8>) {
+    out.extend_from_slice(HEAD.as_bytes());
+    if coding == Coding::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
 
 /// What a browser is told that asks before it posts from a page of another origin.
 pub(super) const PREFLIGHT: &[u8] =
@@ -31,27 +45,29 @@ pub(super) const PREFLIGHT: &[u8] =
 
 // The request ----------------------------------------------------------------------------------------------------------
 
-/// The rules for a request to `PATH`; gives the length of its body. Whatever two readers could take differently is refused.
+/// The rules for a request to `PATH`; returns the length of its body and the coding of the answer. Whatever two readers could take differently is refused.
 pub(super) fn check<'a, 'n>(request: &Request<'_, 'a>, max_body: usize) -> Result<Wish<'a, 'n>, Refusal> {
     let fields = &*request.headers;
     let checked = match request.method {
-        Some("POST") => check_post(request, fields, max_body).map(Wish::Stream),
+        Some("POST") => check_post(request, fields, max_body).map(|length| Wish::Stream(length, coding(request))),
         Some("OPTIONS") => check_preflight(request, fields),
         _ => return Err(Refusal::new(405, "a stream begins with POST").with(ALLOW)),
     };
     checked.map_err(|refusal| refusal.with(ANY_ORIGIN))
 }
 
+fn coding(request: &Request) -> Coding {
+    if request.version == Some(0) { Coding::Plain } else { Coding::Chunked }
+}
+
 fn check_preflight<'a, 'n>(request: &Request, fields: &[Header]) -> Result<Wish<'a, 'n>, Refusal> {
-    http::check_version(request)?;
-    http::check_host(fields)?;
+    http::check_host(request)?;
     http::check_no_body(fields)?;
     Ok(Wish::Preflight)
 }
 
 fn check_post(request: &Request, fields: &[Header], max_body: usize) -> Result<usize, Refusal> {
-    http::check_version(request)?;
-    http::check_host(fields)?;
+    http::check_host(request)?;
     if http::values(fields, "Transfer-Encoding").next().is_some() {
         return Err(Refusal::bad("a body with Transfer-Encoding is not taken here: send Content-Length"));
     }
@@ -129,13 +145,13 @@ pub fn refuse_body(violation: &Violation) -> Vec<u8> {
 const DATA: &[u8] = b"data: ";
 
 /// Appends a text message as one event. A line end, which JSON has between its parts only, begins another line of data.
-pub fn encode_message(text: &[u8], out: &mut Vec<u8>) {
+pub fn encode_message(text: &[u8], coding: Coding, out: &mut Vec<u8>) {
     if text.is_empty() {
-        return encode_heartbeat(out);
+        return encode_heartbeat(coding, out);
     }
     let lines = || text.split(|byte| matches!(byte, b'\n' | b'\r'));
     let size = lines().map(|line| DATA.len() + line.len() + 1).sum::<usize>() + 1;
-    chunk(out, size, |out| {
+    piece(coding, out, size, |out| {
         for line in lines() {
             out.extend_from_slice(DATA);
             out.extend_from_slice(line);
@@ -146,19 +162,24 @@ pub fn encode_message(text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends a comment, which readers of events skip.
-pub fn encode_heartbeat(out: &mut Vec<u8>) {
-    chunk(out, 3, |out| out.extend_from_slice(b":\n\n"));
+pub fn encode_heartbeat(coding: Coding, out: &mut Vec<u8>) {
+    piece(coding, out, 3, |out| out.extend_from_slice(b":\n\n"));
 }
 
 /// Appends an event that says why the stream ends, and the last chunk. A reason beyond 123 bytes is cut.
-pub fn encode_close(code: u16, reason: &str, out: &mut Vec<u8>) {
+pub fn encode_close(code: u16, reason: &str, coding: Coding, out: &mut Vec<u8>) {
     let reason = escaped(reason_that_fits(reason));
     let event = format!("event: close\ndata: {{\"code\":{code},\"reason\":\"{reason}\"}}\n\n");
-    chunk(out, event.len(), |out| out.extend_from_slice(event.as_bytes()));
-    out.extend_from_slice(b"0\r\n\r\n");
+    piece(coding, out, event.len(), |out| out.extend_from_slice(event.as_bytes()));
+    if coding == Coding::Chunked {
+        out.extend_from_slice(b"0\r\n\r\n");
+    }
 }
 
-fn chunk(out: &mut Vec<u8>, size: usize, write: impl FnOnce(&mut Vec<u8>)) {
+fn piece(coding: Coding, out: &mut Vec<u8>, size: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    if coding == Coding::Plain {
+        return write(out);
+    }
     // Writing to a Vec cannot fail.
     let _ = write!(out, "{size:x}\r\n");
     write(out);

@@ -134,7 +134,7 @@ fn a_broken_request_line_is_refused() {
         ("POST / HTTP/1.1", 405),
         ("HEAD / HTTP/1.1", 405),
         ("get / HTTP/1.1", 405),
-        ("OPTIONS * HTTP/1.1", 405),
+        ("OPTIONS * HTTP/1.1", 404),
         ("GET /ws HTTP/1.1", 404),
         ("GET //evil HTTP/1.1", 404),
         ("GET /../ HTTP/1.1", 404),
@@ -142,7 +142,7 @@ fn a_broken_request_line_is_refused() {
         ("GET ftp://h/ HTTP/1.1", 404),
         ("GET http://h/ws HTTP/1.1", 404),
         ("GET /#a HTTP/1.1", 404),
-        ("GET / HTTP/1.0", 400),
+        ("GET / HTTP/1.0", 426),
         ("GET / HTTP/2.0", 400),
         ("GET / HTTP/1.2", 400),
         ("GET /", 400),
@@ -226,6 +226,51 @@ fn offers_over_two_fields_count_in_order() {
 fn without_known_subprotocols_offers_are_passed_over() {
     let answer = response(&plus("Sec-WebSocket-Protocol", "anything"), &[]);
     assert!(answer.starts_with("HTTP/1.1 101 ") && !answer.contains("Protocol:"), "{answer}");
+}
+
+/// The line of text of a refusal.
+fn line(stream: &[u8]) -> String {
+    response(stream, &[]).lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_refusal_names_the_setting_of_the_proxy_that_is_wrong() {
+    let old = line(&request("GET / HTTP/1.0", &FIELDS[3..]));
+    assert_eq!(old, "this proxy speaks HTTP/1.0: set proxy_http_version 1.1, and pass Upgrade and Connection");
+    let fields = [FIELDS[0], FIELDS[3], FIELDS[4], ("Connection", "close")];
+    let dropped = line(&request("GET / HTTP/1.1", &fields));
+    assert_eq!(dropped, "no Upgrade field: the proxy must pass Upgrade and Connection");
+    assert_eq!(line(&with("Connection", None)), "no Connection: upgrade: the proxy must pass Upgrade and Connection");
+}
+
+#[test]
+fn a_path_of_another_port_is_answered_with_that_port() {
+    for (request_line, word) in [
+        ("GET /healthz HTTP/1.1", "listen.operations"),
+        ("GET /readyz HTTP/1.0", "listen.operations"),
+        ("HEAD /metrics HTTP/1.1", "listen.operations"),
+        ("POST /v1/send HTTP/1.1", "listen.http"),
+        ("GET /v1/openapi.json HTTP/1.1", "listen.http"),
+        ("GET /v1/ HTTP/1.1", "listen.http"),
+        ("GET /chat HTTP/1.1", "POST /v1/events"),
+    ] {
+        let stream = request(request_line, &FIELDS[..1]);
+        assert_eq!(status(&stream), 404, "{request_line}");
+        assert!(line(&stream).contains(word), "{request_line}: {}", line(&stream));
+    }
+}
+
+#[test]
+fn a_browser_or_a_proxy_is_known_by_its_fields() {
+    let hop = |stream: &[u8]| match parse(stream, &[], 8192, 65_536) {
+        Parsed::Upgrade { hop, .. } => hop,
+        other => panic!("{other:?}"),
+    };
+    assert!(!hop(&request("GET / HTTP/1.1", FIELDS)));
+    assert!(!hop(&plus("User-Agent", "Mozilla/5.0")));
+    for name in ["Origin", "x-forwarded-for", "Forwarded", "VIA"] {
+        assert!(hop(&plus(name, "anything")), "{name}");
+    }
 }
 
 #[test]

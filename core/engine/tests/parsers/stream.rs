@@ -2,8 +2,8 @@
 use crate::oracles::{check_request, known_subprotocols};
 use crate::streams::{Opened, heard, open};
 use longlink_core::wire::Violation;
-use longlink_core::wire::http::Parsed;
-use longlink_core::wire::stream::{encode_close, encode_heartbeat, encode_message, refuse_body};
+use longlink_core::wire::http::{Parsed, parse};
+use longlink_core::wire::stream::{Coding, encode_close, encode_heartbeat, encode_message, refuse_body};
 
 const BODY: &str = r#"{"id":1,"connect":{"version":1}}"#;
 
@@ -31,6 +31,36 @@ fn status(request: &[u8]) -> u16 {
         Opened::Open { .. } => 200,
         Opened::Incomplete => 0,
     }
+}
+
+#[test]
+fn a_request_in_http_1_0_opens_a_stream_without_chunks_and_needs_no_host() {
+    for (version, host, expected) in [
+        ("1.1", "Host: x\r\n", Some(Coding::Chunked)),
+        ("1.0", "Host: x\r\n", Some(Coding::Plain)),
+        ("1.0", "", Some(Coding::Plain)),
+        ("1.1", "", None),
+        ("1.0", "Host: a b\r\n", None),
+        ("1.0", "Transfer-Encoding: chunked\r\n", None),
+    ] {
+        let request = format!("POST /v1/events HTTP/{version}\r\n{host}Content-Length: 7\r\n\r\n");
+        let coding = match parse(request.as_bytes(), &[], 8192, 100) {
+            Parsed::Stream { coding, length: 7, .. } => Some(coding),
+            Parsed::Reject { status: 400, .. } => None,
+            other => panic!("{request}: {other:?}"),
+        };
+        assert_eq!(coding, expected, "{request}");
+    }
+}
+
+#[test]
+fn without_chunks_the_events_stand_alone() {
+    let mut bytes = Vec::new();
+    encode_message(b"{\n}", Coding::Plain, &mut bytes);
+    encode_heartbeat(Coding::Plain, &mut bytes);
+    encode_close(4000, "bye", Coding::Plain, &mut bytes);
+    let expected = "data: {\ndata: }\n\n:\n\nevent: close\ndata: {\"code\":4000,\"reason\":\"bye\"}\n\n";
+    assert_eq!(String::from_utf8(bytes).unwrap(), expected);
 }
 
 #[test]
@@ -98,10 +128,10 @@ fn only_posts_to_the_path_open_a_stream() {
     for (line, expected) in [
         ("GET /v1/events HTTP/1.1", 405),
         ("PUT /v1/events HTTP/1.1", 405),
-        ("POST /v1/events HTTP/1.0", 400),
-        ("POST /v1/events/ HTTP/1.1", 405),
-        ("POST /v1/event HTTP/1.1", 405),
-        ("POST //v1/events HTTP/1.1", 405),
+        ("POST /v1/events HTTP/2.0", 400),
+        ("POST /v1/events/ HTTP/1.1", 404),
+        ("POST /v1/event HTTP/1.1", 404),
+        ("POST //v1/events HTTP/1.1", 404),
     ] {
         assert_eq!(status(&request(line, &[("Content-Length", &length)], BODY)), expected, "{line}");
     }
@@ -143,26 +173,26 @@ fn a_page_of_another_origin_may_ask_before_it_posts_and_may_read_why_it_is_refus
 #[test]
 fn messages_are_events_and_heartbeats_are_comments() {
     let mut bytes = Vec::new();
-    encode_message(br#"{"id":1}"#, &mut bytes);
-    encode_message(b"", &mut bytes);
-    encode_heartbeat(&mut bytes);
+    encode_message(br#"{"id":1}"#, Coding::Chunked, &mut bytes);
+    encode_message(b"", Coding::Chunked, &mut bytes);
+    encode_heartbeat(Coding::Chunked, &mut bytes);
     assert_eq!(bytes, b"10\r\ndata: {\"id\":1}\n\n\r\n3\r\n:\n\n\r\n3\r\n:\n\n\r\n");
 }
 
 #[test]
 fn a_line_end_within_a_message_cannot_begin_another_event() {
     let mut bytes = Vec::new();
-    encode_message(b"{\n\n\"event: close\"\r\n}", &mut bytes);
+    encode_message(b"{\n\n\"event: close\"\r\n}", Coding::Chunked, &mut bytes);
     assert_eq!(heard(&bytes), (vec![(String::new(), "{\n\n\"event: close\"\n\n}".to_owned())], false));
 }
 
 #[test]
 fn a_close_is_the_last_event_and_its_reason_is_json() {
     let mut bytes = Vec::new();
-    encode_close(4000, "a \"b\" \\ \n\u{20ac}", &mut bytes);
+    encode_close(4000, "a \"b\" \\ \n\u{20ac}", Coding::Chunked, &mut bytes);
     let data = "{\"code\":4000,\"reason\":\"a \\\"b\\\" \\\\ \\u000a\u{20ac}\"}".to_owned();
     assert_eq!(heard(&bytes), (vec![("close".to_owned(), data)], true));
     let mut long = Vec::new();
-    encode_close(4000, &"x".repeat(200), &mut long);
+    encode_close(4000, &"x".repeat(200), Coding::Chunked, &mut long);
     assert_eq!(heard(&long).0[0].1.matches('x').count(), 123);
 }
