@@ -59,12 +59,11 @@ impl Io {
         if !due || conn.out.is_some() {
             return;
         }
-        let beat = match conn.wire {
-            Wire::Stream(coding) => self.turn.lay(|arena| stream::encode_heartbeat(coding, arena)),
-            _ => {
-                self.stats.one(Count::PingsSent);
-                self.turn.lay(|arena| websocket::encode_ping(&[], arena))
-            }
+        let beat = if let Wire::Stream(coding) = conn.wire {
+            self.turn.lay(|arena| stream::encode_heartbeat(coding, arena))
+        } else {
+            self.stats.one(Count::PingsSent);
+            self.turn.lay(|arena| websocket::encode_ping(&[], arena))
         };
         self.turn.add(id, &mut conn.turn, beat, None);
         conn.wrote = self.moment();
