@@ -125,6 +125,12 @@ KEY_FOREIGN = _row("key_foreign", 4516, 401, "Connect with a token: this resume 
 SESSION_UNKNOWN = _row(
     "session_unknown", 4517, 401, "Connect with a token and sync: the session has ended or was discarded."
 )
+KEY_REUSED = _row(
+    "key_reused",
+    4518,
+    401,
+    "An old key of the session was used, so the session has ended. Connect with a token, and sync.",
+)
 REPLACED = _row(
     "replaced",
     4520,

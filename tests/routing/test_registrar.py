@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+import pytest
+
 from longlink import errors
+from longlink.errors import LonglinkError
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Frame, Missed, body_name
 from longlink.routing.bus.base import Ending, Parcel
@@ -147,7 +150,8 @@ def test_a_logout_ends_the_session_but_leaves_its_own_link_to_the_gateway() -> N
             await stage.registrar.add(one)
         assert stage.registrar.log_out(phone, everywhere=False) == 1
         assert (stage.attached("alice"), stage.east.ended, stage.west.ended) == ([tab], [], [])
-        assert not stage.registrar.knows(phone)
+        with pytest.raises(LonglinkError, match="session_unknown"):
+            stage.registrar.require(phone)
         assert stage.registrar.resume(on(phone, 3), phone.link, 0) is None
         assert stage.counts.logouts == 1
 
@@ -174,11 +178,48 @@ def test_who_logs_out_without_a_link_of_his_own_has_the_one_of_his_session_ended
         phone = session(1)
         await stage.registrar.add(phone)
         by_http = Session("alice", "phone", "", phone.id, phone.link, 0, Encoding.BINARY)
-        assert stage.registrar.knows(by_http)
+        stage.registrar.require(by_http)
         assert stage.registrar.log_out(by_http, everywhere=False) == 1
         assert [each.link for each in stage.east.ended] == [phone.link]
         nobody = Session("alice", "http", "", 0, 0, 0, Encoding.BINARY)
         assert stage.registrar.log_out(nobody, everywhere=False) == 0
+
+    play(story)
+
+
+def test_an_old_key_ends_the_session_for_its_thief_and_for_its_owner(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(stage: Stage) -> None:
+        first = session(1)
+        second, third = on(first, 2), on(first, 3, WEST)
+        await stage.registrar.add(first)
+        await stage.registrar.add(second, Arrival(link=first.link))
+        await stage.registrar.add(third, Arrival(link=second.link))
+        stage.east.ended.clear()
+        with pytest.raises(LonglinkError) as caught:
+            stage.registrar.resume(on(first, 4), first.link, 0)
+        assert caught.value.row is errors.KEY_REUSED
+        assert [(each.link, each.code) for each in stage.west.ended] == [(third.link, errors.KEY_REUSED.code)]
+        assert (stage.attached("alice"), stage.waiting("alice"), stage.east.ended) == ([], [], [])
+        assert stage.counts.keys_reused == 1
+        assert stage.registrar.resume(on(first, 5), third.link, 0) is None, "the newest key is worthless too"
+        [record] = [each for each in caplog.records if each.message == "resume_key_reused"]
+        assert (record.levelname, record.__dict__["fields"]["user"]) == ("WARNING", "alice")
+
+    play(story)
+
+
+def test_an_old_key_over_http_ends_the_session_too_also_while_it_waits() -> None:
+    async def story(stage: Stage) -> None:
+        first = session(1)
+        await stage.registrar.add(first)
+        for number in (2, 3):
+            await stage.registrar.add(on(first, number), Arrival(link=on(first, number - 1).link))
+        await stage.registrar.remove(on(first, 3))
+        for good in (3, 2):
+            stage.registrar.require(Session("alice", "phone", "", first.id, on(first, good).link, 0, Encoding.BINARY))
+        with pytest.raises(LonglinkError, match="key_reused"):
+            stage.registrar.require(Session("alice", "phone", "", first.id, first.link, 0, Encoding.BINARY))
+        assert stage.waiting("alice") == []
 
     play(story)
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longlink import errors
+from longlink.routing.ids import COUNTERS
 from longlink.routing.registry import Entered, Loser
 from longlink.routing.sessions import Arrival, Session
 
@@ -115,6 +116,49 @@ def test_who_never_heard_that_he_was_back_and_shows_the_older_key_has_missed_som
     hall.sessions.add(first)
     hall.sessions.add(on(first, 2), came_back(first, 0))
     assert hall.sessions.resume(on(first, 3), first.link, 0) is True
+
+
+def test_the_key_of_the_link_and_the_one_that_began_it_are_good_and_older_ones_are_not() -> None:
+    hall = Hall()
+    first = session(1)
+    links = [first, *(on(first, number) for number in range(2, 6))]
+    hall.sessions.add(first)
+    assert not hall.sessions.is_reused(first, first.link)
+    for old, new in pairwise(links):
+        hall.sessions.add(new, came_back(old, 0))
+        good = [link for link in links if not hall.sessions.is_reused(first, link.link)]
+        assert good == links[links.index(old) :], "those that are newer have not been announced yet"
+
+
+def test_answers_that_are_lost_again_and_again_leave_the_same_key_good() -> None:
+    hall = Hall()
+    first = session(1)
+    hall.sessions.add(first)
+    for number in range(2, 9):
+        assert not hall.sessions.is_reused(first, first.link)
+        hall.sessions.add(on(first, number), came_back(first, 0))
+    assert hall.sessions.is_reused(first, on(first, 7).link), "one that its client never got, or a thief did"
+
+
+def test_a_key_that_is_older_than_its_number_says_is_not_taken_for_a_newer_one() -> None:
+    """Counters begin again after 24 days, and keys may be good for longer."""
+    hall = Hall()
+    first = session(COUNTERS - 5)
+    later = [on(first, number) for number in (10, 20, 30)]
+    hall.sessions.add(first)
+    for old, new in pairwise([first, *later]):
+        hall.sessions.add(new, came_back(old, 0))
+    assert hall.sessions.is_reused(first, first.link)
+    assert hall.sessions.is_reused(first, on(first, 30 + COUNTERS // 4).link)
+
+
+def test_a_registry_that_is_younger_than_a_link_takes_any_key_of_it_once() -> None:
+    hall = Hall()
+    first = session(1)
+    hall.sessions.restore(on(first, 5))
+    assert not hall.sessions.is_reused(first, first.link)
+    hall.sessions.add(on(first, 6), came_back(on(first, 5), 0))
+    assert hall.sessions.is_reused(first, first.link)
 
 
 def test_an_event_between_the_answer_and_the_link_is_told_and_remembered_until_the_next_link() -> None:

@@ -6,7 +6,7 @@ own books say what lacks; the registry is never asked for it. Read next: test_re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hypothesis import settings
@@ -31,10 +31,12 @@ class Client:
     """What one device knows. key: the last link of which it was told; listens: whether that one is still its link.
 
     lacks: an event for it did not come, and it has not synced since. The client does not know this; the test does.
+    chain: the links that began one from the other, as far as the registry must know; the last one is that of key.
     """
 
     device: str
     key: Session | None = None
+    chain: list[Session] = field(default_factory=list)
     received: int = 0
     listens: bool = False
     lacks: bool = False
@@ -89,6 +91,7 @@ class Life(RuleBasedStateMachine):
         self.links[new.link] = (new, background)
         self._settle(self.hall.sessions.add(new, arrival))
         client.attempt += 1
+        client.chain = []
         self._is_connected(client, new, synced=True)
 
     @precondition(lambda self: any(client.key for client in self.clients))
@@ -118,6 +121,7 @@ class Life(RuleBasedStateMachine):
         link = on(client.key, self.number, gateway)
         client.attempt += 1
         client.listens = False
+        assert not self.hall.sessions.is_reused(link, client.key.link), "an honest client is taken for a thief"
         missed = self.hall.sessions.resume(link, client.key.link, client.received)
         if missed is None:
             client.key = None
@@ -137,6 +141,20 @@ class Life(RuleBasedStateMachine):
         attempt = self._one_of(self.attempts, which)
         self.attempts.remove(attempt)
         self._attach(attempt, hears, hears_missed)
+        del attempt.client.chain[:-1]
+
+    @precondition(lambda self: any(len(client.chain) > 2 for client in self.clients))
+    @rule(who=st.integers(0, 2), older=st.integers(0, 5))
+    def a_thief_shows_an_old_key(self, who: int, older: int) -> None:
+        """The session ends for the thief and for its owner, who finds it unknown and connects with a token."""
+        client = self._one_of([client for client in self.clients if len(client.chain) > 2], who)
+        stolen = self._one_of(client.chain[:-2], older)
+        if self.hall.sessions.find(stolen) is None:
+            return
+        assert self.hall.sessions.is_reused(stolen, stolen.link)
+        for record in self.hall.sessions.end("alice", lambda each: each.id == stolen.id):
+            if record.attached:
+                self._close(record.session.link)
 
     def _attach(self, attempt: Attempt, hears: bool, hears_missed: bool) -> None:
         """hears: whether the answer arrives, unless the client has tried again since."""
@@ -175,6 +193,8 @@ class Life(RuleBasedStateMachine):
     def logic_dies(self, order: bool) -> None:
         """All that it knew is gone; gateways announce their links and tell Missed, which may not arrive."""
         self.hall = Hall(**RULES)
+        for client in self.clients:
+            del client.chain[:-1]
         for gateway in (EAST, WEST) if order else (WEST, EAST):
             self._announce(gateway)
 
@@ -248,6 +268,7 @@ class Life(RuleBasedStateMachine):
     @staticmethod
     def _is_connected(client: Client, link: Session, *, synced: bool) -> None:
         client.key, client.received, client.listens = link, 0, True
+        client.chain.append(link)
         if synced:
             client.lacks = False
 

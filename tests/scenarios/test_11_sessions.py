@@ -5,8 +5,11 @@ Read next: ../routing/test_registry_model.py, the same in every order.
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
+import urllib.error
+import urllib.request
 from typing import Any, Final
 
 import pytest
@@ -22,7 +25,7 @@ from longlink.testing import RunningServer, run_server
 
 from .conftest import WORKERS
 from .people import Door, Guest, ends_with, error_of, eventually, metric
-from .raw import ClosedError, Kind
+from .raw import ANSWER_S, ClosedError, Kind
 from .test_10_workers import restarted, worker_of
 
 BOTH: Final = True
@@ -144,6 +147,44 @@ def test_who_never_got_the_answer_and_shows_the_older_key_has_missed_something(d
         lost.ask(Frame(connect=Connect(version=1, device="phone", key=bob.connected.key)))
         assert lost.pending() == [], "logic has heard of the link too"
     assert bob.come_back().missed
+
+
+def test_an_old_key_ends_the_session_of_thief_and_owner_and_the_owner_has_a_token(
+    server: RunningServer, door: Door
+) -> None:
+    bob = Client(door, "bob")
+    stolen = bob.connected.key
+    bob.come_back()
+    bob.come_back()
+    ended = metric(server, "longlink_keys_reused_total")
+    bob.try_key(errors.KEY_REUSED, stolen)
+    ends_with(bob.link, errors.KEY_REUSED)
+    bob.try_key(errors.SESSION_UNKNOWN)
+    bob.try_key(errors.SESSION_UNKNOWN, stolen)
+    assert Client(door, "bob").connected.key
+    eventually(lambda: metric(server, "longlink_keys_reused_total") == ended + 1, "it is counted")
+    [line] = [line for line in server.log if line.get("event") == "resume_key_reused" and line["user"] == bob.user]
+    assert (line["level"], line["device"]) == ("warning", "phone")
+
+
+def test_an_old_key_over_http_ends_the_session_too(server: RunningServer, door: Door) -> None:
+    bob = Client(door, "bob")
+    stolen = bob.connected.key
+    bob.come_back()
+    before = bob.connected.key
+    bob.come_back()
+    for key, name in ((bob.connected.key, ""), (before, ""), (stolen, "key_reused"), (before, "session_unknown")):
+        request = urllib.request.Request(f"{server.http}/v1/list_conversations", b"{}", method="POST")
+        request.add_header("Authorization", f"Longlink {key}")
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
+                said = json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                said = json.loads(error.read())
+        assert said.get("error", {}).get("name", "") == name
+    ends_with(bob.link, errors.KEY_REUSED)
 
 
 def test_a_link_that_is_half_open_gives_way_to_the_new_one(server: RunningServer, door: Door) -> None:

@@ -50,11 +50,10 @@ def handler(services: Services) -> Handler:
 async def _run(services: Services, calls: Sequence[Call]) -> Sequence[Result]:
     name = body_name(calls[0].frame)
     caller = calls[0].session
-    # A call by a key over HTTP; those of one batch come from one caller. A gateway knows that its sessions go on.
-    if caller.id and not caller.connection and not services.sessions.knows(caller):
-        gone = LonglinkError(errors.SESSION_UNKNOWN, "the session of this key has ended or was forgotten")
-        return [gone] * len(calls)
     try:
+        # A call by a key over HTTP; those of one batch come from one caller. A gateway knows that its sessions go on.
+        if caller.id and not caller.connection:
+            services.sessions.require(caller)
         return await TABLE[str(name)](services, calls)
     except LonglinkError as error:
         return [error] * len(calls)

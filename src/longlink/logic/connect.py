@@ -17,7 +17,7 @@ from longlink.routing.calls import Call
 async def connect(services: Services, calls: Sequence[Call]) -> list[Frame | LonglinkError]:
     """The gateway has verified the token, or the key, and left the link that it names in its place.
 
-    Per call: Connected without a key, SESSION_UNKNOWN, STORAGE_UNAVAILABLE or OVERLOADED.
+    Per call: Connected without a key, SESSION_UNKNOWN, KEY_REUSED, STORAGE_UNAVAILABLE or OVERLOADED.
     """
     refusal = await _remember(services, [call.session.user for call in calls if not call.frame.connect.key])
     return [_resumed(services, call) if call.frame.connect.key else refusal or _new(services, call) for call in calls]
@@ -38,7 +38,10 @@ def _new(services: Services, call: Call) -> Frame:
 
 def _resumed(services: Services, call: Call) -> Frame | LonglinkError:
     asked = call.frame.connect
-    missed = services.sessions.resume(call.session, int(asked.key), asked.received)
+    try:
+        missed = services.sessions.resume(call.session, int(asked.key), asked.received)
+    except LonglinkError as error:
+        return error
     if missed is None:
         return LonglinkError(errors.SESSION_UNKNOWN, "expected the key of a session that goes on; this one has ended")
     connected = _connected(services, call)

@@ -39,6 +39,7 @@ COUNTS: Final[dict[str, Metric]] = {
     "sessions_ended": Metric("counter", "Sessions that the operator ended."),
     "logouts": Metric("counter", "Sessions that their users ended."),
     "takeovers": Metric("counter", "Links that were closed because their session was resumed over a newer one."),
+    "keys_reused": Metric("counter", "Sessions that ended because one of their old resume keys was used."),
     "jwks_fetches": Metric("counter", "Fetches of key sets by address (auth.keys)."),
     "jwks_failures": Metric("counter", "Of these, those that failed; the keys of before stay in use."),
     "loop_lag_seconds": Metric("histogram", "How late the event loop ran a timer; grows when Python is busy."),

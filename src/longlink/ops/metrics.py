@@ -57,6 +57,7 @@ class Counts:
         "http_strangers",
         "jwks_failures",
         "jwks_fetches",
+        "keys_reused",
         "logouts",
         "loop_lag_seconds",
         "marks",
@@ -75,6 +76,7 @@ class Counts:
     def __init__(self) -> None:
         self.jwks_fetches = 0
         self.jwks_failures = 0
+        self.keys_reused = 0
         self.sessions_attached = 0
         self.sessions_detached = 0
         self.sessions_expired = 0

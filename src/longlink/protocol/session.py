@@ -48,7 +48,8 @@ every error ends the connection, but for those of KEY_REFUSALS.
 """
 
 KEY_REFUSALS: Final[frozenset[str]] = frozenset(
-    row.name for row in (errors.KEY_INVALID, errors.KEY_EXPIRED, errors.KEY_FOREIGN, errors.SESSION_UNKNOWN)
+    row.name
+    for row in (errors.KEY_INVALID, errors.KEY_EXPIRED, errors.KEY_FOREIGN, errors.SESSION_UNKNOWN, errors.KEY_REUSED)
 )
 """Refusals of Connect.key: the connection is NEW again, so that a token need not wait for another one."""
 

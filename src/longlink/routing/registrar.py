@@ -10,7 +10,8 @@ import asyncio
 from typing import Final
 
 from longlink import errors
-from longlink.errors import Row
+from longlink.errors import LonglinkError, Row
+from longlink.ops import logs
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Frame, Missed
@@ -18,6 +19,8 @@ from longlink.routing.bus.base import Bus, Ending, Parcel
 from longlink.routing.delivery import EVENT
 from longlink.routing.registry import Entered, MemorySessions, Record
 from longlink.routing.sessions import FRESH, Arrival, Session
+
+log = logs.get("sessions")
 
 LOOK_S: Final = 1.0
 """At least so long between two looks at who has waited too long."""
@@ -66,7 +69,11 @@ class Registrar:
     # What commands and operators do -----------------------------------------------------------------------------------
 
     def resume(self, session: Session, link: int, received: int) -> bool | None:
-        """Whether a client that got so many events of this link lacks any; None when its session has ended."""
+        """Whether a client that got so many events of this link lacks any; None when its session has ended.
+
+        Raises KEY_REUSED as check_key.
+        """
+        self.check_key(session, link)
         missed = self._sessions.resume(session, link, received)
         self._counts.resumes["unknown" if missed is None else "missed" if missed else "whole"] += 1
         return missed
@@ -95,9 +102,25 @@ class Registrar:
         """As MemorySessions."""
         return self._sessions.of(user)
 
-    def knows(self, session: Session) -> bool:
-        """Whether the session with this id goes on, on whatever link."""
-        return self._sessions.find(session) is not None
+    def require(self, session: Session) -> None:
+        """For a call by key without a connection. Raises SESSION_UNKNOWN when the session has ended; KEY_REUSED."""
+        if self._sessions.find(session) is None:
+            raise LonglinkError(errors.SESSION_UNKNOWN, "the session of this key has ended or was forgotten")
+        self.check_key(session, session.link)
+
+    def check_key(self, session: Session, link: int) -> None:
+        """The key of a link may be used while its client cannot have a newer one. Raises KEY_REUSED.
+
+        Whoever uses an older one has stolen it, or the one who uses the newer one has: the session ends for both.
+        """
+        if not self._sessions.is_reused(session, link):
+            return
+        ended = self._sessions.end(session.user, lambda each: each.id == session.id)
+        self._counts.keys_reused += len(ended)
+        log.warning("resume_key_reused", user=session.user, device=session.device, session=session.id)
+        message = "an old key of this session was used: it may have been stolen, so the session has ended"
+        self._end_all(ended, errors.KEY_REUSED, message)
+        raise LonglinkError(errors.KEY_REUSED, message)
 
     def _end_all(self, ended: list[Record], row: Row, why: str) -> None:
         for record in ended:

@@ -17,10 +17,14 @@ from msgspec import Struct
 from longlink import config, errors
 from longlink.errors import Row
 from longlink.ops.metrics import Counts
-from longlink.routing.ids import age
+from longlink.routing.ids import STEPS_PER_S, age
 from longlink.routing.policy import POLICIES, why_late, why_replaced, why_surplus
 from longlink.routing.sessions import FRESH, Arrival, Session
 
+ANY: Final = -1
+"""The link before is not known, because the registry is younger: any older key is taken once."""
+NEWER: Final = 600 * STEPS_PER_S
+"""A key may name a link that is this much newer than the present one, which its gateway has not announced yet."""
 FORGOTTEN: Final = 2_000
 """Users that one step of forgetting looks at: about a millisecond."""
 
@@ -29,6 +33,7 @@ class Record(Struct, gc=False):
     """What is known of a session. session: on its present link, or on its last one.
 
     sent: events handed to that link; missed: there were others since it began. hears: attached, not in the background.
+    before: the link whose key this link was resumed with; ANY if that is not known.
     """
 
     session: Session
@@ -37,6 +42,7 @@ class Record(Struct, gc=False):
     attached: bool
     hears: bool
     sent: int
+    before: int
 
 
 class Loser(NamedTuple):
@@ -115,7 +121,7 @@ class MemorySessions:
         surplus = _surplus(others, len(others) + 1 - self._settings.per_user)
         losers = self._replace(rivals, lambda old: why_replaced(self._settings.policy, session, old))
         losers += self._replace(surplus, lambda old: why_surplus(session, old))
-        self._enter(session, arrival, missed=False)
+        self._enter(session, arrival, missed=False, before=0)
         return Entered(losers)
 
     def _restore(self, session: Session, arrival: Arrival) -> Entered:
@@ -123,7 +129,7 @@ class MemorySessions:
         if any(age(each.session.id, session.id) > 0 for each in rivals):
             return Entered([Loser(session, errors.REPLACED, why_late(session))])
         losers = self._replace(rivals, why_late)
-        self._enter(session, arrival, missed=True)
+        self._enter(session, arrival, missed=True, before=ANY)
         here = sorted(self._of(session.user), key=cmp_to_key(_by_age))
         self._put(session.user, tuple(here))
         return Entered(losers + self._replace(_surplus(here, len(here) - self._settings.per_user), why_late))
@@ -138,6 +144,7 @@ class MemorySessions:
         losers = [_taken_over(record.session)] if record.attached else []
         self._counts.takeovers += len(losers)
         record.session = session
+        record.before = arrival.link or ANY
         record.sent = 0
         record.missed = missed
         self._attach(record, arrival)
@@ -151,9 +158,9 @@ class MemorySessions:
         record.background = arrival.background
         record.hears = not arrival.background
 
-    def _enter(self, session: Session, arrival: Arrival, *, missed: bool) -> None:
+    def _enter(self, session: Session, arrival: Arrival, *, missed: bool, before: int) -> None:
         hears = not arrival.background
-        record = Record(session, arrival.background, missed=missed, attached=True, hears=hears, sent=0)
+        record = Record(session, arrival.background, missed, attached=True, hears=hears, sent=0, before=before)
         self._put(session.user, (*self._of(session.user), record))
         self._count(1)
 
@@ -243,6 +250,16 @@ class MemorySessions:
         """Whether a client that got so many events of this link lacks any; None when the session has ended."""
         record = self.find(session)
         return None if record is None else has_missed(record, link, received)
+
+    def is_reused(self, session: Session, link: int) -> bool:
+        """Whether the key of this link is an old one, which its client has had a newer one for and has used that.
+
+        The key of the present link is good, and so is the one that began it, because the answer may have been lost.
+        """
+        record = self.find(session)
+        if record is None or link in (record.session.link, record.before) or record.before == ANY:
+            return False
+        return not 0 < age(link, record.session.link) <= NEWER
 
     def adjust(self, session: Session, *, background: bool) -> bool:
         """Leave out events for this link from now on, or no longer. True: it hears again, and has missed some.

@@ -161,7 +161,7 @@ class Connect(_message.Message):
     """---- requests -------------------------------------------------------------------------------------------------------
 
     First frame of every connection: with a token for a new session, or with a key to go on with the one before. Answer:
-    Connected, or Error and close; but after a refusal of the key (4514 to 4517) the connection waits for another Connect,
+    Connected, or Error and close; but after a refusal of the key (4514 to 4518) the connection waits for another Connect,
     with a token.
     """
 
