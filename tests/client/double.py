@@ -201,7 +201,7 @@ class Double:
         return Frame(connected=connected)
 
     async def open_direct(self, line: Line, frame: Frame) -> Frame:
-        return Frame(conversation=self.shown(self.open(line.user, frame.open_direct.user)))
+        return Frame(conversation=self.shown(self.open(line.user, frame.open_direct.user), line.user))
 
     async def send(self, line: Line, frame: Frame) -> Frame:
         refusal = self.refusals.popleft() if self.refusals else None
@@ -246,7 +246,9 @@ class Double:
         for name in names[begin : begin + PAGE]:
             log = self.logs[name]
             newest = log[-min(PAGE, frame.sync.messages) :]
-            changes.append(Change(conversation=self.shown(name), messages=newest, more=len(log) > len(newest)))
+            changes.append(
+                Change(conversation=self.shown(name, line.user), messages=newest, more=len(log) > len(newest))
+            )
         following = str(begin + PAGE) if begin + PAGE < len(names) else ""
         return Frame(synced=Synced(changes=changes, next=following, synced_at=1))
 
@@ -266,15 +268,19 @@ class Double:
     async def list_conversations(self, line: Line, frame: Frame) -> Frame:
         names = [name for name, marks in self.members.items() if line.user in marks]
         begin = int(frame.list_conversations.cursor or 0)
-        shown = [self.shown(name) for name in names[begin : begin + PAGE]]
+        shown = [self.shown(name, line.user) for name in names[begin : begin + PAGE]]
         following = str(begin + PAGE) if begin + PAGE < len(names) else ""
         return Frame(conversations=Conversations(conversations=shown, next=following, synced_at=1))
 
-    def shown(self, name: str) -> Conversation:
+    def shown(self, name: str, user: str) -> Conversation:
+        read = self.reads[name][user]
+        unread = sum(message.sender != user for message in self.logs[name][read:])
         members = [
             Member(user=user, delivered=mark, read=self.reads[name][user]) for user, mark in self.members[name].items()
         ]
-        return Conversation(id=name, kind=Conversation.DIRECT, head=len(self.logs[name]), members=members)
+        return Conversation(
+            id=name, kind=Conversation.DIRECT, head=len(self.logs[name]), members=members, unread=unread
+        )
 
 
 @asynccontextmanager

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
+
 from longlink.client import track
 from longlink.client.events import Delivered, Event, Message, Read
 from longlink.client.inbox import GRACE_S, Inbox
@@ -126,6 +130,63 @@ def test_unread_is_what_lies_above_the_read_mark() -> None:
     assert state(box).unread == 4
 
 
+def test_own_messages_above_an_unread_one_are_not_unread() -> None:
+    box = placed()
+    box.pushed(entry(1), 0.0)
+    for seq in (2, 3, 4):
+        box.pushed(entry(seq, sender="alice"), 0.0)
+    assert state(box).unread == 1
+    box.pushed(entry(5), 0.0)
+    assert state(box).unread == 2
+    box.read("c", 3)
+    assert state(box).unread == 1
+    box.read("c", 5)
+    assert (state(box).unread, state(box).own_above) == (0, 0)
+
+
+def test_own_messages_that_only_the_server_has_counted_are_not_unread_either() -> None:
+    box = placed()
+    counted = listed(9)
+    counted.unread = 2
+    box.seen(counted)
+    assert state(box).unread == 2
+    box.pushed(entry(4, sender="alice"), 0.0)
+    assert state(box).unread == 2, "it was among those that the server has counted"
+    box.pushed(entry(10, sender="alice"), 0.0)
+    assert state(box).unread == 2
+    box.read("c", 10)
+    assert state(box).unread == 0
+
+
+def test_more_own_messages_than_are_known_one_by_one_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(track, "KNOWN", 2)
+    box = placed()
+    box.pushed(entry(1), 0.0)
+    for seq in range(2, 7):
+        box.pushed(entry(seq, sender="alice"), 0.0)
+    assert (state(box).unread, len(state(box).own)) == (1, 2)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_who_has_seen_every_message_counts_as_the_server_does(seed: int) -> None:
+    chance = random.Random(seed)
+    box, log, read = placed(), [], 0
+    for _ in range(200):
+        if chance.random() < 0.7:
+            log.append(chance.choice(("alice", "bob")))
+            box.pushed(entry(len(log), sender=log[-1]), 0.0)
+            if log[-1] == "alice" and read == len(log) - 1:
+                read += 1
+        elif chance.random() < 0.5:
+            read = max(read, chance.randint(0, len(log)))
+            box.read("c", read)
+        else:
+            counted = listed(len(log), read=read)
+            counted.unread = sum(sender != "alice" for sender in log[read:])
+            box.listed(counted, 0.0)
+        assert state(box).unread == sum(sender != "alice" for sender in log[read:])
+
+
 def test_what_the_user_writes_is_not_unread_on_any_device() -> None:
     here, there = placed(head=5, mine=5, read=5), placed(head=5, mine=5, read=5)
     here.own("c", 6, 0.0)
@@ -137,7 +198,7 @@ def test_what_the_user_writes_is_not_unread_on_any_device() -> None:
 def test_writing_does_not_read_what_came_before() -> None:
     box = placed(head=5, mine=5, read=4)
     box.own("c", 6, 0.0)
-    assert state(box).unread == 2
+    assert state(box).unread == 1
 
 
 def test_mentions_are_those_that_the_server_counted_and_those_that_came_since() -> None:
@@ -181,7 +242,7 @@ def test_mentions_are_kept_in_bounded_memory() -> None:
     one = Track(position=0, head=5000)
     for seq in range(1, 5001):
         one.saw(seq, mentioned=True)
-    assert len(one.mentioned) == track.MENTIONS_KEPT
+    assert len(one.mentioned) == track.KNOWN
     assert one.mentions == 5000
 
 

@@ -104,6 +104,25 @@ def test_what_is_no_store_is_refused(path: Path) -> None:
     assert refusal(path).row is errors.DATA_UNUSABLE
 
 
+def test_a_store_of_version_1_is_brought_up_to_date_and_keeps_what_it_knew(path: Path) -> None:
+    store = opened_at(path)
+    store.place([("c", Track(3, 5, read=1))])
+    store.close()
+    with sqlite3.connect(path) as database:
+        database.execute("ALTER TABLE places DROP COLUMN own")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    store = opened_at(path)
+    found = store.places()["c"]
+    assert (found.position, found.unread, found.own_above) == (3, 4, 0)
+    found.wrote(4)
+    store.place([("c", found)])
+    store.close()
+    store = opened_at(path)
+    assert store.places()["c"].unread == 3
+    store.close()
+
+
 def test_a_damaged_store_is_refused(path: Path) -> None:
     whole = opened_at(path, kept=10_000)
     whole.keep(entry(seq) for seq in range(1, 5000))

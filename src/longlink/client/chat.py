@@ -33,7 +33,10 @@ class Chat:
 
     @property
     def unread(self) -> int:
-        """Messages above the read mark of the user, his own above a gap included, as far as this client knows."""
+        """Messages of others above the read mark of the user, as far as this client knows.
+
+        Exact after a sync; after reading only a part of what was unread then, at least so many.
+        """
         return self._client.track(self.id).unread
 
     @property

@@ -148,10 +148,12 @@ class Client:
         while True:
             reply = await self.ask(Frame(list_conversations=ListConversations(limit=limits.PAGE_MAX, cursor=cursor)))
             for listed in reply.conversations.conversations:
+                self._inbox.seen(listed)
                 found.pop(listed.id, None)
                 found[listed.id] = self._chat(listed)
             cursor = reply.conversations.next
             if not cursor:
+                self._notice()
                 return list(found.values())
 
     async def ack(self, message: Message) -> None:

@@ -20,7 +20,7 @@ from longlink.client.options import Options
 from longlink.client.outbox import Outbox
 from longlink.client.receipts import Due
 from longlink.errors import TABLE, LonglinkError
-from longlink.protocol.frames import Ack, Frame, Mark, ReadHistory, Sync, error_frame
+from longlink.protocol.frames import Ack, Frame, Mark, ReadHistory, Sync, Synced, error_frame
 from longlink.protocol.limits import MARKS_MAX, PAGE_MAX
 
 log = logging.getLogger("longlink.client")
@@ -30,6 +30,8 @@ FETCHES: Final = 3
 (SPEC.md section 6.4); four of them on a slow one, and it is closed as too slow, again and again."""
 NEWEST: Final = 20
 """Messages of each conversation that a sync should bring; the rest of a gap is read from history."""
+FEW: Final = 8
+"""When more conversations of a page lack messages, the page is asked for again with NEWEST, instead of each history."""
 
 
 class Exchange:
@@ -58,6 +60,7 @@ class Exchange:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         self._syncing = False
+        self._freed = asyncio.Event()
         self._sync_at = 0.0
         self._sync_backoff = Backoff(options.random)
 
@@ -79,6 +82,8 @@ class Exchange:
     async def _work(self) -> NoReturn:
         while True:
             self._wake.clear()
+            if self._inbox.roomy:
+                self._freed.set()
             await self._write_due()
             self._start_reads()
             self._start_acks()
@@ -125,12 +130,16 @@ class Exchange:
         # Only here: a task that is cancelled before it begins must leave the sync due.
         self._inbox.sync_wanted = False
         since, cursor, done = self._inbox.synced_at, "", False
+        # The first time there is nothing to catch up with: most often all devices have received everything.
+        newest = NEWEST if since or self._incoming.keeps else 1
         try:
             while True:
-                page = (await self._ask(Frame(sync=self._request(since, cursor)))).synced
-                for change in page.changes:
-                    self._incoming.change(change, self._now())
-                self._notice()
+                request = Sync(since=since, cursor=cursor, limit=PAGE_MAX, messages=newest)
+                page = (await self._ask(Frame(sync=request))).synced
+                behind = await self._take_page(page)
+                if newest < NEWEST and behind > FEW:
+                    newest = NEWEST
+                    continue
                 cursor = page.next
                 if not cursor:
                     break
@@ -144,10 +153,21 @@ class Exchange:
             self._inbox.sync_wanted |= not done
             self._syncing = False
 
-    def _request(self, since: int, cursor: str) -> Sync:
-        # The first time there is nothing to catch up with: what no device has received is read from history.
-        newest = NEWEST if since or self._incoming.keeps else 1
-        return Sync(since=since, cursor=cursor, limit=PAGE_MAX, messages=newest)
+    async def _take_page(self, page: Synced) -> int:
+        """Apply a page; returns how many of its conversations lack more messages than it brought.
+
+        It waits for room before each conversation. Without room the messages would be dropped, and read again from
+        history one conversation at a time; so an application that begins slowly would cost a request for each.
+        """
+        behind = 0
+        for change in page.changes:
+            while not self._inbox.roomy:
+                self._freed.clear()
+                self._notice()
+                await self._freed.wait()
+            behind += self._incoming.change(change, self._now())
+        self._notice()
+        return behind
 
     def _sync_failed(self, error: LonglinkError) -> None:
         _report("sync", error)

@@ -125,13 +125,25 @@ class Inbox:
         track.changed_at = max(track.changed_at, listed.changed_at)
         self._settle(listed.id, track, now)
 
-    def change(self, change: frames.Change, now: float) -> None:
-        """A conversation of a sync: how it stands, and its newest messages. What lies between is fetched."""
+    def seen(self, listed: frames.Conversation) -> None:
+        """The server says how a conversation stands, and a sync brings what is missing: only heads and marks count."""
+        track = self._tracks.setdefault(listed.id, Track())
+        self._marks.listed(listed, track, self.user, new=track.position is None)
+        self._changed.add(listed.id)
+        track.head = max(track.head, listed.head)
+        track.changed_at = max(track.changed_at, listed.changed_at)
+
+    def change(self, change: frames.Change, now: float) -> bool:
+        """A conversation of a sync: how it stands, and its newest messages. What lies between is fetched.
+
+        Returns whether there is something between.
+        """
         conversation = change.conversation.id
         self.listed(change.conversation, now)
         track = self._tracks[conversation]
         for message in change.messages:
             self._offer(conversation, track, message.seq, self._content(track, message), now)
+        return conversation in self._behind
 
     def synced(self, synced_at: int, now: float) -> None:
         """The last page of a sync was applied. What was pushed but never listed starts at its beginning."""
@@ -143,7 +155,7 @@ class Inbox:
 
     def fetches(self, now: float, limit: int) -> list[tuple[str, int]]:
         """(conversation, after) to read from history now, at most limit; each is under way until fetched or failed."""
-        if len(self._ready) > self.max_events // 2:
+        if not self.roomy:
             return []
         due = [name for name in self._behind - self._fetching if self._tracks[name].fetch_at <= now][:limit]
         self._fetching.update(due)
@@ -155,7 +167,7 @@ class Inbox:
 
     def next_fetch(self) -> float | None:
         """When `fetches` has something to say, if nothing else happens before."""
-        if len(self._ready) > self.max_events // 2:
+        if not self.roomy:
             return None
         return min((self._tracks[name].fetch_at for name in self._behind - self._fetching), default=None)
 
@@ -196,6 +208,11 @@ class Inbox:
         self._receipts.link_lost()
 
     # What the application takes ---------------------------------------------------------------------------------------
+
+    @property
+    def roomy(self) -> bool:
+        """Whether there is room for a whole page; below that nothing is asked for."""
+        return len(self._ready) <= self.max_events // 2
 
     @property
     def full(self) -> bool:
@@ -274,6 +291,7 @@ class Inbox:
         track = self._tracks.get(conversation)
         if track is None:
             track = self._tracks[conversation] = Track()
+        if track.position is None and conversation not in self._unplaced:
             self._unplaced.add(conversation)
             self.sync_wanted = True
         return track

@@ -38,10 +38,11 @@ class Incoming:
             self._store.keep(page.messages)
         self.inbox.fetched(page, now)
 
-    def change(self, change: frames.Change, now: float) -> None:
+    def change(self, change: frames.Change, now: float) -> bool:
+        """See Inbox.change."""
         if self._store is not None:
             self._store.keep(change.messages)
-        self.inbox.change(change, now)
+        return self.inbox.change(change, now)
 
     def synced(self, synced_at: int, now: float) -> None:
         """The last page of a sync was applied; on disk it counts only together with the heads that it brought."""

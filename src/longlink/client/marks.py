@@ -67,7 +67,7 @@ class Marks:
                     track.read_to(member.read)
                 else:
                     self.read_here(listed.id, track, user, member.read)
-                track.counted(listed.head, member.read, listed.mentions)
+                track.counted(listed.head, member.read, listed.mentions, listed.unread)
             elif new:
                 track.delivered[member.user] = max(member.delivered, track.delivered.get(member.user, 0))
                 track.reads[member.user] = max(member.read, track.reads.get(member.user, 0))

@@ -24,7 +24,7 @@ from longlink.errors import LonglinkError
 from longlink.protocol import frames
 from longlink.protocol.limits import PAGE_MAX, SEQ_MAX
 
-VERSION: Final = 1
+VERSION: Final = 2
 APPLICATION: Final = 0x4C4C4331
 """`PRAGMA application_id`: "LLC1", so that another program's file is not taken for ours."""
 UNKNOWN: Final = SEQ_MAX
@@ -34,7 +34,7 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, send BLOB NOT NULL);
 CREATE TABLE places (
     conversation TEXT PRIMARY KEY, handled INTEGER, head INTEGER, acked INTEGER, read INTEGER, read_acked INTEGER,
-    mentions INTEGER, changed_at INTEGER, members TEXT
+    mentions INTEGER, changed_at INTEGER, members TEXT, own INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE messages (
     conversation TEXT, seq INTEGER, message BLOB NOT NULL, PRIMARY KEY (conversation, seq)
@@ -42,10 +42,12 @@ CREATE TABLE messages (
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 """
+UPGRADE: Final = "ALTER TABLE places ADD COLUMN own INTEGER NOT NULL DEFAULT 0"
+"""From version 1 to 2."""
 PLACE: Final = (
     "INSERT OR REPLACE INTO places "
-    "(conversation, handled, head, acked, read, read_acked, mentions, changed_at, members) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "(conversation, handled, head, acked, read, read_acked, mentions, changed_at, members, own) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -118,12 +120,13 @@ class Store:
     def places(self) -> dict[str, Track]:
         """Every conversation, as it stood when the last process ended, the one that changed last at the end."""
         found = {}
-        for name, handled, head, acked, read, read_acked, mentions, changed_at, members in self._all(
-            "SELECT conversation, handled, head, acked, read, read_acked, mentions, changed_at, members FROM places "
-            "ORDER BY changed_at"
+        for name, handled, head, acked, read, read_acked, mentions, changed_at, members, own in self._all(
+            "SELECT conversation, handled, head, acked, read, read_acked, mentions, changed_at, members, own "
+            "FROM places ORDER BY changed_at"
         ):
             track = found[name] = Track(handled, head, acked=acked, read=read, read_acked=read_acked)
             track.mentions_counted, track.counted_at, track.changed_at = mentions, head, changed_at
+            track.own_counted = own
             for user, delivered, read_by in json.loads(members):
                 track.delivered[user], track.reads[user] = delivered, read_by
         return found
@@ -277,6 +280,9 @@ def _prepare(path: Path, database: sqlite3.Connection) -> None:
         (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise LonglinkError(errors.DATA_UNUSABLE, f"store {path}: it is damaged: {found}")
+        if version == 1:
+            database.execute(UPGRADE)
+            database.execute(f"PRAGMA user_version = {VERSION}")
         database.execute("COMMIT")
     else:
         for statement in SCHEMA.split(";"):
@@ -300,4 +306,4 @@ def _told(path: Path) -> Iterator[None]:
 def _row(name: str, track: Track) -> tuple[str | int, ...]:
     members = json.dumps([[user, mark, track.reads.get(user, 0)] for user, mark in track.delivered.items()])
     marks = (track.done, track.head, track.acked, track.read, track.read_acked, track.mentions, track.changed_at)
-    return (name, *marks, members)
+    return (name, *marks, members, track.own_above)

@@ -11,8 +11,9 @@ from typing import Final
 
 from longlink.client.events import Message
 
-MENTIONS_KEPT: Final = 1000
-"""Mentions above the read mark that are known one by one; the oldest of more are counted only."""
+KNOWN: Final = 1000
+"""Mentions, and messages of the user, above the read mark that are known one by one; the oldest of more are counted
+only."""
 
 
 @dataclass(slots=True)
@@ -42,6 +43,10 @@ class Track:
     """Mentions above the read mark, as the server counted them when head was counted_at."""
     counted_at: int = 0
     mentioned: frozenset[int] = frozenset()
+    own: frozenset[int] = frozenset()
+    """Messages of the user above the read mark, as far as they are known one by one."""
+    own_counted: int = 0
+    """Others of them, which only the server has counted when head was counted_at."""
 
     @property
     def done(self) -> int:
@@ -50,8 +55,14 @@ class Track:
 
     @property
     def unread(self) -> int:
-        """Messages above the read mark."""
-        return max(0, self.head - self.read)
+        """Messages of others above the read mark. Exact after a sync; after reading only a part of what was counted
+        then, at least so many."""
+        return max(0, self.head - self.read - self.own_above)
+
+    @property
+    def own_above(self) -> int:
+        """Messages of the user above the read mark."""
+        return len(self.own) + self.own_counted
 
     @property
     def mentions(self) -> int:
@@ -68,17 +79,19 @@ class Track:
         """A message of somebody else is in the log."""
         if mentioned and seq > max(self.read, self.counted_at):
             self.mentioned |= {seq}
-            if len(self.mentioned) > MENTIONS_KEPT:
+            if len(self.mentioned) > KNOWN:
                 self.mentioned -= {min(self.mentioned)}
                 self.mentions_counted += 1
 
-    def counted(self, head: int, read: int, mentions: int) -> None:
-        """The server has counted the mentions above a read mark."""
+    def counted(self, head: int, read: int, mentions: int, unread: int) -> None:
+        """The server has counted above a read mark: mentions, and messages of others."""
         if read < self.read or head < self.counted_at:
             return
         self.mentions_counted = mentions
         self.counted_at = head
         self.mentioned = frozenset(seq for seq in self.mentioned if seq > head)
+        known = sum(read < seq <= head for seq in self.own)
+        self.own_counted = max(0, head - read - unread - known)
 
     def read_to(self, seq: int) -> bool:
         """The read mark has moved; False when it has not."""
@@ -87,14 +100,17 @@ class Track:
         self.read = seq
         if self.mentioned:
             self.mentioned = frozenset(each for each in self.mentioned if each > seq)
+        if self.own:
+            self.own = frozenset(each for each in self.own if each > seq)
+        self.own_counted = min(self.own_counted, max(0, self.counted_at - seq))
         if seq >= self.counted_at:
             self.mentions_counted = 0
         return True
 
     def wrote(self, seq: int) -> None:
-        """The user has written a message, here or on another device: what he wrote himself is not unread.
+        """The user has written a message, here or on another device: a user's own messages are not unread.
 
-        The server moves the marks in the same way, so nothing is to be told.
+        The server moves the marks in the same way, so it need not be told.
         """
         if self.acked == seq - 1:
             self.acked = seq
@@ -103,3 +119,10 @@ class Track:
             self.read_to(seq)
             if told:
                 self.read_acked = seq
+        elif seq > self.read and seq not in self.own:
+            self.own |= {seq}
+            if seq <= self.counted_at:
+                self.own_counted = max(0, self.own_counted - 1)
+            if len(self.own) > KNOWN:
+                self.own -= {min(self.own)}
+                self.own_counted += 1
