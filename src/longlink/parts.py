@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import resource
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -124,8 +125,13 @@ class Place:
         auth = self.config.auth
         said = {"pid": os.getpid(), **addresses(self)}
         said |= {"audience": auth.audience, "issuer": auth.issuer}
+        fresh = self.note.with_name(f".{self.note.name}.{secrets.token_hex(4)}")
         try:
-            self.note.write_text(json.dumps(said) + "\n")
+            # Never into a file that is there: it could be a link to another one.
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(json.dumps(said) + "\n")
+            fresh.replace(self.note)
         except OSError as error:
             raise LonglinkError(errors.DATA_UNUSABLE, f"cannot write {self.note}: {error.strerror}") from None
 
@@ -178,7 +184,8 @@ class Logic:
     async def problems(self) -> list[str]:
         """Why the store cannot be written to; empty when it can."""
         now = asyncio.get_running_loop().time()
-        if self._probe is None or (self._probe.done() and now >= self._probe_again):
+        again = now >= self._probe_again or bool(self._store.problem)
+        if self._probe is None or (self._probe.done() and again):
             self._probe = asyncio.ensure_future(self._store.check())
             self._probe_again = now + PROBE_EVERY_S
         try:

@@ -103,4 +103,5 @@ def test_a_disk_that_turns_read_only_refuses_what_it_cannot_store_and_forgets_no
         sent = alice.say(conversation, "after", "lost?")
         assert (sent.seq, sent.duplicate) == (len(stored) + 1, False)
         check_stored(bob, conversation, [*stored, "lost?"])
-        assert failures(server) == []
+        (line,) = failures(server)
+        assert (line["event"], line["doing"]) == ("storage_failed", "write"), "one line, however many were refused"

@@ -251,3 +251,44 @@ def test_a_folder_that_a_wrong_clock_has_dated_ahead_shows_right_times_from_now_
 
 def test_the_shipped_migrations_are_numbered_without_gaps() -> None:
     assert [step.version for step in migrations.shipped()] == list(range(1, len(migrations.shipped()) + 1))
+
+
+# Who else can put files into the folder ------------------------------------------------------------------------------
+
+
+def test_a_folder_of_somebody_else_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("giving a folder away needs root")
+    os.chown(tmp_path, 65_534, 65_534)
+    _refused(tmp_path, errors.DATA_UNUSABLE, "belongs to user 65534", f"chown -R 0 {tmp_path}")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o702, 0o1777])
+def test_a_folder_that_everybody_may_write_to_is_refused_with_what_to_do(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    _refused(tmp_path, errors.DATA_UNUSABLE, f"mode {mode:04o}", f"chmod o-w {tmp_path}")
+    _opened(tmp_path / "inside")
+    assert (tmp_path / "inside").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o2770, 0o775])
+def test_a_folder_that_its_group_may_use_is_fine(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    _opened(tmp_path)
+
+
+def test_a_lock_that_is_a_link_is_refused_and_its_target_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "lock").symlink_to(tmp_path / "victim")
+    _refused(tmp_path, errors.DATA_UNUSABLE, "lock in it is a symbolic link")
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_files_are_for_their_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        _opened(tmp_path / "data")
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "data").iterdir()} == {0o600}
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700

@@ -26,10 +26,29 @@ _HELP = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser)
+    parser.add_argument(
+        "--new-database",
+        action="store_true",
+        help="begin with an empty database in a data folder whose database is gone; rejected if there is one",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    return serve(settings(options))
+    config = settings(options)
+    if options.new_database:
+        _make_database(Path(config.data.dir))
+    return serve(config)
+
+
+def _make_database(folder: Path) -> None:
+    from longlink.storage.sqlite.database import make_database
+    from longlink.storage.sqlite.lock import lock_folder
+
+    lock = lock_folder(folder)
+    try:
+        make_database(folder)
+    finally:
+        lock.release()
 
 
 def serve(config: Config, *, beside: Beside | None = None) -> int:

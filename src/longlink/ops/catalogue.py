@@ -129,6 +129,7 @@ CORE: Final[dict[str, Metric]] = {
 }
 
 STORE: Final[dict[str, Metric]] = {
+    "ready": Metric("gauge", "1 while the store works; 0 from a failure of the disk until the same works again."),
     "commits": Metric("counter", "Durable commits."),
     "failures": Metric("counter", "Commits that failed, and single writes refused as defects."),
     "appended": Metric("counter", "Messages written."),

@@ -260,6 +260,11 @@ class Store(Protocol):
     @property
     def users(self) -> Users: ...
 
+    @property
+    def problem(self) -> str:
+        """Why the store is not ready since something failed; empty while nothing does. Costs nothing."""
+        ...
+
     async def check(self) -> None:
         """Whether a write would work now (a real one, durable). Raises STORAGE_UNAVAILABLE with the reason."""
 

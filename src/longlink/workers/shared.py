@@ -20,6 +20,7 @@ from longlink.config import DEFAULT_OPERATIONS, Config
 from longlink.errors import LonglinkError
 from longlink.ops import sockets
 from longlink.parts import Place, tell_elsewhere
+from longlink.storage.sqlite.database import prepare_database
 from longlink.storage.sqlite.lock import FolderLock, lock_folder
 from longlink.workers.ports import HeldPort
 
@@ -56,9 +57,14 @@ class Shared:
 
 
 def share(config: Config) -> Shared:
-    """Take the folder, the keys and the ports. Raises DATA_LOCKED, DATA_UNUSABLE, CONFIG_INVALID, PORT_TAKEN."""
+    """Take the folder, its database, the keys and the ports.
+
+    Raises DATA_LOCKED, DATA_NEWER, DATA_UNUSABLE, CONFIG_INVALID, PORT_TAKEN.
+    """
     folder = Path(config.data.dir)
     lock = lock_folder(folder)
+    # Before the keys: a folder with keys and without a database has lost it.
+    prepare_database(folder)
     # Made here if there are none, so that gateways do not make one each.
     Verifier.from_config(config.auth, folder)
     ResumeKeys.from_folder(folder)

@@ -7,7 +7,7 @@ event loop never waits for the disk. Read next: writer.py and committer.py for t
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -19,11 +19,15 @@ import apsw
 from longlink import config, errors
 from longlink.errors import LonglinkError
 from longlink.storage.base import Conversations, Histogram, Messages, Users
-from longlink.storage.sqlite import engine, migrations
+from longlink.storage.sqlite import engine
 from longlink.storage.sqlite.checkpoint import Checkpointer
 from longlink.storage.sqlite.committer import Committer
 from longlink.storage.sqlite.conversations import SqliteConversations
-from longlink.storage.sqlite.lock import FolderLock, lock_folder, sync_folder
+from longlink.storage.sqlite.database import open_epoch, prepare_database, unusable
+from longlink.storage.sqlite.epochs import Epochs
+from longlink.storage.sqlite.health import Health
+from longlink.storage.sqlite.identity import Identity
+from longlink.storage.sqlite.lock import FolderLock, lock_folder
 from longlink.storage.sqlite.messages import SqliteMessages
 from longlink.storage.sqlite.reader import Readers, connect_readers
 from longlink.storage.sqlite.requests import Answer, Probe
@@ -46,9 +50,13 @@ class SqliteStore:
 
     def __init__(
         self, lock: FolderLock, checkpointer: Checkpointer, committer: Committer, readers: Readers, writer: Writer,
-        stats: Stats,
+        stats: Stats, health: Health, identity: Identity, epochs: Epochs,
     ) -> None:  # fmt: skip
         self._lock = lock
+        self._health = health
+        self._identity = identity
+        self._epochs = epochs
+        health.waiting = lambda: writer.waiting
         self._checkpointer = checkpointer
         self._writer = writer
         self._readers = readers
@@ -79,15 +87,27 @@ class SqliteStore:
     async def check(self) -> None:
         """As base.Store.check. Raises STORAGE_UNAVAILABLE also when no commit came within 2 s.
 
-        Checks that wait at the same time share one write, so that checks of a stuck disk do not pile up.
+        After a failure more than a small row must be written, what could not be read must be read, and a damaged or
+        lost database fails every check until the store is opened again. Checks that wait at the same time share one
+        write, so that checks of a stuck disk do not pile up.
         """
         if self._probe is None or self._probe.done():
             self._probe = self._writer.submit(Probe())
         done, _ = await asyncio.wait([self._probe], timeout=_CHECK_SECONDS)
         if not done:
             message = f"a write has not come back from the disk for {_CHECK_SECONDS:.0f} s"
+            self._health.failed("write", message)
             raise LonglinkError(errors.STORAGE_UNAVAILABLE, message)
         self._probe.result()
+        if self._health.fails("read"):
+            await self._readers.try_again()
+        if self.problem:
+            raise engine.unavailable(self.problem)
+
+    @property
+    def problem(self) -> str:
+        """As base.Store.problem."""
+        return self._health.problem
 
     def stats(self) -> dict[str, float | Histogram]:
         """Counters since the opening, and gauges, by name.
@@ -96,10 +116,12 @@ class SqliteStore:
         (that moved), batch_sum and batch_max (writes per commit), commit_seconds (histogram),
         reads, read_failures, checkpoints, checkpoint_failures, wal_bytes (as of the last look);
         writes_over_share and reads_over_share (refused because their user had an eighth of the free room);
-        writes_waiting and reads_waiting now.
+        writes_waiting and reads_waiting now; ready (0 from a failure of
+        the disk until it works again).
         """
         return {
             **self._stats.shown(),
+            "ready": not self.problem,
             "writes_waiting": self._writer.waiting,
             "reads_waiting": self._readers.waiting,
         }
@@ -113,7 +135,12 @@ class SqliteStore:
     async def _close(self) -> None:
         await self._writer.close()
         await self._readers.close()
+        # In this order whoever closes last is the checkpointer, whose close takes the log away; but when the files are
+        # others by now, nothing may touch them.
+        if not self._health.lost:
+            self._identity.close()
         await asyncio.to_thread(self._checkpointer.close)
+        self._identity.close()
         self._lock.release()
 
 
@@ -131,36 +158,33 @@ async def open_store(
     """
     engine.require_sound_sqlite(apsw.sqlite_lib_version())
     held = await asyncio.to_thread(lock_folder, directory) if lock is None else lock
-    stats = Stats()
     file = directory / engine.DATABASE
-    checkpointer: Checkpointer | None = None
-    committer: Committer | None = None
-    try:
-        await asyncio.to_thread(_prepare, file)
-        checkpointer = Checkpointer(file, settings, stats)
-        committer = await asyncio.to_thread(Committer, file, settings, checkpointer, stats, now_ms)
-        connections = await asyncio.to_thread(connect_readers, file, settings.readers)
-    except BaseException as error:
-        if committer is not None:
-            committer.close()
-        if checkpointer is not None:
-            checkpointer.close()
-        held.release()
-        if isinstance(error, apsw.Error | OSError):
-            message = f"the database {file} cannot be used: {engine.reason(error)}"
-            raise LonglinkError(errors.DATA_UNUSABLE, message) from error
-        raise
-    readers = Readers(file, connections, settings, stats, lambda: committer.committed)
-    return SqliteStore(held, checkpointer, committer, readers, Writer(committer, settings, stats), stats)
+    with contextlib.ExitStack() as undo:
+        undo.callback(held.release)
+        try:
+            store = await _opened(directory, file, settings, now_ms, held, undo)
+        except (apsw.Error, OSError) as error:
+            raise unusable(file, error) from error
+        undo.pop_all()
+    return store
 
 
-def _prepare(file: Path) -> None:
-    # Made by us, for the owner alone: SQLite would let everybody read it. Its log and index get the mode of this file.
-    # Before any connection, because closing a file drops the locks that this process has on it.
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = apsw.Connection(str(file))
-    try:
-        migrations.migrate(connection, file, migrations.shipped())
-    finally:
-        engine.close_quietly(connection)
-    sync_folder(file.parent)
+async def _opened(
+    directory: Path, file: Path, settings: config.Storage, now_ms: Callable[[], int], lock: FolderLock,
+    undo: contextlib.ExitStack,
+) -> SqliteStore:  # fmt: skip
+    await asyncio.to_thread(prepare_database, directory)
+    epochs = await asyncio.to_thread(open_epoch, directory)
+    stats, health = Stats(), Health(file)
+    checkpointer = Checkpointer(file, settings, stats, health)
+    undo.callback(checkpointer.close)
+    committer = await asyncio.to_thread(Committer, file, settings, checkpointer, stats, health, now_ms)
+    undo.callback(committer.close)
+    connections = await asyncio.to_thread(connect_readers, file, settings.readers)
+    for connection in connections:
+        undo.callback(engine.close_quietly, connection)
+    identity = await asyncio.to_thread(Identity, file, epochs.current, health)
+    checkpointer.identity = committer.identity = identity
+    readers = Readers(file, connections, settings, stats, health, lambda: committer.committed)
+    writer = Writer(committer, settings, stats)
+    return SqliteStore(lock, checkpointer, committer, readers, writer, stats, health, identity, epochs)

@@ -19,7 +19,9 @@ from typing import Final
 import apsw
 
 from longlink import config
-from longlink.storage.sqlite.engine import PAGE_BYTES, close_quietly, connect_checkpointer
+from longlink.storage.sqlite.engine import PAGE_BYTES, close_quietly, connect_checkpointer, reason
+from longlink.storage.sqlite.health import Health
+from longlink.storage.sqlite.identity import Identity
 from longlink.storage.sqlite.stats import Stats
 
 RESTART_AT: Final = 4
@@ -40,11 +42,14 @@ _NOOP: Final = -1  # SQLITE_CHECKPOINT_NOOP: only tells the sizes (SQLite 3.51)
 class Checkpointer:
     """gate: held by whoever writes to the log, and by this thread while the log must stand still."""
 
-    def __init__(self, file: Path, settings: config.Storage, stats: Stats) -> None:
+    def __init__(self, file: Path, settings: config.Storage, stats: Stats, health: Health) -> None:
         self._file = file
         self._log = file.with_name(file.name + "-wal")
         self._limit = settings.checkpoint_bytes
         self._stats = stats
+        self._health = health
+        # Whether the database is still the one at its path; None until it is known which files these are.
+        self.identity: Identity | None = None
         self._dirty = threading.Event()
         self._stop = threading.Event()
         self._connection: apsw.Connection | None = None
@@ -70,29 +75,48 @@ class Checkpointer:
             self._dirty.wait()
             self._dirty.clear()
             self._stop.wait(self._guarded_round())
+        if self._health.lost:
+            close_quietly(self._connection, checkpoint=False)
+            return
         try:
-            self._connected().wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        except (apsw.Error, OSError):
+            self._checkpoint(self._connected(), apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except (apsw.Error, OSError) as error:
             # The log stays beside the database and is read at the next start.
-            self._stats.checkpoint_failures += 1
+            self._failed(error)
         close_quietly(self._connection)
 
     def _guarded_round(self) -> float:
         """One look at the log. Returns the seconds until the next one."""
+        if self._health.lost:
+            return _RETRY_SECONDS
         try:
-            return self._round()
-        except (apsw.Error, OSError):
-            self._stats.checkpoint_failures += 1
-            close_quietly(self._connection)
+            pause = self._round()
+        except (apsw.Error, OSError) as error:
+            self._failed(error)
+            close_quietly(self._connection, checkpoint=not self._health.lost)
             self._connection = None
             self._dirty.set()
             return _RETRY_SECONDS
+        self._health.worked("checkpoint")
+        return pause
+
+    def _failed(self, error: BaseException) -> None:
+        self._stats.checkpoint_failures += 1
+        if not isinstance(error, apsw.BusyError):
+            self._health.failed("checkpoint", reason(error, self._connection), error)
+
+    def _checkpoint(self, connection: apsw.Connection, mode: int) -> None:
+        identity = self.identity
+        with identity.moving() if identity is not None else contextlib.nullcontext():
+            connection.wal_checkpoint(mode=mode)
+        if identity is not None:
+            identity.check_epoch()
 
     def _round(self) -> float:
         connection = self._connected()
         size, moved = self._measure(connection)
         if size - moved >= self._limit:
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._checkpoint(connection, apsw.SQLITE_CHECKPOINT_PASSIVE)
             self._stats.checkpoints += 1
             size, moved = self._measure(connection)
         self._make_ready(connection, size)
@@ -113,7 +137,7 @@ class Checkpointer:
     def _restart(self, connection: apsw.Connection) -> bool:
         with self.gate:
             try:
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+                self._checkpoint(connection, apsw.SQLITE_CHECKPOINT_RESTART)
             except apsw.BusyError:
                 return False
         self._stats.wal_bytes = 0

@@ -28,11 +28,14 @@ from longlink.storage.sqlite.engine import (
     close_quietly,
     connect_writer,
     first_value,
+    reason,
     unavailable,
 )
+from longlink.storage.sqlite.health import Health
+from longlink.storage.sqlite.identity import Identity
 from longlink.storage.sqlite.known import Known, newest_change
 from longlink.storage.sqlite.plan import MessageKey, Plan, StoredMessage
-from longlink.storage.sqlite.requests import Answer, Appends, Marks, OpenDirect, Remember, Request, weigh
+from longlink.storage.sqlite.requests import Answer, Appends, Marks, OpenDirect, Probe, Remember, Request, weigh
 from longlink.storage.sqlite.stats import Stats
 
 log = logs.get("storage")
@@ -48,6 +51,8 @@ ON m.conversation = wanted.value ->> 0 AND m.sender = wanted.value ->> 1 AND m.c
 """  # noqa: S608 - made of a constant
 # After a resend more are likely, since a client that reconnects resends all it has; so look before writing for a while.
 _WARY_COMMITS: Final = 16
+_FILLER_BYTES: Final = 262_144
+_TRY_EVERY_S: Final = 0.1
 
 _messages = msgspec.json.Decoder(list[tuple[int, int, str, int, int, int, str]])
 _encode = msgspec.json.Encoder().encode
@@ -62,6 +67,7 @@ class Committer:
         settings: config.Storage,
         checkpointer: Checkpointer,
         stats: Stats,
+        health: Health,
         now_ms: Callable[[], int],
     ) -> None:
         """Opens the connection at once. Raises apsw.Error."""
@@ -69,6 +75,10 @@ class Committer:
         self._settings = settings
         self._checkpointer = checkpointer
         self._stats = stats
+        self._health = health
+        # Whether the database is still the one at its path; None until it is known which files these are.
+        self.identity: Identity | None = None
+        self._try_at_s = 0.0
         self._setup = (resources.files("longlink.storage") / "schema" / "sqlite" / "commit.sql").read_text("utf-8")
         self._known = Known()
         self._wary = 0
@@ -91,7 +101,7 @@ class Committer:
 
     def close(self) -> None:
         """Close the connection."""
-        close_quietly(self._connection)
+        close_quietly(self._connection, checkpoint=not self._health.lost)
         self._connection = None
 
     def _one_by_one(self, request: Request) -> Answer:
@@ -112,7 +122,9 @@ class Committer:
 
     def _commit(self, requests: Sequence[Request]) -> list[Answer]:
         """Raises STORAGE_UNAVAILABLE; anything else it raises is a defect of one of the requests."""
+        self._health.refuse_if_lost()
         if self._checkpointer.overgrown:
+            self._health.failed("write", self._checkpointer.overgrown)
             raise LonglinkError(errors.STORAGE_UNAVAILABLE, self._checkpointer.overgrown)
         started = time.perf_counter()
         try:
@@ -120,10 +132,11 @@ class Committer:
             self._load(connection, requests)
             plan, answers, wrote = self._write(connection, requests)
         except STORAGE_ERRORS as error:
-            failure = unavailable(error, self._connection)
-            self._stats.failures += 1
-            self.close()
-            raise failure from error
+            raise unavailable(self._failed(error)) from error
+        if wrote and self.identity is not None:
+            # Before anybody is answered: a commit into a file that nobody finds again is none.
+            self.identity.check()
+            self._health.refuse_if_lost()
         plan.apply()
         if wrote:
             self.committed = plan.newest_change or self.committed
@@ -131,7 +144,33 @@ class Committer:
             weight = sum([weigh(request) for request in requests])
             self._stats.committed(weight, time.perf_counter() - started)
         self._stats.planned(plan.appended, plan.duplicates, plan.marked)
+        if self._health.fails("write"):
+            self._try_again(connection, now=any(isinstance(request, Probe) for request in requests))
         return answers
+
+    def _failed(self, error: BaseException) -> str:
+        """Count and report what the disk has done; returns it in words."""
+        why = reason(error, self._connection)
+        self._stats.failures += 1
+        if self.identity is not None:
+            self.identity.check()
+        self._health.failed("write", why, error)
+        self.close()
+        return why
+
+    def _try_again(self, connection: apsw.Connection, *, now: bool) -> None:
+        """After a failure, and once something was written again: whether there is room for more than a small row."""
+        if not now and time.monotonic() < self._try_at_s:
+            return
+        try:
+            with self._checkpointer.gate:
+                for filler in (apsw.zeroblob(_FILLER_BYTES), None):
+                    connection.execute("UPDATE probe SET filler = ?", (filler,))
+        except STORAGE_ERRORS as error:
+            self._failed(error)
+            self._try_at_s = time.monotonic() + _TRY_EVERY_S
+        else:
+            self._health.worked("write")
 
     def _connected(self) -> apsw.Connection:
         if self._connection is None:

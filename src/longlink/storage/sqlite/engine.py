@@ -59,7 +59,8 @@ def connect_writer(file: Path, *, wal_limit: int) -> apsw.Connection:
 
     wal_limit: bytes that the log file keeps when it starts again. Raises apsw.Error.
     """
-    connection = apsw.Connection(str(file), statementcachesize=64)
+    # Without SQLITE_OPEN_CREATE: a database that is gone must not be replaced by an empty one.
+    connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=64)
     connection.set_busy_timeout(_BUSY_MS)
     connection.execute(
         f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
@@ -88,10 +89,15 @@ def connect_checkpointer(file: Path, *, wal_limit: int) -> apsw.Connection:
     return connection
 
 
-def close_quietly(connection: apsw.Connection | None) -> None:
-    """Give the connection up. One that is broken has nothing left to say."""
+def close_quietly(connection: apsw.Connection | None, *, checkpoint: bool = True) -> None:
+    """Give the connection up. One that is broken has nothing left to say.
+
+    checkpoint: False leaves the files at the database's path alone, because they may be others by now.
+    """
     if connection is not None:
         with contextlib.suppress(apsw.Error):
+            if not checkpoint:
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             connection.close(True)
 
 
@@ -126,6 +132,6 @@ def reason(error: BaseException, connection: apsw.Connection | None = None) -> s
     return ", ".join(parts)
 
 
-def unavailable(error: BaseException, connection: apsw.Connection | None = None) -> LonglinkError:
+def unavailable(reason: str) -> LonglinkError:
     """STORAGE_UNAVAILABLE with the reason."""
-    return LonglinkError(errors.STORAGE_UNAVAILABLE, f"the store cannot work now: {reason(error, connection)}")
+    return LonglinkError(errors.STORAGE_UNAVAILABLE, f"the store cannot work now: {reason}")

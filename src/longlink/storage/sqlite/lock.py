@@ -7,6 +7,7 @@ one name. Read next: engine.py.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Final
 
 from longlink import errors
 from longlink.errors import LonglinkError
+from longlink.storage.sqlite.folder import check_folder, make_folder
 
 _NAME: Final = "lock"
 
@@ -34,15 +36,18 @@ class FolderLock:
 def lock_folder(folder: Path) -> FolderLock:
     """Make the folder if only its last part is missing, and lock it.
 
-    Raises DATA_UNUSABLE when it cannot be made or written, DATA_LOCKED with the owner's pid when it is taken.
+    Raises DATA_UNUSABLE when it cannot be made or written, or when others could write to it; DATA_LOCKED with the
+    owner's pid when it is taken.
     """
     try:
-        _make(folder)
-        descriptor = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        make_folder(folder)
+        check_folder(folder)
+        descriptor = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise LonglinkError(
-            errors.DATA_UNUSABLE, f"the data folder {folder} cannot be used: {error.strerror}"
-        ) from error
+        reason = error.strerror
+        if error.errno == errno.ELOOP:
+            reason = f"{_NAME} in it is a symbolic link; remove it"
+        raise LonglinkError(errors.DATA_UNUSABLE, f"the data folder {folder} cannot be used: {reason}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(descriptor, 0)
@@ -57,20 +62,3 @@ def lock_folder(folder: Path) -> FolderLock:
             errors.DATA_UNUSABLE, f"the data folder {folder} cannot be used: {error.strerror}"
         ) from error
     return FolderLock(descriptor)
-
-
-def _make(folder: Path) -> None:
-    # Only the last part: a mistyped or unmounted path must not quietly become a new, empty store.
-    if folder.is_dir():
-        return
-    folder.mkdir(mode=0o700)
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in a folder durable. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,7 +20,8 @@ from longlink import config, errors
 from longlink.errors import LonglinkError
 from longlink.ops import logs
 from longlink.storage.sqlite.changes import ListQuery, OneQuery, SyncQuery, read_changed, read_one, read_sync
-from longlink.storage.sqlite.engine import STORAGE_ERRORS, close_quietly, connect_reader, unavailable
+from longlink.storage.sqlite.engine import STORAGE_ERRORS, close_quietly, connect_reader, reason, unavailable
+from longlink.storage.sqlite.health import Health
 from longlink.storage.sqlite.history import HistoryQuery, read_history
 from longlink.storage.sqlite.read_turns import Found, Query, ReadJob, ReadTurns, weigh
 from longlink.storage.sqlite.shares import SHARE, Shares
@@ -50,11 +51,13 @@ class Readers:
 
     def __init__(
         self, file: Path, connections: Sequence[apsw.Connection], settings: config.Storage, stats: Stats,
-        committed: Callable[[], int],
+        health: Health, committed: Callable[[], int],
     ) -> None:  # fmt: skip
         """connections: one a thread, from now on the threads'; committed: the stamp of the newest commit that is
         visible, asked before each look.
         """
+        self._health = health
+        self._failed: Query | None = None
         self._file = file
         self._settings = settings
         self._stats = stats
@@ -79,6 +82,7 @@ class Readers:
         """
         if self._closed:
             raise LonglinkError(errors.STORAGE_UNAVAILABLE, "the store is closed")
+        self._health.refuse_if_lost()
         if self.waiting >= self._settings.queue:
             message = f"at most {self._settings.queue} reads may wait, {self.waiting} do"
             raise LonglinkError(errors.OVERLOADED, message, retry_after_ms=_RETRY_AFTER_MS)
@@ -91,6 +95,12 @@ class Readers:
             self._turns.put(ReadJob(query, future, weigh(query)))
             self._work.notify()
         return future
+
+    async def try_again(self) -> None:
+        """Ask what has failed last once more; its answer is of no interest, only whether there is one."""
+        if self._failed is not None:
+            with contextlib.suppress(LonglinkError):
+                await self.submit(self._failed)
 
     @property
     def waiting(self) -> int:
@@ -123,9 +133,13 @@ class Readers:
                 if connection is None:
                     connection = connect_reader(self._file)
                 self._answer(connection, jobs)
+                self._health.worked("read")
             except (apsw.Error, OSError) as error:
                 self._stats.read_failures += 1
-                failure = unavailable(error, connection)
+                why = reason(error, connection)
+                self._failed = jobs[0].query
+                self._health.failed("read", why, error)
+                failure = unavailable(why)
                 for job in jobs:
                     job.answer = failure
                 close_quietly(connection)

@@ -1,0 +1,125 @@
+"""Whether the database that is open is still the one at its path.
+
+A file that was deleted, moved or replaced takes writes as before, and the next start does not find them. So the writer
+looks after each commit, before it answers: the three files of the database must be those that were opened. A file that
+was copied over keeps its place on the disk; it is noticed because only the checkpoint thread may change it, and
+recognised by the epoch of this opening, which no older copy has. Not noticed: a copy that was made since this opening,
+has the same size or more, and is put back by writing into the file. Read next: committer.py, checkpoint.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from longlink.ops import logs
+from longlink.storage.sqlite.engine import close_quietly, connect_reader, first_value
+from longlink.storage.sqlite.health import Health
+
+log = logs.get("storage")
+
+_EPOCH: Final = "SELECT name FROM epochs WHERE number = (SELECT max(number) FROM epochs)"
+
+
+class Identity:
+    """Made once the database, its log and its index are open.
+
+    epoch: the name of this opening, which stands in the database.
+    """
+
+    def __init__(self, file: Path, epoch: str, health: Health) -> None:
+        """Raises apsw.Error, OSError."""
+        self._file = file
+        self._epoch = epoch
+        self._health = health
+        # Open as long as the store is: the last connection that is closed takes the log and the index with it.
+        self._anchor = connect_reader(file)
+        self._files = {name: _place(name) for name in (str(file), f"{file}-wal", f"{file}-shm")}
+        self._rounds = 0
+        self._moving = False
+        self._content = _content(file)
+
+    def check(self) -> None:
+        """Look at the files, and report to the health of the store if they are others. Blocks for microseconds."""
+        if self._health.lost:
+            return
+        for name, place in self._files.items():
+            try:
+                found = _place(name)
+            except OSError as error:
+                self._lose(f"{name} is gone: {error.strerror}")
+                return
+            if found != place:
+                self._lose(f"{name} is another file than the one that was opened")
+                return
+        self._check_content()
+
+    @contextlib.contextmanager
+    def moving(self) -> Iterator[None]:
+        """While a checkpoint writes to the database: what changes in it is its own doing."""
+        self._rounds += 1
+        self._moving = True
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                self._content = _content(self._file)
+            self._moving = False
+
+    def check_epoch(self) -> None:
+        """Look into the file, and report it if it is not the one of this opening."""
+        if not self._has_epoch():
+            self._lose(f"{self._file} was overwritten with other content")
+
+    def close(self) -> None:
+        """Idempotent."""
+        close_quietly(self._anchor, checkpoint=not self._health.lost)
+
+    def _check_content(self) -> None:
+        round_ = self._rounds
+        try:
+            found = _content(self._file)
+        except OSError:
+            return
+        known = self._content
+        if self._moving or self._rounds != round_ or found == known:
+            return
+        if found[0] < known[0] or not self._has_epoch():
+            self._lose(f"{self._file} was overwritten with other content")
+            return
+        self._content = found
+        log.warning("database_written_by_others", file=str(self._file))
+
+    def _has_epoch(self) -> bool:
+        """Whether somebody who opens the file now finds the epoch of this opening."""
+        connection = None
+        try:
+            connection = connect_reader(self._file)
+            return first_value(connection, _EPOCH, ()) == self._epoch
+        except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError):
+            return False
+        except apsw.Error:
+            # Nothing is known: no files are left, or another program holds a lock.
+            return True
+        finally:
+            close_quietly(connection)
+
+    def _lose(self, what: str) -> None:
+        self._health.lose(
+            f"the database is lost: {what}; nothing is written any more. Put the right file in place and restart"
+        )
+
+
+def _place(name: str) -> tuple[int, int]:
+    found = os.stat(name)
+    return found.st_dev, found.st_ino
+
+
+def _content(file: Path) -> tuple[int, int]:
+    found = os.stat(file)
+    return found.st_size, found.st_mtime_ns
