@@ -23,7 +23,7 @@ from longlink.ops import logs, signals
 from longlink.ops.exposition import Metrics
 from longlink.ops.metrics import Counts, watch_loop
 from longlink.ops.numbers import Numbers, of_core, of_counts, of_process, of_store, started, total
-from longlink.parts import SWITCH_INTERVAL_S, Access, Logic, Place, addresses, calm_collector
+from longlink.parts import SWITCH_INTERVAL_S, Access, Logic, Place, addresses, calm_collector, open_accounts
 from longlink.routing.bus.local import LocalBus
 from longlink.storage.base import Store
 from longlink.storage.sqlite import open_store
@@ -103,8 +103,9 @@ class Server:
         store = await open_store(self.place.folder, self.config.storage, now_ms=self._now_ms)
         self._closers.append(store.close)
         bus = LocalBus()
-        logic = Logic(self.config, store, bus, self._counts, self._now_ms)
-        self._access = Access(self.config, 0, self._counts, self._now_ms, logic.handler, logic.registrar)
+        accounts = open_accounts(self.config)
+        logic = Logic(self.config, store, bus, self._counts, self._now_ms, accounts)
+        self._access = Access(self.config, 0, self._counts, self._now_ms, logic.handler, logic.registrar, accounts)
         bus.attach(self._access.ids.gateway, self._access.gateway)
         self._closers.append(self._access.stop)
         await logic.control.start()

@@ -25,14 +25,13 @@ from starlette.types import ASGIApp
 
 from longlink import _core, errors
 from longlink.access.control import Control
-from longlink.access.gateway import MISSED_PER_S, Gateway
+from longlink.access.gateway import MISSED_PER_S, Bounds, Gateway
 from longlink.access.handshake import Handshake
 from longlink.access.http import (
     Callers,
     HttpServer,
     Places,
     Rate,
-    Rates,
     ShortLink,
     Strangers,
     build_http,
@@ -50,6 +49,7 @@ from longlink.logic.broadcast import broadcast
 from longlink.logic.operate import end_sessions, show_sessions
 from longlink.logic.quota import Quota
 from longlink.logic.services import RECEIPTS, Services
+from longlink.logic.slots import Slots
 from longlink.ops import files, logs
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
@@ -62,6 +62,7 @@ from longlink.routing.ids import SessionIds
 from longlink.routing.registrar import Registrar
 from longlink.routing.registry import MemorySessions
 from longlink.routing.sessions import Registry
+from longlink.routing.work import Accounts
 from longlink.storage.base import Store
 
 log = logs.get("app")
@@ -147,7 +148,9 @@ class Logic:
     handler: for calls; registrar: for sessions; control: what operators may ask for, once it is started.
     """
 
-    def __init__(self, config: Config, store: Store, bus: Bus, counts: Counts, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, config: Config, store: Store, bus: Bus, counts: Counts, now_ms: Callable[[], int], accounts: Accounts
+    ) -> None:
         connection = config.connection
         self._sessions = sessions = MemorySessions(config.sessions, counts, time.monotonic)
         self._bus = bus
@@ -169,6 +172,8 @@ class Logic:
             max_frame_bytes=connection.max_message_bytes,
             page_bytes=min(connection.queue_bytes // 4, LARGEST_PAGE),
             receipts=RECEIPTS[config.receipts.direct],
+            accounts=accounts,
+            slots=Slots(),
             accept_unknown=config.users.unknown == "accept",
             new_conversations=Quota(config.users.new_conversations, config.users.unlimited, time.monotonic),
         )
@@ -221,6 +226,7 @@ class Access:
         now_ms: Callable[[], int],
         handler: Handler,
         registry: Registry,
+        accounts: Accounts,
         ticket_secret: bytes = b"",
     ) -> None:
         self._config = config
@@ -237,14 +243,16 @@ class Access:
         self.ids = SessionIds(config.server.number, worker, lambda: now_ms() / 1000)
         missed_per_s = max(1, MISSED_PER_S // max(1, config.server.workers))
         heartbeats = agree_on(config.connection)
-        self.gateway = Gateway(self.ids, self.core, handshake, handler, registry, counts, heartbeats, missed_per_s)
+        bounds = Bounds(config.limits.calls, config.limits.call_bytes)
+        self.gateway = Gateway(
+            self.ids, self.core, handshake, handler, registry, counts, heartbeats, accounts, bounds, missed_per_s
+        )
 
         callers = Callers(self._verifier, keys, lambda: now_ms() / 1000)
-        rates = Rates(config.http.call_rate, config.http.call_burst, time.monotonic)
         rate = Rate(config.http.stranger_rate, config.http.stranger_burst, time.monotonic)
         self._strangers = Strangers(rate, counts)
         most_bytes = config.connection.max_message_bytes
-        self._short_link = ShortLink(callers, rates, handler, counts, most_bytes, self._strangers)
+        self._short_link = ShortLink(callers, accounts, handler, counts, most_bytes, self._strangers)
 
     async def start(self, ready: Reasons, metrics: Callable[[], Awaitable[bytes]]) -> Place:
         """Listen for operators, clients, then for HTTP. Raises PORT_TAKEN, CONFIG_INVALID; stop() is due then too."""
@@ -367,6 +375,11 @@ def host_in_url(address: str) -> str:
 def tls_files(config: Config) -> tuple[str, str] | None:
     listen = config.listen
     return (listen.tls_certificate, listen.tls_key) if listen.tls_certificate else None
+
+
+def open_accounts(config: Config) -> Accounts:
+    """The accounts of this process; in one process Access and Logic share them."""
+    return Accounts(config.limits.work_rate, config.limits.work_burst, time.monotonic)
 
 
 def agree_on(limits: Connection) -> Heartbeats:

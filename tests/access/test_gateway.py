@@ -16,7 +16,19 @@ import pytest
 
 from longlink import _core, config, errors
 from longlink.access.arrivals import Arrivals
-from longlink.access.gateway import ARRIVALS, MISSED_STEP_S, POLL_LIMIT, REASON_BYTES, Gateway
+from longlink.access.gateway import (
+    ARRIVALS,
+    COMMAND_BYTES,
+    CROWDED_MS,
+    MISSED_STEP_S,
+    PASS_S,
+    PAUSE_MS,
+    POLL_BYTES,
+    POLL_LIMIT,
+    REASON_BYTES,
+    Bounds,
+    Gateway,
+)
 from longlink.access.handshake import Handshake
 from longlink.access.keys import read_data_key
 from longlink.access.resume import ResumeKeys
@@ -51,10 +63,12 @@ from longlink.routing.ids import SessionIds
 from longlink.routing.registrar import Registrar
 from longlink.routing.registry import MemorySessions
 from longlink.routing.sessions import Arrival, Session
+from longlink.routing.work import Accounts
 
 NOW_S = 1_790_000_000.0
 MISSED_PER_S = 40
 Event = tuple[int, int, bytes | int]
+FREE = Bounds(1_000_000, 2**30)
 
 
 class ScriptedCore:
@@ -69,6 +83,9 @@ class ScriptedCore:
         self.closed: list[tuple[int, int, str]] = []
         self.flushes = 0
         self.open_connections = 0
+        self.polls = 0
+        self.paused: list[tuple[int, int]] = []
+        self.waiting_bytes = 0
         self._descriptor = os.eventfd(0, os.EFD_NONBLOCK)
 
     def happen(self, *events: Event) -> None:
@@ -78,7 +95,9 @@ class ScriptedCore:
     def fileno(self) -> int:
         return self._descriptor
 
-    def poll(self, limit: int) -> list[Event]:
+    def poll(self, limit: int, max_bytes: int) -> list[Event]:
+        assert max_bytes == POLL_BYTES
+        self.polls += 1
         taken, self.events = self.events[:limit], self.events[limit:]
         if not taken:
             with contextlib.suppress(BlockingIOError):
@@ -108,6 +127,12 @@ class ScriptedCore:
     def close(self, connection: int, code: int, reason: str) -> None:
         self.closed.append((connection, code, reason))
 
+    def pause(self, connection: int, ms: int) -> None:
+        self.paused.append((connection, ms))
+
+    def command_bytes(self) -> int:
+        return self.waiting_bytes
+
     def flush(self) -> None:
         self.flushes += 1
 
@@ -125,9 +150,14 @@ class ScriptedCore:
 
 
 class Bench:
-    """A gateway, and a handler that answers at once unless it is told to hold its answers back."""
+    """A gateway, and a handler that answers at once unless it is told to hold its answers back.
 
-    def __init__(self, folder: Path) -> None:
+    now_s: its clock; tick_s: how much later it is at each look at it.
+    """
+
+    def __init__(self, folder: Path, bounds: Bounds = FREE, units: int = 0) -> None:
+        self.now_s = 0.0
+        self.tick_s = 0.0
         self.core = ScriptedCore()
         self.counts = Counts()
         self.sessions = MemorySessions(config.Sessions(per_user=8), self.counts, lambda: 0.0)
@@ -145,9 +175,26 @@ class Bench:
         self.detached_ms = 300_000
         beats = Heartbeats(1_000, 100, 10_000, 20_000)
         ids = SessionIds(0, 0, lambda: NOW_S)
-        self.gateway = Gateway(ids, core, handshake, self._handle, self.registrar, self.counts, beats, MISSED_PER_S)
+        self.accounts = Accounts(units, max(1, units), lambda: self.now_s)
+        self.gateway = Gateway(
+            ids,
+            core,
+            handshake,
+            self._handle,
+            self.registrar,
+            self.counts,
+            beats,
+            self.accounts,
+            bounds,
+            MISSED_PER_S,
+            self._tick,
+        )
         self.bus.attach(ids.gateway, self.gateway)
         self.gateway.start()
+
+    def _tick(self) -> float:
+        self.now_s += self.tick_s
+        return self.now_s
 
     async def _handle(self, calls: Sequence[Call]) -> list[Reply]:
         self.batches.append(list(calls))
@@ -211,6 +258,12 @@ async def turns(count: int = 12) -> None:
         await asyncio.sleep(0)
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """For what a timer brings; the story fails when it takes too long."""
+    while not holds():  # noqa: ASYNC110 - the gateway has no event to wait for
+        await asyncio.sleep(0.001)
+
+
 def message(connection: int, frame: Frame, encoding: Encoding = Encoding.BINARY) -> Event:
     kind = _core.TEXT if encoding is Encoding.TEXT else _core.BINARY
     return kind, connection, encoding.encode(frame)
@@ -224,9 +277,9 @@ def ack(connection: int, id_: int) -> Event:
     return message(connection, Frame(id=id_, ack=Ack(conversation="d_1", seq=1)))
 
 
-def play(folder: Path, story: Callable[[Bench], Awaitable[None]]) -> None:
+def play(folder: Path, story: Callable[[Bench], Awaitable[None]], bounds: Bounds = FREE, units: int = 0) -> None:
     async def whole() -> None:
-        bench = Bench(folder)
+        bench = Bench(folder, bounds, units)
         try:
             await story(bench)
         finally:
@@ -809,3 +862,158 @@ def test_the_end_of_a_connection_does_not_overtake_what_it_said_before(tmp_path:
         assert 1 not in bench.gateway._sessions
 
     play(tmp_path, story)
+
+
+# Time, turns and bounds ----------------------------------------------------------------------------------------------
+
+
+def served(bench: Bench) -> list[tuple[str, int]]:
+    """Whose requests the handler has been given, in order."""
+    return [(call.session.user, call.frame.id) for batch in bench.batches for call in batch]
+
+
+def test_a_pass_ends_by_time_and_the_rest_is_served_in_turns_by_user(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        await bench.enter(2, "bob")
+        await bench.enter(3, "carol")
+        bench.tick_s = PASS_S / 4
+        bench.core.happen(*(send(1, number) for number in range(1, 41)), send(2, 1), send(3, 1), send(2, 2))
+        await turns(100)
+        order = served(bench)
+        assert sorted(order) == sorted([("alice", n) for n in range(1, 41)] + [("bob", 1), ("bob", 2), ("carol", 1)])
+        assert [number for user, number in order if user == "alice"] == list(range(1, 41))
+        assert order.index(("bob", 2)) < order.index(("alice", 25)), "forty frames of another user are not waited for"
+        assert len(bench.batches) > 5, "in several passes"
+        assert bench.counts.passes_cut > 3
+
+    play(tmp_path, story)
+
+
+def test_nothing_overtakes_what_the_same_user_said_before_least_of_all_an_end(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        await bench.enter(2, "bob")
+        bench.tick_s = PASS_S / 4
+        bench.core.happen(*(send(1, number) for number in range(1, 31)))
+        bench.core.happen((_core.MISSED, 1, 3), (_core.CLOSED, 1, 1000), send(2, 1))
+        await turns(100)
+        assert [number for user, number in served(bench) if user == "alice"] == list(range(1, 31))
+        assert ("bob", 1) in served(bench)
+        assert bench.present("alice") == []
+
+    play(tmp_path, story)
+
+
+def test_a_user_whose_events_fill_their_queue_is_read_more_slowly(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        await bench.enter(2, "bob")
+        bench.tick_s = PASS_S
+        bench.core.happen(*(send(1, number) for number in range(1, 600)), send(2, 1))
+        await turns(5)
+        assert set(bench.core.paused) == {(1, CROWDED_MS)}
+
+    play(tmp_path, story)
+
+
+def test_strangers_are_served_by_time_too(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench.tick_s = 0.001
+        bench.core.happen(*(bench.connect(n, f"user-{n}") for n in range(10, 30)), send(1, 1))
+        await turns(4)
+        assert served(bench).index(("alice", 1)) < 4
+        await turns(200)
+        assert len(bench.core.admitted) == 21
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("bounds", [Bounds(3, 2**30), Bounds(1_000_000, 50)], ids=["calls", "bytes"])
+def test_no_events_are_taken_while_too_much_is_under_way(tmp_path: Path, bounds: Bounds) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench.open_gate.clear()
+        bench.core.happen(send(1, 1), send(1, 2), send(1, 3))
+        await turns()
+        bench.core.happen(send(1, 4))
+        polls = bench.core.polls
+        await asyncio.sleep(0.02)
+        assert (bench.core.polls, bench.counts.polls_held) == (polls, 1)
+        bench.open_gate.set()
+        await until(lambda: ("alice", 4) in served(bench))
+        bench.core.happen(send(1, 5))
+        await turns()
+        assert ("alice", 5) in served(bench), "the core wakes the loop again"
+
+    play(tmp_path, story, bounds)
+
+
+def test_no_events_are_taken_while_the_core_has_too_many_commands_to_obey(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench.core.waiting_bytes = COMMAND_BYTES
+        bench.core.happen(send(1, 1))
+        await asyncio.sleep(0.02)
+        assert served(bench) == []
+        bench.core.waiting_bytes = 0
+        await until(lambda: served(bench) != [])
+
+    play(tmp_path, story)
+
+
+def test_pages_are_asked_for_one_by_one(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench.core.happen(*(message(1, Frame(id=n, sync={})) for n in (1, 2, 3)))  # type: ignore[arg-type]
+        await turns()
+        assert [len(batch) for batch in bench.batches] == [1, 1, 1]
+
+    play(tmp_path, story)
+
+
+def test_a_user_whose_account_is_overdrawn_is_refused_and_read_more_slowly_on_every_device(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        await bench.enter(2, device="tablet")
+        await bench.enter(3, "bob")
+        bench.accounts.charge("alice", 150)
+        hello = message(2, Frame(id=22, adjust={}), Encoding.TEXT)  # type: ignore[arg-type]
+        bench.core.happen(send(1, 11), hello, send(3, 31), (_core.BINARY, 1, b"\xff"))
+        await turns()
+        answers = {(to, frame.id): frame.error for to, frame in bench.core.sent}
+        assert served(bench) == [("bob", 31)]
+        for key in ((1, 11), (1, 0)):
+            assert answers[key].code == errors.RATE_LIMITED.code
+            assert 0 < answers[key].retry_after_ms <= 1_000
+        assert {to for to, ms in bench.core.paused if PAUSE_MS[0] <= ms <= PAUSE_MS[1]} == {1, 2}
+        assert (bench.counts.account_refused, bench.counts.errors["rate_limited"]) == (3, 3)
+        assert bench.core.closed == []
+        bench.now_s += 2.0
+        bench.core.happen(send(1, 12))
+        await turns()
+        assert ("alice", 12) in served(bench)
+
+    play(tmp_path, story, units=100)
+
+
+def test_a_refusal_by_logic_slows_its_connection_down_too(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench.refusal = LonglinkError(errors.RATE_LIMITED, "too much", retry_after_ms=70)
+        bench.core.happen(send(1, 1))
+        await turns()
+        assert [connection for connection, _ in bench.core.paused] == [1]
+
+    play(tmp_path, story)
+
+
+def test_strangers_have_no_account(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        bench.core.happen(send(7, 1), send(8, 1))
+        await turns()
+        assert len(bench.accounts) == 0
+
+    play(tmp_path, story, units=100)

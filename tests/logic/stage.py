@@ -14,6 +14,7 @@ from longlink.config import Storage
 from longlink.logic import commands
 from longlink.logic.quota import Quota
 from longlink.logic.services import RECEIPTS, Services
+from longlink.logic.slots import Slots
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Connect, Content, Frame, OpenDirect, Send
@@ -25,6 +26,7 @@ from longlink.routing.ids import SessionIds
 from longlink.routing.registrar import Registrar
 from longlink.routing.registry import MemorySessions
 from longlink.routing.sessions import Session
+from longlink.routing.work import Accounts
 from longlink.storage.sqlite import SqliteStore, open_store
 
 NOON_MS = 1_790_000_000_000
@@ -54,7 +56,14 @@ class Notebook:
 class Stage:
     """One store, one clock that stands still, and users who come and ask."""
 
-    def __init__(self, store: SqliteStore, *, accept_unknown: bool = True, new_conversations: int = 0) -> None:
+    def __init__(
+        self,
+        store: SqliteStore,
+        *,
+        accept_unknown: bool = True,
+        new_conversations: int = 0,
+        accounts: Accounts | None = None,
+    ) -> None:
         self.counts = Counts()
         self.bus = Notebook()
         self.sessions = MemorySessions(config.Sessions(), self.counts, lambda: 0.0)
@@ -72,6 +81,8 @@ class Stage:
             max_frame_bytes=2_000,
             page_bytes=PAGE_BYTES,
             receipts=RECEIPTS["read"],
+            accounts=accounts or Accounts(0, 1, lambda: 0.0),
+            slots=Slots(),
             accept_unknown=accept_unknown,
             new_conversations=Quota(new_conversations, (), lambda: 0.0),
         )

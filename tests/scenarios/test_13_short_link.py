@@ -350,7 +350,7 @@ def test_a_user_who_calls_too_often_waits_and_others_do_not(server: RunningServe
     assert refused
     assert all(error["name"] == "rate_limited" and error["retryAfterMs"] > 0 for error in refused)
     assert call(server, server.token(bob.user), "list_conversations", {})[0] == 200
-    eventually(lambda: metric(server, "longlink_http_limited_total") >= len(refused), "they are counted")
+    eventually(lambda: metric(server, "longlink_account_refused_total") >= len(refused), "they are counted")
 
 
 def test_the_description_is_served(server: RunningServer) -> None:

@@ -14,7 +14,7 @@ Event = tuple[int, int, bytes | int]
 """As the core tells it: kind, connection, data."""
 
 MOST: Final = 65_536
-MOST_BYTES: Final = 64 * 2**20
+MOST_BYTES: Final = 8 * 2**20
 """Of messages; exceeded by what one pass brings."""
 
 
@@ -44,18 +44,19 @@ class Arrivals:
         """It waits, behind all others; also when it is full."""
         self._events.append(event)
         self._of[event[1]] += 1
-        self._bytes += _size(event)
+        self._bytes += size_of(event)
 
     def take(self, most: int) -> list[Event]:
         """The first ones, which wait no longer."""
         taken = [self._events.popleft() for _ in range(min(most, len(self._events)))]
         for event in taken:
-            self._bytes -= _size(event)
+            self._bytes -= size_of(event)
             self._of[event[1]] -= 1
             if not self._of[event[1]]:
                 del self._of[event[1]]
         return taken
 
 
-def _size(event: Event) -> int:
+def size_of(event: Event) -> int:
+    """Bytes of the message in it."""
     return len(event[2]) if isinstance(event[2], bytes) else 0

@@ -1,19 +1,23 @@
 """The gateway: turns the core's events into calls and replies, and parcels into the core's commands.
 
-One batch of events is one pass: decode, check state and fields, group by body, hand each group to the handler as one
-task. It keeps one small Session per verified connection and nothing for any other. It never decides what a request
-means. Read next: handshake.py, ../routing/calls.py.
+A pass takes a batch of events: decode, check state and fields, group by body, hand each group to the handler as one
+task. It ends after a few milliseconds; what it had no time for is served in turns by user (turns.py). While too much
+is under way the gateway takes no events. It keeps one small Session per verified connection and nothing for any other.
+It never decides what a request means. Read next: handshake.py, ../routing/calls.py, ../routing/work.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from longlink import _core, errors
 from longlink.access.arrivals import Arrivals, Event
 from longlink.access.handshake import Admitted, Handshake
+from longlink.access.turns import Turns
 from longlink.errors import LonglinkError
 from longlink.ops import logs
 from longlink.ops.metrics import Counts
@@ -27,13 +31,30 @@ from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.calls import Call, Handler, Reply
 from longlink.routing.ids import SessionIds
 from longlink.routing.sessions import FRESH, Arrival, Registry, Session
+from longlink.routing.work import WRITTEN_TEXT_BYTES, Accounts, read_cost, refusal
 
 log = logs.get("gateway")
 
 POLL_LIMIT: Final = 4096
-"""Events of one pass: enough to amortise the pass, few enough that replies do not wait for milliseconds."""
+"""Events of one poll: enough to amortise the pass."""
+POLL_BYTES: Final = 2**20
+"""Of their messages."""
+PASS_S: Final = 0.004
+"""How long a pass may serve connected clients; what is left waits for its turn in the next one."""
+LOOK_EVERY: Final = 4
+"""Events between two looks at the clock."""
 ARRIVALS: Final = 128
-"""Of these, events of connections that have no session yet: a few milliseconds."""
+"""Events of connections that have no session yet, in one pass."""
+ARRIVALS_S: Final = 0.002
+"""How long a pass may serve these."""
+COMMAND_BYTES: Final = 16 * 2**20
+"""Of commands that wait for the core's threads: from so many on no events are taken."""
+HELD_S: Final = 0.002
+"""How long no events are taken before the gateway looks again whether it may."""
+CROWDED_MS: Final = 100
+"""How long nothing is read of a connection whose user has more waiting than their turns can keep up with."""
+PAUSE_MS: Final = (100, 1_000)
+"""The shortest and longest such time for a user whose account is overdrawn; their next request extends it."""
 REASON_BYTES: Final = 123
 """Longest reason of a WebSocket close frame (RFC 6455 section 5.5)."""
 GOODBYE_S: Final = 1.0
@@ -47,7 +68,29 @@ EVERYBODY: Final = {Encoding.BINARY: 1, Encoding.TEXT: 2}
 BEHIND: Final = Arrival(background=True)
 """How a session is announced that is in the background."""
 
-Groups = dict[str, list[Call]]
+ALONE: Final = frozenset({"read_history", "list_conversations", "sync"})
+"""Calls that gain nothing from a batch: each is answered as soon as it is done, so no page waits for another."""
+
+
+class Group:
+    """Calls of one pass that go to the handler together. size: bytes of their frames."""
+
+    __slots__ = ("calls", "name", "size")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.calls: list[Call] = []
+        self.size = 0
+
+
+class Bounds(NamedTuple):
+    """From how many calls, or bytes of their frames, under way on no events are taken from the core."""
+
+    calls: int
+    call_bytes: int
+
+
+Groups = dict[str | int, Group]
 Work = Callable[[Sequence[Call]], Coroutine[None, None, None]]
 """Has a batch of calls done, and passes the answers on."""
 
@@ -64,7 +107,10 @@ class Gateway:
         registry: Registry,
         counts: Counts,
         heartbeats: Heartbeats,
+        accounts: Accounts,
+        bounds: Bounds,
         missed_per_s: int = MISSED_PER_S,
+        now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._ids = ids
         self._core = core
@@ -73,14 +119,21 @@ class Gateway:
         self._registry = registry
         self._counts = counts
         self._heartbeats = heartbeats
+        self._accounts = accounts
+        self._bounds = bounds
         self._missed_per_s = missed_per_s
+        self._now_s = now_s
         self._sessions: dict[int, Session] = {}
         self._background: set[int] = set()
         self._connecting: dict[int, tuple[Admitted, Arrival]] = {}
         self._leaving: set[int] = set()
         self._arrivals = Arrivals()
+        self._turns = Turns()
+        self._calls = 0
+        self._call_bytes = 0
         self._tasks = Tasks(log)
         self._next_poll: asyncio.Handle | None = None
+        self._holding = False
         self._flush_waits = False
         self._telling: asyncio.Task[None] | None = None
         self._works: dict[str, Work] = {"connect": self._connect, "adjust": self._adjust, "logout": self._log_out}
@@ -118,26 +171,80 @@ class Gateway:
 
     def _poll(self) -> None:
         """One pass. Whoever has a session is served first, and then some of those who come."""
-        events = [] if self._arrivals.full else self._core.poll(POLL_LIMIT)
+        if self._crowded():
+            self._hold_back()
+            return
+        full = self._arrivals.full or self._turns.full
+        events = [] if full else self._core.poll(POLL_LIMIT, POLL_BYTES)
         groups: Groups = {}
         gone: list[Session] = []
-        for event in events:
-            if self._must_wait(event):
-                self._arrivals.add(event)
-            else:
-                self._serve(event, groups, gone)
-        for event in self._arrivals.take(ARRIVALS):
-            self._serve(event, groups, gone)
+        until_s = self._now_s() + PASS_S
+        self._serve_now(events, groups, gone, until_s)
+        self._serve_turns(groups, gone, until_s)
+        self._serve_arrivals(groups, gone)
         if gone:
             self._tasks.begin(self._leave(gone))
-        for name, calls in groups.items():
-            self._tasks.begin(self._works.get(name, self._answer)(calls))
-        if (len(events) == POLL_LIMIT or self._arrivals) and self._next_poll is None:
+        for group in groups.values():
+            self._calls += len(group.calls)
+            self._call_bytes += group.size
+            self._tasks.begin(self._do(group))
+        if self._turns:
+            self._counts.passes_cut += 1
+        if (len(events) == POLL_LIMIT or self._turns or self._arrivals) and self._next_poll is None:
             self._next_poll = asyncio.get_running_loop().call_soon(self._poll_again)
+
+    def _crowded(self) -> bool:
+        """Whether so much is under way that nothing more is to be taken from the core."""
+        return (
+            self._calls >= self._bounds.calls
+            or self._call_bytes >= self._bounds.call_bytes
+            or self._core.command_bytes() >= COMMAND_BYTES
+        )
+
+    def _hold_back(self) -> None:
+        """Look again a little later. Until then the descriptor stays readable, and would wake the loop all the time."""
+        loop = asyncio.get_running_loop()
+        if not self._holding:
+            self._holding = True
+            self._counts.polls_held += 1
+            loop.remove_reader(self._core.fileno())
+        if self._next_poll is None:
+            self._next_poll = loop.call_later(HELD_S, self._poll_again)
 
     def _poll_again(self) -> None:
         self._next_poll = None
+        if self._holding and not self._crowded():
+            self._holding = False
+            asyncio.get_running_loop().add_reader(self._core.fileno(), self._poll)
         self._poll()
+
+    def _serve_now(self, events: Sequence[Event], groups: Groups, gone: list[Session], until_s: float) -> None:
+        """Serve events in their order while there is time; the others wait, as do all behind some that wait already."""
+        late = bool(self._turns)
+        for number, event in enumerate(events, 1):
+            if self._must_wait(event):
+                self._arrivals.add(event)
+            elif late and (here := self._sessions.get(event[1])) is not None:
+                if self._turns.add(here.user, event):
+                    self._core.pause(here.connection, CROWDED_MS)
+                    self._flush_soon()
+            else:
+                self._serve(event, groups, gone)
+                late = late or (number % LOOK_EVERY == 0 and self._now_s() >= until_s)
+
+    def _serve_turns(self, groups: Groups, gone: list[Session], until_s: float) -> None:
+        while self._turns:
+            self._serve(self._turns.take(), groups, gone)
+            if self._now_s() >= until_s:
+                break
+
+    def _serve_arrivals(self, groups: Groups, gone: list[Session]) -> None:
+        until_s = self._now_s() + ARRIVALS_S
+        for _ in range(ARRIVALS):
+            for event in self._arrivals.take(1):
+                self._serve(event, groups, gone)
+            if not self._arrivals or self._now_s() >= until_s:
+                break
 
     def _must_wait(self, event: Event) -> bool:
         _, connection, data = event
@@ -157,13 +264,23 @@ class Gateway:
         if connection in self._leaving:
             return
         here = self._sessions.get(connection)
+        if here is not None and (
+            wait_s := self._accounts.charge(here.user, read_cost(len(data), text=encoding is Encoding.TEXT))
+        ):
+            self._slow_down(here, encoding.request_in(data), wait_s)
+            return
         frame = Frame()
         try:
             frame = encoding.decode(data) if here is not None else encoding.decode_first(data)
             name = session.check(self._state(here, connection), frame)
             limits.check(frame)
             caller = here or self._begin(connection, encoding, frame)
-            groups.setdefault(name, []).append(Call(caller, frame))
+            key: str | int = len(groups) if name in ALONE else name
+            group = groups.get(key)
+            if group is None:
+                group = groups[key] = Group(name)
+            group.calls.append(Call(caller, frame))
+            group.size += len(data)
         except LonglinkError as error:
             self._refuse(connection, here, encoding, frame.id or error.request, error)
         except Exception as defect:
@@ -204,11 +321,26 @@ class Gateway:
         if here is not None:
             self._send(here, Frame(missed=Missed(events=events)))
 
+    def _slow_down(self, here: Session, request: int, wait_s: float) -> None:
+        """Refuse a request of a user whose account is overdrawn, and read nothing of the connection for a while."""
+        self._refuse(here.connection, here, here.encoding, request, refusal(wait_s))
+        self._counts.account_refused += 1
+        self._core.pause(here.connection, max(PAUSE_MS[0], min(PAUSE_MS[1], math.ceil(wait_s * 1000))))
+
     # Calls and replies ------------------------------------------------------------------------------------------------
+
+    async def _do(self, group: Group) -> None:
+        try:
+            await self._works.get(group.name, self._answer)(group.calls)
+        finally:
+            self._calls -= len(group.calls)
+            self._call_bytes -= group.size
 
     async def _answer(self, calls: Sequence[Call]) -> None:
         for call, reply in zip(calls, await self._handler(calls), strict=True):
             self._pass_on(call.session, reply)
+            if reply.code == errors.RATE_LIMITED.code:
+                self._core.pause(call.session.connection, PAUSE_MS[0])
 
     async def _connect(self, calls: Sequence[Call]) -> None:
         for call, reply in zip(calls, await self._handler(calls), strict=True):
@@ -275,6 +407,7 @@ class Gateway:
         if to.encoding is Encoding.BINARY:
             self._write(to, reply.payload)
         else:
+            self._accounts.charge(to.user, len(reply.payload) // WRITTEN_TEXT_BYTES)
             self._send(to, decode(reply.payload))
 
     def _refuse(

@@ -219,14 +219,6 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
 class Http(Struct, frozen=True, forbid_unknown_fields=True):
     """[http] The HTTP API."""
 
-    call_rate: Annotated[
-        CountOrOff,
-        Meta(
-            description="HTTP calls per second of one user at one process. More are rejected with "
-            "`rate_limited`. 0 = no limit."
-        ),
-    ] = 50
-    call_burst: Annotated[Count, Meta(description="HTTP calls at once of one user.")] = 100
     connections_per_address: Annotated[
         CountOrOff,
         Meta(
@@ -243,6 +235,28 @@ class Http(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 50
     stranger_burst: Annotated[Count, Meta(description="Such requests of one client address at once.")] = 200
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """[limits] What one user may ask for, and how much the server works on at once."""
+
+    work_rate: Annotated[
+        CountOrOff,
+        Meta(
+            description="Units of work per second of one user, over all devices and the HTTP API together. A unit is "
+            "about 10 microseconds of CPU: a message costs about 15, a page of 200 entries about 250, JSON "
+            "several times more. More is rejected with `rate_limited`, and the user's connections are read more "
+            "slowly. 0 = no limit."
+        ),
+    ] = 10_000
+    work_burst: Annotated[Count, Meta(description="Units of work at once of one user.")] = 20_000
+    calls: Annotated[
+        Count,
+        Meta(
+            description="Requests that one process works on at once. Beyond that, it reads nothing more from clients."
+        ),
+    ] = 10_000
+    call_bytes: Annotated[Count, Meta(description="The same limit in bytes of their frames.")] = 16_777_216
 
 
 class Receipts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -364,6 +378,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     auth: Auth = Auth()
     connection: Connection = Connection()
     http: Http = Http()
+    limits: Limits = Limits()
     receipts: Receipts = Receipts()
     sessions: Sessions = Sessions()
     users: Users = Users()

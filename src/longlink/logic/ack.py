@@ -15,6 +15,7 @@ from longlink.protocol import frames
 from longlink.protocol.frames import Acked, Delivered, Frame, Read
 from longlink.routing.calls import Call
 from longlink.routing.delivery import Outgoing
+from longlink.routing.work import DELIVERED
 from longlink.storage.base import Mark, Marked
 
 
@@ -27,6 +28,7 @@ async def ack(services: Services, calls: Sequence[Call]) -> list[Frame | Longlin
     answers = iter(await services.store.conversations.mark([mark for marks in asked for mark in marks]))
     results: list[Frame | LonglinkError] = []
     pushes: list[Outgoing] = []
+    callers: list[str] = []
     for call, marks in zip(calls, asked, strict=True):
         found = [next(answers) for _ in marks]
         results.append(_all(services, marks, found) if call.frame.ack.marks else _one(marks[0], found[0]))
@@ -34,7 +36,9 @@ async def ack(services: Services, calls: Sequence[Call]) -> list[Frame | Longlin
             if isinstance(marked, Marked) and marked.delivered_moved | marked.read_moved:
                 services.counts.marks += 1
                 pushes += _told(services.receipts, mark, marked, call)
-    await services.delivery.deliver(pushes)
+        callers += [call.session.user] * (len(pushes) - len(callers))
+    for user, reached in zip(callers, await services.delivery.deliver_in_portions(pushes), strict=True):
+        services.accounts.charge(user, reached * DELIVERED)
     return results
 
 

@@ -1,8 +1,8 @@
 """The table of commands: which function answers which request body.
 
 A command takes a batch of calls with the same body and returns one reply body or one error per call. Adding a
-capability is adding a file and a row. This module turns results into replies and an unexpected exception into
-`internal`; it decides nothing else. Read next: send.py, the hot one.
+capability is adding a file and a row. This module charges the user's account, turns results into replies and an
+unexpected exception into `internal`; it decides nothing else. Read next: send.py, the hot one; ../routing/work.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from longlink.logic import ack, adjust, connect, list_conversations, logout, ope
 from longlink.logic.services import Services
 from longlink.ops import logs
 from longlink.protocol.codec import encode
-from longlink.protocol.frames import Frame, body_name
+from longlink.protocol.frames import Frame, FrameName, body_name
+from longlink.routing import work
 from longlink.routing.calls import Call, Handler, Reply, refusal
 
 Result = Frame | LonglinkError
@@ -41,14 +42,35 @@ def handler(services: Services) -> Handler:
     """The callable that access is given."""
 
     async def handle(calls: Sequence[Call]) -> list[Reply]:
-        results = await _run(services, calls)
-        return [_reply(services, call, result) for call, result in zip(calls, results, strict=True)]
+        name = body_name(calls[0].frame)
+        refused, paid = _charge(services, name, calls)
+        results = await _run(services, name, paid) if paid else ()
+        if not refused:
+            return [_reply(services, call, result) for call, result in zip(calls, results, strict=True)]
+        rest = iter(results)
+        merged = [refused.get(place) or next(rest) for place in range(len(calls))]
+        return [_reply(services, call, result) for call, result in zip(calls, merged, strict=True)]
 
     return handle
 
 
-async def _run(services: Services, calls: Sequence[Call]) -> Sequence[Result]:
-    name = body_name(calls[0].frame)
+def _charge(
+    services: Services, name: FrameName | None, calls: Sequence[Call]
+) -> tuple[Mapping[int, LonglinkError], Sequence[Call]]:
+    """The refusals by the place of their call, and the other calls, which have been charged."""
+    refused: dict[int, LonglinkError] = {}
+    for place, call in enumerate(calls):
+        try:
+            services.accounts.take(call.session.user, work.cost(name, call.frame) if name else 0)
+        except LonglinkError as error:
+            refused[place] = error
+    if not refused:
+        return refused, calls
+    services.counts.account_refused += len(refused)
+    return refused, [call for place, call in enumerate(calls) if place not in refused]
+
+
+async def _run(services: Services, name: FrameName | None, calls: Sequence[Call]) -> Sequence[Result]:
     caller = calls[0].session
     try:
         # A call by a key over HTTP; those of one batch come from one caller. A gateway knows that its sessions go on.
@@ -67,4 +89,7 @@ def _reply(services: Services, call: Call, result: Result) -> Reply:
         services.counts.errors[result.name] += 1
         return refusal(result, call.frame.id)
     result.id = call.frame.id
-    return Reply(encode(result), 0)
+    payload = encode(result)
+    if len(payload) >= work.RETURNED_BYTES:
+        services.accounts.charge(call.session.user, len(payload) // work.RETURNED_BYTES)
+    return Reply(payload, 0)

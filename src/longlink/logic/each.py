@@ -1,4 +1,4 @@
-"""Commands whose calls have nothing to gain from a batch: each call is answered for itself, side by side."""
+"""Commands whose calls gain nothing from a batch: each is answered by itself, as many at once as there are slots."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ async def each(
     """What `one` returns or raises for each call, in order; they begin in that order too."""
 
     async def answer(call: Call) -> Frame | LonglinkError:
+        user = call.session.user
+        await services.slots.take(user)
         try:
             return await one(services, call)
         except LonglinkError as error:
             return error
+        finally:
+            services.slots.give_back(user)
 
     return list(await asyncio.gather(*(answer(call) for call in calls)))

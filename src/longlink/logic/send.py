@@ -7,13 +7,18 @@ Read next: ack.py, the other half of the six packets.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from longlink.errors import LonglinkError
 from longlink.logic.services import Services
 from longlink.protocol.frames import Frame
 from longlink.routing.calls import Call
 from longlink.routing.delivery import Outgoing
+from longlink.routing.work import DELIVERED, DELIVERED_BYTES
 from longlink.storage.base import Append, Appended
+
+INCLUDED: Final = 2
+"""Connections that a message reaches at no further cost."""
 
 
 async def send(services: Services, calls: Sequence[Call]) -> list[Frame | LonglinkError]:
@@ -21,6 +26,7 @@ async def send(services: Services, calls: Sequence[Call]) -> list[Frame | Longli
     appended = await services.store.messages.append([_append(call) for call in calls])
     results: list[Frame | LonglinkError] = []
     pushes: list[Outgoing] = []
+    pushed: list[Call] = []
     for call, result in zip(calls, appended, strict=True):
         if isinstance(result, LonglinkError):
             results.append(result)
@@ -30,8 +36,12 @@ async def send(services: Services, calls: Sequence[Call]) -> list[Frame | Longli
             services.counts.duplicates += 1
         else:
             pushes.append(Outgoing(_message(call, result), result.members, call.session))
+            pushed.append(call)
     services.counts.messages += len(pushes)
-    await services.delivery.deliver(pushes)
+    for call, reached in zip(pushed, await services.delivery.deliver(pushes), strict=True):
+        if reached > INCLUDED:
+            each = DELIVERED + call.frame.ByteSize() // DELIVERED_BYTES
+            services.accounts.charge(call.session.user, (reached - INCLUDED) * each)
     return results
 
 

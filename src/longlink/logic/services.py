@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from longlink.logic.quota import Quota
+from longlink.logic.slots import Slots
 from longlink.ops.metrics import Counts
 from longlink.protocol.heartbeats import Heartbeats
 from longlink.routing.delivery import Delivery
 from longlink.routing.registrar import Registrar
+from longlink.routing.work import Accounts
 from longlink.storage.base import Store
 
 
@@ -35,6 +37,8 @@ class Services:
 
     now_ms: returns ms since the Unix epoch; injected, so that tests own the clock
     page_bytes: size of the largest reply
+    accounts: what each user may still ask for
+    slots: who may read pages now
     accept_unknown: whether users may write to a user who has never connected
     """
 
@@ -49,5 +53,7 @@ class Services:
     max_frame_bytes: int
     page_bytes: int
     receipts: Receipts
+    accounts: Accounts
+    slots: Slots
     accept_unknown: bool
     new_conversations: Quota

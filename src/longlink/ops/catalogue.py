@@ -20,7 +20,13 @@ COUNTS: Final[dict[str, Metric]] = {
     "messages": Metric("counter", "Messages stored and acknowledged for the first time."),
     "duplicates": Metric("counter", "Resent messages that were stored already and got their first answer again."),
     "deliveries": Metric("counter", "Frames handed to gateways for receivers, one for each connection."),
-    "http_limited": Metric("counter", "Calls of the short link refused because their user calls too often."),
+    "account_refused": Metric(
+        "counter", "Requests rejected because the account of their user was overdrawn, over connections and HTTP."
+    ),
+    "passes_cut": Metric("counter", "Passes of the gateway that ended by time; the rest was served in turns by user."),
+    "polls_held": Metric(
+        "counter", "Times that the gateway stopped reading because too many calls or bytes were under way."
+    ),
     "http_strangers": Metric(
         "counter", "HTTP requests refused because their address sends too many without a valid token."
     ),

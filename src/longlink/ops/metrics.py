@@ -47,12 +47,12 @@ class Counts:
     """What the Python layers count: one instance of a server, handed to each layer. Meanings: catalogue.COUNTS."""
 
     __slots__ = (
+        "account_refused",
         "deliveries",
         "duplicates",
         "errors",
         "http_calls",
         "http_cuts",
-        "http_limited",
         "http_seconds",
         "http_strangers",
         "jwks_failures",
@@ -62,6 +62,8 @@ class Counts:
         "loop_lag_seconds",
         "marks",
         "messages",
+        "passes_cut",
+        "polls_held",
         "quota_refused",
         "resumes",
         "sessions_attached",
@@ -94,8 +96,10 @@ class Counts:
         self.errors: collections.Counter[str] = collections.Counter()
         self.http_calls: collections.Counter[str] = collections.Counter()
         self.http_cuts: collections.Counter[str] = collections.Counter()
-        self.http_limited = 0
         self.http_strangers = 0
+        self.account_refused = 0
+        self.passes_cut = 0
+        self.polls_held = 0
         self.http_seconds = Histogram(CALL_BOUNDS)
         self.loop_lag_seconds = Histogram(LAG_BOUNDS)
 

@@ -30,6 +30,8 @@ FIELDS_MAX: Final = 16
 """Fields of a frame itself: an id and one body, and room for those of newer versions."""
 
 _parse = Frame.FromString
+_ID_WITHIN: Final = 64
+"""Bytes of a JSON text in which its id is looked for."""
 _ID: Final = Frame.ID_FIELD_NUMBER
 _CONNECT: Final = Frame.CONNECT_FIELD_NUMBER
 _BODIES: Final[Mapping[int, FrameName]] = {
@@ -145,6 +147,16 @@ class Encoding(enum.Enum):
     def decode_first(self, data: bytes) -> Frame:
         """The first frame of a connection. Raises as decode, and FRAME_UNEXPECTED for every body but Connect."""
         return decode_first(data) if self is Encoding.BINARY else text.decode_first(data)
+
+    def request_in(self, data: bytes) -> int:
+        """The id with which a frame begins, read without the rest of it; 0 if it begins with something else."""
+        if self is Encoding.TEXT:
+            return bounds.request_in(data[:_ID_WITHIN].decode("utf-8", "replace"))
+        try:
+            number, value = next(_fields(data), (0, 0))
+        except LonglinkError:
+            return 0
+        return value & 0xFFFFFFFF if number == _ID else 0
 
     def encode(self, frame: Frame) -> bytes:
         return encode(frame) if self is Encoding.BINARY else encode_text(frame)

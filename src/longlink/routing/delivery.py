@@ -6,8 +6,9 @@ he comes back, because the registry counts. Read next: registry.py, bus/.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
@@ -15,6 +16,8 @@ from longlink.protocol.frames import Frame
 from longlink.routing.bus.base import Bus, Parcel
 from longlink.routing.sessions import Session, Sessions
 
+PORTION: Final = 32
+"""Frames of a large batch that are handed over in one go: about two milliseconds, if each has 32 receivers."""
 EVENT = 1
 """The core's delivery class for events that the log can repeat (core/BOUNDARY.md)."""
 
@@ -34,16 +37,38 @@ class Delivery:
         self._sessions = sessions
         self._bus = bus
         self._counts = counts
+        self._portions = asyncio.Lock()
 
-    async def deliver(self, batch: Sequence[Outgoing]) -> None:
-        """Hand over in order. Returns when the bus has the parcels, which says nothing of arrival."""
+    async def deliver(self, batch: Sequence[Outgoing]) -> list[int]:
+        """Hand over in order. Returns when the bus has the parcels, which says nothing of arrival.
+
+        Returns for each frame the number of connections that it was handed over for.
+        """
         by_gateway: dict[int, list[Parcel]] = {}
+        reached: list[int] = []
         for outgoing in batch:
             besides = outgoing.besides.link if outgoing.besides is not None else 0
-            _pack(outgoing.frame, await self._sessions.reach(outgoing.users, besides), by_gateway)
+            targets = await self._sessions.reach(outgoing.users, besides)
+            reached.append(len(targets))
+            _pack(outgoing.frame, targets, by_gateway)
         for gateway, parcels in by_gateway.items():
             self._counts.deliveries += sum(len(parcel.connections) for parcel in parcels)
             self._bus.publish(gateway, parcels)
+        return reached
+
+    async def deliver_in_portions(self, batch: Sequence[Outgoing]) -> list[int]:
+        """As deliver, but others get a turn between two portions of a large batch.
+
+        For events of which only the newest counts: a smaller batch may overtake a large one.
+        """
+        if len(batch) <= PORTION:
+            return await self.deliver(batch)
+        reached: list[int] = []
+        async with self._portions:
+            for begin in range(0, len(batch), PORTION):
+                reached += await self.deliver(batch[begin : begin + PORTION])
+                await asyncio.sleep(0)
+        return reached
 
 
 def _pack(frame: Frame, targets: Sequence[Session], by_gateway: dict[int, list[Parcel]]) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from longlink.errors import LonglinkError
 from longlink.ops import numbers, signals
 from longlink.ops.metrics import Counts, watch_loop
-from longlink.parts import Access
+from longlink.parts import Access, open_accounts
 from longlink.routing.ids import gateway_number
 from longlink.routing.trunk.gateway import Trunk
 from longlink.routing.trunk.unanswered import Bounds
@@ -46,7 +46,14 @@ class _Gateway:
             self._numbers,
         )
         self.access = Access(
-            shared.config, worker, self._counts, _now_ms, self._trunk.handle, self._trunk, shared.ticket_secret
+            shared.config,
+            worker,
+            self._counts,
+            _now_ms,
+            self._trunk.handle,
+            self._trunk,
+            open_accounts(shared.config),
+            shared.ticket_secret,
         )
         self._tasks: list[asyncio.Task[None]] = []
 

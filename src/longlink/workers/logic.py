@@ -18,7 +18,7 @@ from longlink.ops import numbers
 from longlink.ops.exposition import Metrics
 from longlink.ops.metrics import Counts, watch_loop
 from longlink.ops.numbers import Numbers
-from longlink.parts import FINISH_MS, Logic
+from longlink.parts import FINISH_MS, Logic, open_accounts
 from longlink.routing.ids import worker_of
 from longlink.routing.trunk.logic import Hub
 from longlink.storage.base import Store
@@ -52,7 +52,7 @@ class _Process:
         self._counts = Counts()
         self._tally = Tally(shared.config.server.workers, restarts)
         self._hub = Hub(shared.secret, self._tally)
-        self._logic = Logic(shared.config, store, self._hub, self._counts, _now_ms)
+        self._logic = Logic(shared.config, store, self._hub, self._counts, _now_ms, open_accounts(shared.config))
         self._metrics = Metrics(self._gather)
         self._server: asyncio.Server
 

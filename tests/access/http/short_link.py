@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2 as httpx
 
-from longlink.access.http import Callers, Rate, Rates, ShortLink, Strangers, build_http
+from longlink.access.http import Callers, Rate, ShortLink, Strangers, build_http
 from longlink.access.keys import read_data_key
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Signer, Verifier
@@ -20,6 +20,7 @@ from longlink.protocol.codec import Encoding, encode
 from longlink.protocol.frames import Frame
 from longlink.routing.calls import Call, Reply, refusal
 from longlink.routing.sessions import Session
+from longlink.routing.work import HTTP_CALL, Accounts
 
 NOW_S = 1_790_000_000.0
 MOST_BYTES = 1_000
@@ -38,9 +39,9 @@ class Stage:
         self.keys = ResumeKeys.from_folder(folder)
         self._signer = Signer(read_data_key(folder), lambda: self.now_s)
         callers = Callers(verifier, self.keys, lambda: self.now_s)
-        rates = Rates(rate, burst, lambda: self.now_s)
+        self.accounts = Accounts(rate * HTTP_CALL, burst * HTTP_CALL, lambda: self.now_s)
         strangers = Strangers(Rate(strangers_rate, burst, lambda: self.now_s), self.counts)
-        link = ShortLink(callers, rates, self._handle, self.counts, MOST_BYTES, strangers)
+        link = ShortLink(callers, self.accounts, self._handle, self.counts, MOST_BYTES, strangers)
         self.app = build_http(ready=_ready, short_link=link, strangers=strangers, counts=self.counts)
 
     def token(self, user: str = "alice") -> str:

@@ -11,7 +11,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from longlink import errors
-from longlink.access.http import Callers, Rate, Rates, ShortLink, Strangers, build_http, build_operations, endpoints
+from longlink.access.http import Callers, Rate, ShortLink, Strangers, build_http, build_operations, endpoints
 from longlink.access.jwks import RemoteKeys
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
@@ -19,6 +19,7 @@ from longlink.config import Auth
 from longlink.errors import LonglinkError
 from longlink.ops.metrics import Counts
 from longlink.routing.calls import Call, Reply
+from longlink.routing.work import Accounts
 
 
 async def is_ready() -> list[str]:
@@ -39,7 +40,7 @@ async def no_logic(_: Sequence[Call]) -> list[Reply]:
 STRANGERS = Strangers(Rate(0, 1, float), Counts())
 NOBODY = ShortLink(
     Callers(Verifier(Auth(), list, NO_ADDRESSES), ResumeKeys(b""), float),
-    Rates(0, 1, float),
+    Accounts(0, 1, float),
     no_logic,
     Counts(),
     1,

@@ -5,7 +5,6 @@ from longlink.access.http.calls import ShortLink
 from longlink.access.http.certificates import pair_bytes, server_context
 from longlink.access.http.endpoints import build_http, build_operations
 from longlink.access.http.places import Places, Rate
-from longlink.access.http.rates import Rates
 from longlink.access.http.server import HttpServer, serve_http
 from longlink.access.http.strangers import Strangers
 
@@ -14,7 +13,6 @@ __all__ = [
     "HttpServer",
     "Places",
     "Rate",
-    "Rates",
     "ShortLink",
     "Strangers",
     "build_http",

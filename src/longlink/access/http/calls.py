@@ -3,13 +3,12 @@
     POST /v1/send       {"conversation": ..., ...}    ->   {"seq": "7", ...}
     POST /v1/frames     {"frames": [{"id": 1, "send": {...}}, ...]}    ->   {"frames": [{"id": 1, "sent": {...}}, ...]}
 
-The same rules, the same handler and the same errors as on the long link. Between two calls nothing is kept but how
-often each user calls (rates.py). Read next: exchange.py, callers.py; frames.py, which does many at once.
+The same rules, the same handler and the same errors as over a connection. Between two calls nothing is kept but what
+each user may still ask for (../../routing/work.py). Read next: exchange.py, callers.py; frames.py, many at once.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -21,7 +20,6 @@ from longlink import errors
 from longlink.access.http.callers import Callers
 from longlink.access.http.exchange import CORS, Asked, GoneError, error_body, retry_after, tell
 from longlink.access.http.frames import FRAMES, answer_frames
-from longlink.access.http.rates import Rates
 from longlink.access.http.strangers import CLOSE, StrangerError, Strangers
 from longlink.errors import TABLE, LonglinkError
 from longlink.ops import logs
@@ -30,8 +28,10 @@ from longlink.protocol import limits
 from longlink.protocol.codec import decode
 from longlink.protocol.frames import REQUESTS, Frame, RequestName
 from longlink.protocol.text import decode_body, decode_list, encode_body
+from longlink.routing import work
 from longlink.routing.calls import Call, Handler
 from longlink.routing.sessions import Session
+from longlink.routing.work import Accounts
 
 log = logs.get("http")
 
@@ -58,14 +58,14 @@ class ShortLink:
     def __init__(
         self,
         callers: Callers,
-        rates: Rates,
+        accounts: Accounts,
         handler: Handler,
         counts: Counts,
         most_bytes: int,
         strangers: Strangers,
     ) -> None:
         self._callers = callers
-        self._rates = rates
+        self._accounts = accounts
         self._handler = handler
         self._counts = counts
         self._most_bytes = most_bytes
@@ -138,23 +138,27 @@ class ShortLink:
         return caller
 
     def _pace(self, caller: Session) -> None:
-        wait_s = self._rates.take(caller.user)
-        if wait_s:
-            self._counts.http_limited += 1
-            message = "this user calls more often than http.call_rate and http.call_burst allow"
-            raise LonglinkError(errors.RATE_LIMITED, message, retry_after_ms=math.ceil(wait_s * 1000))
+        try:
+            self._accounts.take(caller.user, work.HTTP_CALL)
+        except LonglinkError:
+            self._counts.account_refused += 1
+            raise
 
     async def _one(self, name: RequestName, caller: Session, body: bytes) -> Said:
+        self._accounts.charge(caller.user, work.read_cost(len(body), text=True))
         frame = decode_body(name, body)
         limits.check(frame)
         [reply] = await self._handler([Call(caller, frame)])
         answer = decode(reply.payload)
+        self._accounts.charge(caller.user, len(reply.payload) // work.WRITTEN_TEXT_BYTES)
         return _as_raised(answer) if reply.code else encode_body(answer)
 
     async def _many(self, caller: Session, body: bytes) -> Said:
         frames = decode_list(body, "frames", FRAMES)
-        self._rates.charge(caller.user, len(frames) - 1)
-        return await answer_frames(caller, frames, self._handler, self._counts)
+        self._accounts.charge(caller.user, work.read_cost(len(body), text=True) + work.READ_TEXT * len(frames))
+        answer = await answer_frames(caller, frames, self._handler, self._counts)
+        self._accounts.charge(caller.user, len(answer) // (2 * work.WRITTEN_TEXT_BYTES))
+        return answer
 
 
 def _check_type(kind: str) -> None:

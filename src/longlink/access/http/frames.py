@@ -22,8 +22,9 @@ from longlink.routing.sessions import Session
 
 FRAMES: Final = 64
 """Frames in one call."""
-TURN_BYTES: Final = 65_536
-"""How much JSON is written before others get a turn: pages of history may be 64 in one call."""
+PAGES: Final = frozenset({"read_history", "list_conversations", "sync"})
+ANSWER_BYTES: Final = 512 * 1024
+"""Of an answer, which is in memory as a whole: from here on the other frames are refused with `overloaded`."""
 
 
 async def answer_frames(
@@ -40,16 +41,26 @@ async def answer_frames(
             counts.errors[error.name] += 1
             replies[place] = encode_text(error_frame(error, error.request))
 
+    written = 0
+
     async def answer(calls: dict[int, Call]) -> None:
-        written = 0
+        nonlocal written
+        if written >= ANSWER_BYTES:
+            full = LonglinkError(errors.OVERLOADED, f"the answer has {written} bytes already: ask again for the rest")
+            replies.update({place: encode_text(error_frame(full, call.frame.id)) for place, call in calls.items()})
+            counts.errors[full.name] += len(calls)
+            return
         for place, reply in zip(calls, await handler(list(calls.values())), strict=True):
             replies[place] = encode_text(decode(reply.payload))
             written += len(replies[place])
-            if written > TURN_BYTES:
-                written = 0
-                await asyncio.sleep(0)
 
-    await asyncio.gather(*(answer(calls) for calls in groups.values()))
+    async def answer_each(calls: dict[int, Call]) -> None:
+        """Pages are large: one after the other, so that no more of them are in memory than the answer has room for."""
+        for place, call in calls.items():
+            await answer({place: call})
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(answer_each(calls) if name in PAGES else answer(calls) for name, calls in groups.items()))
     return b'{"frames":[' + b",".join(replies[place] for place in range(len(frames))) + b"]}"
 
 

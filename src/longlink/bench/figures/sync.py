@@ -45,6 +45,7 @@ def measure(run: Run) -> Numbers:
         run.progress.phase("sync: writing conversations")
         asyncio.run(_fill(Path(folder) / "data", run.sizes.conversations, run.sizes.changed))
         settings = {"LONGLINK_DRAIN_DURATION_MS": "0", "LONGLINK_CONNECTION_MESSAGE_RATE": "0"}
+        settings |= {"LONGLINK_LIMITS_WORK_RATE": "1000000000"}
         server = RunningServer(Path(folder) / "data", settings)
         server.start()
         try:
