@@ -13,7 +13,7 @@ from .people import Door, Guest, error_of
 from .raw import Kind
 
 BOTH: Final = True
-SETTINGS: Final = {"LONGLINK_CONNECTION_MESSAGE_RATE": "0"}
+SETTINGS: Final = {"LONGLINK_CONNECTION_MESSAGE_RATE": "0", "LONGLINK_LIMITS_WORK_RATE": "0"}
 """So that filling a conversation takes no time."""
 COUNT: Final = 230
 PAGE_BYTES: Final = 262_144 // 4

@@ -31,7 +31,8 @@ SMALL_BUFFER: Final = 131_072
 
 @contextlib.contextmanager
 def _overloaded(**settings: int) -> Iterator[tuple[Door, Couple]]:
-    """A server with these [connection] or [storage] settings, a door, and two others who talk."""
+    """A server with these settings and no limit of work, a door, and two others who talk."""
+    settings = {"limits_work_rate": 0} | settings
     variables = {f"LONGLINK_{name.upper()}": str(value) for name, value in settings.items()}
     with run_server(settings=variables) as server, Door(server) as door:
         others = Couple(door)

@@ -27,7 +27,11 @@ from .raw import Kind
 
 LIVES: Final = 20
 ANSWERS_A_LIFE: Final = 200
-SETTINGS: Final = {"LONGLINK_CONNECTION_MESSAGE_RATE": "0", "LONGLINK_CONNECTION_ACCEPT_RATE": "0"}
+SETTINGS: Final = {
+    "LONGLINK_CONNECTION_MESSAGE_RATE": "0",
+    "LONGLINK_CONNECTION_ACCEPT_RATE": "0",
+    "LONGLINK_LIMITS_WORK_RATE": "0",
+}
 
 
 def _enter(server: RunningServer, tokens: dict[str, str]) -> Enter:

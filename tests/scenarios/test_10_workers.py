@@ -31,7 +31,11 @@ from .people import Couple, Door, Guest, ends_with, error_of, eventually, metric
 from .raw import ANSWER_S, ClosedError, Kind, dial, upgrade_request
 
 QUICK: Final = WORKERS | {"LONGLINK_SERVER_ANSWER_TIMEOUT_MS": "400"}
-UNLIMITED: Final = WORKERS | {"LONGLINK_CONNECTION_MESSAGE_RATE": "0", "LONGLINK_CONNECTION_ACCEPT_RATE": "0"}
+UNLIMITED: Final = WORKERS | {
+    "LONGLINK_CONNECTION_MESSAGE_RATE": "0",
+    "LONGLINK_CONNECTION_ACCEPT_RATE": "0",
+    "LONGLINK_LIMITS_WORK_RATE": "0",
+}
 KILLS: Final = 6
 ANSWERS_A_LIFE: Final = 150
 BACK_S: Final = 10.0

@@ -344,9 +344,9 @@ def test_calls_are_counted(server: RunningServer, door: Door) -> None:
 def test_a_user_who_calls_too_often_waits_and_others_do_not(server: RunningServer, door: Door) -> None:
     alice, bob = door.enter("alice"), door.enter("bob")
     token = server.token(alice.user)
-    frames = {"frames": [{"id": n, "listConversations": {"limit": 1}} for n in range(1, 65)]}
-    answers = [call(server, token, "frames", frames) for _ in range(8)]
-    refused = [said["error"] for status, said in answers if status == 429]
+    frames = {"frames": [{"id": n, "listConversations": {"limit": 200}} for n in range(1, 65)]}
+    said = [call(server, token, "frames", frames)[1] for _ in range(8)]
+    refused = [answer["error"] for whole in said for answer in whole.get("frames", [whole]) if "error" in answer]
     assert refused
     assert all(error["name"] == "rate_limited" and error["retryAfterMs"] > 0 for error in refused)
     assert call(server, server.token(bob.user), "list_conversations", {})[0] == 200
