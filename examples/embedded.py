@@ -4,27 +4,20 @@ import asyncio
 import tempfile
 
 import longlink
-from longlink.access.tokens import Signer
-from longlink.config import Config, Data, Listen
 
 
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        config = Config(data=Data(dir=folder), listen=Listen(address="127.0.0.1:0", http="127.0.0.1:0"))
-        server = longlink.Server(config)
-        await server.start()
-        try:
-            signer = Signer.from_data(server.folder)
-            async with (
-                longlink.connect(server.url, token=signer.sign("alice", days=1)) as alice,
-                longlink.connect(server.url, token=signer.sign("bob", days=1)),
-            ):
-                chat = await alice.direct("bob")
-                sent = await chat.send("hello from inside")
-                print(f"stored as message {sent.seq}")
-        finally:
-            await server.drain()
-            await server.stop()
+        anywhere = "127.0.0.1:0"
+        async with (
+            longlink.Server(data=f"{folder}/data", listen=anywhere, http=anywhere, operations=anywhere) as server,
+            longlink.connect(server.url, token=server.token("alice")) as alice,
+        ):
+            await server.send("system", "alice", "hello from inside")
+            async for event in alice:
+                if isinstance(event, longlink.Message):
+                    print(f"{event.sender}: {event.text}, stored as message {event.seq}")
+                    break
 
 
 asyncio.run(main())

@@ -15,6 +15,7 @@ import pytest
 
 from longlink import errors
 from longlink.app import Server
+from longlink.client.connect import connect
 from longlink.config import Config, Connection, Data, Listen
 from longlink.config import Server as ServerSettings
 from longlink.errors import LonglinkError
@@ -78,3 +79,29 @@ def test_a_server_inside_a_program_is_one_process() -> None:
     with pytest.raises(LonglinkError, match=r"server\.workers: expected 0") as caught:
         Server(Config(server=ServerSettings(workers=2)))
     assert caught.value.row is errors.CONFIG_INVALID
+
+
+def test_a_program_sends_in_the_name_of_any_user_and_repeats_without_harm(tmp_path: Path) -> None:
+    async def story() -> None:
+        anywhere = "127.0.0.1:0"
+        async with Server(data=tmp_path / "data", listen=anywhere, http=anywhere, operations=anywhere) as server:
+            assert [await server.send("system", "alice", "hello", client_id="once") for _ in range(2)] == [1, 1]
+            assert await server.send("system", "alice", "and again") == 2
+            async with connect(server.url, token=server.token("alice")) as alice:
+                chat = await alice.direct("system")
+                assert [message.text async for message in chat.history(after=0)] == ["hello", "and again"]
+            for sender, text, kind in (("", "hello", errors.FIELD_INVALID), ("system", "", errors.FIELD_INVALID)):
+                with pytest.raises(LonglinkError) as caught:
+                    await server.send(sender, "alice", text)
+                assert caught.value.row is kind
+            with pytest.raises(LonglinkError) as caught:
+                await server.send("system", "alice", "other words", client_id="once")
+            assert caught.value.row is errors.CONTENT_DIFFERS
+
+    asyncio.run(asyncio.wait_for(story(), 30))
+
+
+def test_settings_given_by_themselves_replace_those_of_the_configuration(tmp_path: Path) -> None:
+    server = Server(Config(data=Data(dir="elsewhere")), data=tmp_path, http="127.0.0.1:7799")
+    assert (server.config.data.dir, server.config.listen.http) == (str(tmp_path), "127.0.0.1:7799")
+    assert server.config.listen.address == Config().listen.address

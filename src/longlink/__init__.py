@@ -34,11 +34,13 @@ if TYPE_CHECKING:
         Refused,
         Sent,
     )
+    from longlink.config import Config
     from longlink.errors import LonglinkError
 
 __all__ = [
     "Chat",
     "Client",
+    "Config",
     "Connected",
     "Custom",
     "Delivered",
@@ -59,6 +61,7 @@ __all__ = [
 _HOMES: Final = {
     "Chat": "longlink.client.chat",
     "Client": "longlink.client.client",
+    "Config": "longlink.config",
     "LonglinkError": "longlink.errors",
     "Server": "longlink.app",
     "connect": "longlink.client.connect",

@@ -7,15 +7,19 @@ No message passes through here. Read next: parts.py; workers/, for a server of s
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from msgspec import structs
 
 from longlink import errors
+from longlink.access.tokens import Signer
 from longlink.config import Config
 from longlink.config.check import check as check_settings
 from longlink.errors import LonglinkError
@@ -24,7 +28,12 @@ from longlink.ops.exposition import Metrics
 from longlink.ops.metrics import Counts, watch_loop
 from longlink.ops.numbers import Numbers, of_core, of_counts, of_process, of_store, started, total
 from longlink.parts import SWITCH_INTERVAL_S, Access, Logic, Place, addresses, calm_collector, open_accounts
+from longlink.protocol import limits
+from longlink.protocol.codec import Encoding, decode
+from longlink.protocol.frames import Frame, OpenDirect, Send
 from longlink.routing.bus.local import LocalBus
+from longlink.routing.calls import Call, Handler
+from longlink.routing.sessions import Session
 from longlink.storage.base import Store
 from longlink.storage.sqlite import open_store
 
@@ -37,10 +46,29 @@ Beside = Callable[[Place], Awaitable[None]]
 class Server:
     """One Longlink in this process: embedded storage, local bus, sessions in memory.
 
-    Raises CONFIG_INVALID, INSECURE for settings that contradict one another, as `longlink serve` does.
+        async with longlink.Server(data="./data") as server:
+            await server.send("system", "alice", "Your parcel is on its way")
+
+    config: all settings; the defaults without it
+    data: the folder, in place of config.data.dir
+    listen, http, operations: addresses as host:port, in place of those of config.listen
+    now_ms: returns ms since the Unix epoch; the system's clock without it
+
+    Leaving the block drains. Raises CONFIG_INVALID, INSECURE for settings that contradict one another, as
+    `longlink serve` does.
     """
 
-    def __init__(self, config: Config, *, now_ms: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        data: str | Path | None = None,
+        listen: str | None = None,
+        http: str | None = None,
+        operations: str | None = None,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        config = _with(config or Config(), data, {"address": listen, "http": http, "operations": operations})
         check_settings(config, {})
         if config.server.workers:
             message = f"server.workers: expected 0 for a server in one process, got {config.server.workers}"
@@ -50,6 +78,7 @@ class Server:
         self._counts = Counts()
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._access: Access
+        self._handler: Handler
         self.place = Place(config, 0, 0)
 
     @property
@@ -78,6 +107,45 @@ class Server:
     def folder(self) -> Path:
         return self.place.folder
 
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self.drain()
+        finally:
+            await self.stop()
+
+    def token(self, user: str, *, days: float = 1.0) -> str:
+        """A token for the user, signed with the data folder's own key. Raises DATA_UNUSABLE if auth.keys names others,
+        because then only their owner can sign."""
+        auth = self.config.auth
+        return Signer.from_data(self.folder).sign(user, days=days, audience=auth.audience, issuer=auth.issuer)
+
+    async def send(self, sender: str, to: str, text: str, *, client_id: str = "") -> int:
+        """Send a text in the name of any user; returns its seq once it is durable.
+
+        client_id: names the message; the same id for the same two users again stores nothing new
+        Raises what OpenDirect and Send are answered with, such as STORAGE_UNAVAILABLE.
+        """
+        opened = await self._ask(sender, Frame(open_direct=OpenDirect(user=to)))
+        request = Send(conversation=opened.conversation.id, client_id=client_id or secrets.token_hex(16))
+        request.content.text = text
+        return (await self._ask(sender, Frame(send=request))).sent.seq
+
+    async def _ask(self, user: str, frame: Frame) -> Frame:
+        """As a call over HTTP with the user's token: there is no session, and every device gets what it sends."""
+        frame.id = 1
+        limits.check_user(user, "sender")
+        limits.check(frame)
+        (reply,) = await self._handler([Call(Session(user, "host", "", 0, 0, 0, Encoding.BINARY), frame)])
+        answer = decode(reply.payload)
+        if reply.code:
+            error = answer.error
+            raise LonglinkError(errors.TABLE[reply.code], error.message, retry_after_ms=error.retry_after_ms)
+        return answer
+
     async def start(self) -> None:
         """Open the store, then the long link, then HTTP. Raises LonglinkError and leaves nothing running."""
         try:
@@ -105,6 +173,7 @@ class Server:
         bus = LocalBus()
         accounts = open_accounts(self.config)
         logic = Logic(self.config, store, bus, self._counts, self._now_ms, accounts)
+        self._handler = logic.handler
         self._access = Access(self.config, 0, self._counts, self._now_ms, logic.handler, logic.registrar, accounts)
         bus.attach(self._access.ids.gateway, self._access.gateway)
         self._closers.append(self._access.stop)
@@ -123,6 +192,13 @@ class Server:
     async def _numbers(self, store: Store) -> Numbers:
         parts = (of_counts(self._counts), of_core(self._access.core), of_store(store), of_process(), started())
         return total(parts)
+
+
+def _with(config: Config, data: str | Path | None, listen: Mapping[str, str | None]) -> Config:
+    """The settings with those that were given by themselves."""
+    given = {name: address for name, address in listen.items() if address is not None}
+    config = structs.replace(config, listen=structs.replace(config.listen, **given))
+    return config if data is None else structs.replace(config, data=structs.replace(config.data, dir=str(data)))
 
 
 async def run(server: Server, *, beside: Beside | None = None) -> None:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import httpx2
 import pytest
 
 import longlink
@@ -84,6 +85,23 @@ def test_the_python_of_a_page_works(page: Path, server: RunningServer, tmp_path:
         pytest.skip(str(reason))
     finally:
         os.chdir(elsewhere)
+
+
+def test_the_application_of_the_embedding_guide_answers(server: RunningServer) -> None:
+    async def whole() -> None:
+        names: dict[str, Any] = {}
+        for block in blocks_of(ROOT / "docs/guides/embedding.md"):
+            await run_python(block, names)
+        async with names["lifespan"](names["app"]):
+            calls = httpx2.AsyncClient(transport=httpx2.ASGITransport(names["app"]), base_url="http://app")
+            async with calls:
+                login = (await calls.get("/login/alice")).json()
+                assert (await calls.get("/notify/alice")).json() == {"seq": 1}
+            async with longlink.connect(login["url"], token=login["token"]) as alice:
+                event = await anext(event async for event in alice if isinstance(event, longlink.Message))
+                assert event.text == "hello"
+
+    asyncio.run(asyncio.wait_for(whole(), 30))
 
 
 def test_the_program_of_the_readme_runs_as_it_is(server: RunningServer, tmp_path: Path) -> None:
