@@ -584,6 +584,53 @@ def test_the_background_gets_no_notices_and_no_missed_and_is_announced_as_such(t
     play(tmp_path, story)
 
 
+def renewal(bench: Bench, token: str, id_: int = 5) -> Event:
+    return message(1, Frame(id=id_, adjust=Adjust(token=token, background=True)))
+
+
+def test_a_new_token_of_the_same_user_gives_the_connection_its_lifetime_and_a_key_as_long(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        key = await bench.enter(1)
+        assert bench.core.admitted[1][0] == 3_605_000
+        bench.core.happen(renewal(bench, bench._signer.sign("alice", days=1)))
+        await turns()
+        [(_, answer)] = [sent for sent in bench.core.sent if sent[0] == 1]
+        assert answer.adjusted.lifetime_ms == bench.core.admitted[1][0] == 86_405_000
+        assert answer.adjusted.key not in ("", key)
+        assert bench.core.admitted[1][1] == 2.25 * 4_000, "the other terms hold too"
+        [[call]] = bench.batches
+        assert "eyJ" not in call.frame.adjust.token, "logic is not handed the token"
+        bench.core.happen(bench.resume(2, answer.adjusted.key))
+        await turns()
+        assert bench.core.admitted[2][0] == 86_405_000
+
+    play(tmp_path, story)
+
+
+def test_a_token_that_is_refused_answers_the_request_and_changes_nothing(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enter(1)
+        before = bench.core.admitted[1]
+        for token, row in (
+            (bench._signer.sign("bob"), errors.TOKEN_FOREIGN),
+            (bench._signer.sign("alice", audience="other"), errors.TOKEN_FOREIGN),
+            (bench._signer.sign("alice", days=-1), errors.TOKEN_EXPIRED),
+            ("nonsense", errors.TOKEN_INVALID),
+        ):
+            bench.core.sent.clear()
+            bench.core.happen(renewal(bench, token))
+            await turns()
+            [(_, answer)] = [sent for sent in bench.core.sent if sent[0] == 1]
+            assert (answer.id, answer.error.name) == (5, row.name)
+        assert (bench.core.admitted[1], bench.core.closed, bench.batches) == (before, [], [])
+        assert 1 in bench.core.topics, "it is not in the background either"
+        bench.core.happen(send(1, 6))
+        await turns()
+        assert bench.heard(1)[-1] == "sent"
+
+    play(tmp_path, story)
+
+
 def test_a_logout_is_answered_and_then_closed(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         await bench.enter(1)

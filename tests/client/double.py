@@ -68,14 +68,17 @@ class Line:
 class Double:
     """muted: bodies that get no answer. refusals: errors for the next sends, None lets one pass. deaf: reads, answers
     nothing at all. pushes: whether messages are pushed. connects: every Connect seen. seen: every request seen.
-    keys: the key of each session, with the line that has it. key_refusals: for the next Connects with a key."""
+    keys: the key of each session, with the line that has it. key_refusals: for the next Connects with a key.
+    lifetime_ms: of every token. token_refusals: for the next new ones."""
 
     heartbeat_ms: int = 60_000
+    lifetime_ms: int = 0
     max_frame_bytes: int = 65_536
     muted: set[str] = field(default_factory=set)
     refusals: deque[LonglinkError | None] = field(default_factory=deque)
     connect_refusals: deque[LonglinkError] = field(default_factory=deque)
     key_refusals: deque[LonglinkError] = field(default_factory=deque)
+    token_refusals: deque[LonglinkError] = field(default_factory=deque)
     keys: dict[str, Line] = field(default_factory=dict)
     reads: dict[str, dict[str, int]] = field(default_factory=dict)
     deaf: bool = False
@@ -197,6 +200,7 @@ class Double:
             # Messages written meanwhile went to nobody, and so were missed.
             connected.missed = before.sent != said.received
         connected.heartbeat_ms = self.heartbeat_ms
+        connected.lifetime_ms = self.lifetime_ms
         connected.max_frame_bytes = self.max_frame_bytes
         return Frame(connected=connected)
 
@@ -234,7 +238,13 @@ class Double:
         return Marked(conversation=name, seq=marks[line.user], read=reads[line.user])
 
     async def adjust(self, line: Line, frame: Frame) -> Frame:
-        return Frame(adjusted=Adjusted(heartbeat_ms=frame.adjust.heartbeat_ms))
+        adjusted = Adjusted(heartbeat_ms=frame.adjust.heartbeat_ms)
+        if frame.adjust.token:
+            if self.token_refusals:
+                return error_frame(self.token_refusals.popleft(), frame.id)
+            adjusted.key, adjusted.lifetime_ms = f"renewed-{len(self.seen)}", self.lifetime_ms
+            self.keys[adjusted.key] = line
+        return Frame(adjusted=adjusted)
 
     async def logout(self, line: Line, frame: Frame) -> Frame:
         return Frame(logged_out=LoggedOut(sessions=1))

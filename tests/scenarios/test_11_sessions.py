@@ -187,6 +187,17 @@ def test_an_old_key_over_http_ends_the_session_too(server: RunningServer, door: 
     ends_with(bob.link, errors.KEY_REUSED)
 
 
+def test_a_new_token_on_a_living_connection_moves_its_end_and_gives_a_key(door: Door) -> None:
+    bob = Client(door, "bob")
+    assert 86_000_000 < bob.connected.lifetime_ms < 87_000_000
+    answer = bob.link.ask(Frame(adjust=Adjust(token=door.server.token(bob.user, days=2.0))))
+    assert 172_000_000 < answer.adjusted.lifetime_ms < 173_000_000
+    foreign = bob.link.ask(Frame(adjust=Adjust(token=door.server.token(door.name("alice")))))
+    error_of(foreign, errors.TOKEN_FOREIGN)
+    bob.connected.key = answer.adjusted.key
+    assert bob.come_back().lifetime_ms > 172_000_000
+
+
 def test_a_link_that_is_half_open_gives_way_to_the_new_one(server: RunningServer, door: Door) -> None:
     bob = Client(door, "bob")
     old = bob.link

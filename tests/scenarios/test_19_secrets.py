@@ -108,6 +108,18 @@ def test_a_link_says_nothing_of_the_secrets_of_connect(server: RunningServer, do
     nothing_leaked(server, "\n".join(said), secrets)
 
 
+@pytest.mark.parametrize("kind", [Kind.WS_JSON, Kind.TCP_JSON], ids=str)
+def test_a_link_says_nothing_of_the_secret_of_adjust(server: RunningServer, door: Door, kind: Kind) -> None:
+    secrets = both(door)
+    link = door.enter("wally", kind=kind)
+    said = []
+    for number, damage in enumerate(WRONG, 10):
+        if not isinstance(damage(secrets["token"]), dict):
+            link.wire.send(json.dumps({"id": number, "adjust": {"token": damage(secrets["token"])}}).encode())
+            said.append(link.wire.receive().decode())
+    nothing_leaked(server, "\n".join(said), secrets)
+
+
 def post(port: int, path: str, body: bytes, fields: bytes = b"") -> str:
     """One request with these bytes in its header; all that is answered."""
     with socket.create_connection(("127.0.0.1", port), ANSWER_S) as sock:

@@ -24,7 +24,7 @@ from longlink.ops.metrics import Counts
 from longlink.ops.tasks import Tasks
 from longlink.protocol import limits, session
 from longlink.protocol.codec import Encoding, decode
-from longlink.protocol.frames import Closing, Frame, Missed, error_frame
+from longlink.protocol.frames import Adjusted, Closing, Frame, Missed, error_frame
 from longlink.protocol.heartbeats import Heartbeats
 from longlink.protocol.session import State
 from longlink.routing.bus.base import Ending, Parcel
@@ -364,6 +364,7 @@ class Gateway:
         connected = frame.connected
         if connected.detached_ms:
             connected.key = self._handshake.key(here, admitted.expires_at_s)
+        connected.lifetime_ms = admitted.lifetime_ms
         self._sessions[here.connection] = here
         self._hold(here.connection, admitted.lifetime_ms, connected.heartbeat_ms)
         self._send(here, frame)
@@ -376,11 +377,33 @@ class Gateway:
             await self._registry.remove(here)
 
     async def _adjust(self, calls: Sequence[Call]) -> None:
-        for call, reply in zip(calls, await self._handler(calls), strict=True):
+        good = [call for call in calls if self._takes_token(call)]
+        if not good:
+            return
+        for call, reply in zip(good, await self._handler(good), strict=True):
+            asked, answer = call.frame.adjust, decode(reply.payload)
             if not reply.code and self._stays(call.session):
-                self._hold(call.session.connection, 0, decode(reply.payload).adjusted.heartbeat_ms)
-                self._move(call.session, background=call.frame.adjust.background)
-            self._pass_on(call.session, reply)
+                if asked.token:
+                    self._renew(call.session, answer.adjusted, float(asked.token))
+                self._hold(call.session.connection, answer.adjusted.lifetime_ms, answer.adjusted.heartbeat_ms)
+                self._move(call.session, background=asked.background)
+            self._send(call.session, answer)
+
+    def _takes_token(self, call: Call) -> bool:
+        """Whether a new token, if there is one, is good. It stays here; when it expires goes on in its place."""
+        asked = call.frame.adjust
+        if asked.token:
+            try:
+                asked.token = repr(self._handshake.renew(call.session.user, asked.token))
+            except LonglinkError as error:
+                here = call.session
+                self._refuse(here.connection, here, here.encoding, call.frame.id, error)
+                return False
+        return True
+
+    def _renew(self, here: Session, adjusted: Adjusted, expires_at_s: float) -> None:
+        adjusted.key = self._handshake.key(here, expires_at_s)
+        adjusted.lifetime_ms = self._handshake.lifetime_ms(expires_at_s)
 
     def _move(self, here: Session, *, background: bool) -> None:
         """To the background or back, as far as notices are concerned; logic sees to events."""

@@ -52,8 +52,18 @@ class Handshake:
         else:
             user, expires_at_s = self._verifier.verify(connect.token, now_s)
             platform, session, link = connect.platform, 0, 0
-        lifetime_ms = max(1, min(int((expires_at_s - now_s) * 1000), LONGEST_LIFETIME_MS))
-        return Admitted(user, platform, session, link, expires_at_s, lifetime_ms)
+        return Admitted(user, platform, session, link, expires_at_s, self.lifetime_ms(expires_at_s))
+
+    def renew(self, user: str, token: str) -> float:
+        """When a new token of a user who is connected expires, Unix time in seconds. Raises what verify raises."""
+        said, expires_at_s = self._verifier.verify(token, self._now_s())
+        if said != user:
+            raise LonglinkError(errors.TOKEN_FOREIGN, "expected a token of the user of this connection, got another's")
+        return expires_at_s
+
+    def lifetime_ms(self, expires_at_s: float) -> int:
+        """How long a connection may live whose token expires then; at least 1."""
+        return max(1, min(int((expires_at_s - self._now_s()) * 1000), LONGEST_LIFETIME_MS))
 
     def key(self, session: Session, expires_at_s: float) -> str:
         """What its client shows to go on with this session after this link."""

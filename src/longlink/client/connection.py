@@ -18,7 +18,7 @@ from longlink.client.prober import Prober
 from longlink.client.transport import Transport
 from longlink.errors import TABLE, LonglinkError, Row
 from longlink.protocol.codec import Encoding
-from longlink.protocol.frames import Adjust, Connected, Error, Frame, body_name
+from longlink.protocol.frames import Adjust, Adjusted, Connected, Error, Frame, body_name
 
 MAX_REQUEST: Final = 2**32 - 1
 NORMAL: Final = 1000
@@ -64,6 +64,7 @@ class Connection:
             talks=transport.talks,
         )
         self._adjusting: asyncio.Task[None] | None = None
+        self._terms = asyncio.Lock()
         self._wrote = asyncio.Event()
 
     def next_request(self) -> int:
@@ -189,13 +190,24 @@ class Connection:
 
     async def _agree(self, wanted_s: float) -> None:
         with contextlib.suppress(LonglinkError):
-            await self.adjust(round(wanted_s * 1000), background=self.background)
+            await self.adjust(round(wanted_s * 1000))
 
-    async def adjust(self, heartbeat_ms: int, *, background: bool) -> None:
-        """Other terms for this link; the caller sets a deadline. Raises what `request` raises."""
-        reply = await self.request(Frame(adjust=Adjust(heartbeat_ms=heartbeat_ms, background=background)))
-        self.background = background
-        self._liveness.agreed_s = reply.adjusted.heartbeat_ms / 1000
+    async def adjust(self, heartbeat_ms: int, *, background: bool | None = None, token: str = "") -> Adjusted:
+        """Other terms for this link; the caller sets a deadline. Raises what `request` raises.
+
+        background: None leaves it as it is. One at a time, because each sets all terms.
+        """
+        async with self._terms:
+            wanted = self.background if background is None else background
+            asked = Adjust(heartbeat_ms=heartbeat_ms, background=wanted, token=token)
+            reply = await self.request(Frame(adjust=asked))
+            self.background = wanted
+            self._liveness.agreed_s = reply.adjusted.heartbeat_ms / 1000
+            return reply.adjusted
+
+    async def renew(self, token: str) -> Adjusted:
+        """Go on with a new token, on the terms that hold; the caller sets a deadline. Raises what `request` raises."""
+        return await self.adjust(round(self._asked_s * 1000), token=token)
 
     def _fail(self, error: LonglinkError) -> None:
         self._ended = self._ended or error

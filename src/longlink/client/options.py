@@ -24,8 +24,8 @@ from longlink.protocol import limits
 from longlink.protocol.codec import Encoding
 
 Token = str | Callable[[], str] | Callable[[], Awaitable[str]]
-"""A token, or a function that gives one; it is called whenever there is no session to resume, so a
-short-lived token stays fresh."""
+"""A token, or a function that gives one; it is called whenever there is no session to resume, and
+shortly before the token of a connection expires, so a short-lived token stays fresh."""
 
 ENCODINGS: Final = {"binary": Encoding.BINARY, "json": Encoding.TEXT}
 TIMES: Final = (

@@ -23,6 +23,7 @@ from longlink.client.options import Options
 from longlink.client.outbox import Outbox
 from longlink.client.paths import Paths
 from longlink.client.prober import Prober
+from longlink.client.renewal import renew
 from longlink.client.transport import Transport, open_fallback, open_transport
 from longlink.errors import LonglinkError
 from longlink.protocol.frames import Frame
@@ -196,6 +197,7 @@ class Supervisor:
         exchange = Exchange(connection, self._options, self._outbox, self._incoming, self.wake, self._notice)
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(connection.run()), asyncio.create_task(exchange.run())]
         others = [asyncio.create_task(self._other())] if self._paths.streaming else []
+        beside = [] if self._keeps_token(connection) else [asyncio.create_task(self._renew(connection))]
         try:
             await asyncio.wait([*tasks, *others], return_when=asyncio.FIRST_COMPLETED)
             for other in others:
@@ -208,9 +210,20 @@ class Supervisor:
                     task.result()
             raise AssertionError("a link ended without an error")
         finally:
-            for task in (*tasks, *others):
+            for task in (*tasks, *others, *beside):
                 task.cancel()
-            await asyncio.gather(*tasks, *others, return_exceptions=True)
+            await asyncio.gather(*tasks, *others, *beside, return_exceptions=True)
+
+    def _keeps_token(self, connection: Connection) -> bool:
+        """Whether the link ends with its token: there is no function for a new one, or no way to send it."""
+        return isinstance(self._options.token, str) or connection.link == "stream"
+
+    async def _renew(self, connection: Connection) -> None:
+        def renewed(key: str) -> None:
+            self.session.key = key
+            self._incoming.begun(connection.connected.user, key)
+
+        await renew(connection, self._options, self._token, renewed)
 
     async def _other(self) -> None:
         """On a stream: wait until the long link is to be had again, or until somebody wants another stream."""

@@ -446,19 +446,25 @@ class Adjust(_message.Message):
 
     HEARTBEAT_MS_FIELD_NUMBER: _builtins.int
     BACKGROUND_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
     heartbeat_ms: _builtins.int
     """As Connect.heartbeat_ms."""
     background: _builtins.bool
     """As Connect.background. Coming to the foreground after events were left out brings a Missed."""
+    token: _builtins.str
+    """A new token of the same user, or empty: the connection then lives until this one expires. One that is refused changes
+    nothing: the error answers the request, and the connection goes on as it was.
+    """
     def __init__(
         self,
         *,
         heartbeat_ms: _builtins.int = ...,
         background: _builtins.bool = ...,
+        token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["background", b"background", "heartbeat_ms", b"heartbeat_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["background", b"background", "heartbeat_ms", b"heartbeat_ms", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -538,6 +544,7 @@ class Connected(_message.Message):
     RESUMED_FIELD_NUMBER: _builtins.int
     MISSED_FIELD_NUMBER: _builtins.int
     DETACHED_MS_FIELD_NUMBER: _builtins.int
+    LIFETIME_MS_FIELD_NUMBER: _builtins.int
     user: _builtins.str
     device: _builtins.str
     session: _builtins.str
@@ -559,6 +566,8 @@ class Connected(_message.Message):
     """With resumed: whether events were lost on the way or left out since. If not, there is nothing to sync."""
     detached_ms: _builtins.int
     """How long the session waits for its client after a connection has ended, in ms."""
+    lifetime_ms: _builtins.int
+    """How long the token is good from now on, in ms; then the connection is closed with token_expired. Adjust.token renews it."""
     def __init__(
         self,
         *,
@@ -573,10 +582,11 @@ class Connected(_message.Message):
         resumed: _builtins.bool = ...,
         missed: _builtins.bool = ...,
         detached_ms: _builtins.int = ...,
+        lifetime_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached_ms", b"detached_ms", "device", b"device", "heartbeat_ms", b"heartbeat_ms", "key", b"key", "max_frame_bytes", b"max_frame_bytes", "missed", b"missed", "resumed", b"resumed", "server", b"server", "server_time", b"server_time", "session", b"session", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached_ms", b"detached_ms", "device", b"device", "heartbeat_ms", b"heartbeat_ms", "key", b"key", "lifetime_ms", b"lifetime_ms", "max_frame_bytes", b"max_frame_bytes", "missed", b"missed", "resumed", b"resumed", "server", b"server", "server_time", b"server_time", "session", b"session", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -887,16 +897,26 @@ class Adjusted(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     HEARTBEAT_MS_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    LIFETIME_MS_FIELD_NUMBER: _builtins.int
     heartbeat_ms: _builtins.int
     """The agreed silence, as Connected.heartbeat_ms."""
+    key: _builtins.str
+    """With Adjust.token: the key of this connection that is good as long as the new token. It takes the place of
+    Connected.key.
+    """
+    lifetime_ms: _builtins.int
+    """With Adjust.token: as Connected.lifetime_ms."""
     def __init__(
         self,
         *,
         heartbeat_ms: _builtins.int = ...,
+        key: _builtins.str = ...,
+        lifetime_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ms", b"heartbeat_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ms", b"heartbeat_ms", "key", b"key", "lifetime_ms", b"lifetime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
