@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from longlink import _core, errors
-from longlink.access.arrivals import Arrivals
+from longlink.access.arrivals import Arrivals, Event
 from longlink.access.gateway import (
     ARRIVALS,
     MISSED_STEP_S,
