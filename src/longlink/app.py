@@ -20,14 +20,24 @@ from msgspec import structs
 
 from longlink import errors
 from longlink.access.tokens import Signer
-from longlink.config import Config
+from longlink.config import Config, Settings
 from longlink.config.check import check as check_settings
 from longlink.errors import LonglinkError
 from longlink.ops import logs, signals
 from longlink.ops.exposition import Metrics
 from longlink.ops.metrics import Counts, watch_loop
 from longlink.ops.numbers import Numbers, of_core, of_counts, of_process, of_store, started, total
-from longlink.parts import SWITCH_INTERVAL_S, Access, Logic, Place, addresses, calm_collector, open_accounts
+from longlink.ops.service_manager import ServiceManager
+from longlink.parts import (
+    SWITCH_INTERVAL_S,
+    Access,
+    Logic,
+    Place,
+    addresses,
+    calm_collector,
+    open_accounts,
+    reload_settings,
+)
 from longlink.protocol import limits
 from longlink.protocol.codec import Encoding, decode
 from longlink.protocol.frames import Frame, OpenDirect, Send
@@ -201,9 +211,11 @@ def _with(config: Config, data: str | Path | None, listen: Mapping[str, str | No
     return config if data is None else structs.replace(config, data=structs.replace(config.data, dir=str(data)))
 
 
-async def run(server: Server, *, beside: Beside | None = None) -> None:
+async def run(server: Server, settings: Settings, manager: ServiceManager, *, beside: Beside | None = None) -> None:
     """Serve until SIGINT or SIGTERM, then drain; a second signal stops at once. SIGHUP reloads once it is ready.
 
+    settings: those of the server, read again by a reload.
+    manager: notified when the server is ready, reloads, still works and stops.
     beside: runs once the server is ready; its failure ends the server.
     """
     begun = time.perf_counter()
@@ -211,20 +223,44 @@ async def run(server: Server, *, beside: Beside | None = None) -> None:
     asked = asyncio.Event()
     for number in signals.ENDING:
         signals.listen(number, partial(loop.call_soon_threadsafe, _end, asked))
+    tasks: list[asyncio.Future[None]] = []
     try:
         await server.start()
         calm_collector()
-        signals.listen(signal.SIGHUP, partial(loop.call_soon_threadsafe, server.reload))
+        signals.listen(signal.SIGHUP, partial(loop.call_soon_threadsafe, _reload, server, settings, manager))
         took_ms = round((time.perf_counter() - begun) * 1000)
         log.info("ready", **addresses(server.place), data=server.config.data.dir, ms=took_ms)
+        manager.ready(_status(server))
+        if manager.watchdog_s is not None:
+            tasks.append(asyncio.ensure_future(_keep_alive(manager, manager.watchdog_s)))
         guest = asyncio.ensure_future(beside(server.place)) if beside else None
         await _until(asked, guest)
         log.info("draining", ms=server.config.drain.duration_ms)
+        manager.stopping("Draining")
         await server.drain()
     finally:
         await server.stop()
         signals.leave()
+        for task in tasks:
+            task.cancel()
     log.info("stopped")
+
+
+def _status(server: Server) -> str:
+    return f"Serving {server.url} and {server.http_url}"
+
+
+def _reload(server: Server, settings: Settings, manager: ServiceManager) -> None:
+    manager.reloading()
+    reload_settings(settings)
+    server.reload()
+    manager.ready(_status(server))
+
+
+async def _keep_alive(manager: ServiceManager, every_s: float) -> None:
+    while True:
+        manager.alive()
+        await asyncio.sleep(every_s)
 
 
 def _end(asked: asyncio.Event) -> None:
@@ -245,12 +281,14 @@ async def _until(asked: asyncio.Event, guest: asyncio.Future[None] | None) -> No
     await waiting
 
 
-def serve(config: Config, *, beside: Beside | None = None) -> int:
+def serve(settings: Settings, *, beside: Beside | None = None) -> int:
     """What `longlink serve` does without workers. Returns the exit code; raises LonglinkError when the start fails."""
     import uvloop
 
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    logs.setup(config.log)
+    logs.setup(settings.config.log)
     signals.take()
-    uvloop.run(run(Server(config), beside=beside))
+    if settings.skipped:
+        log.debug("variables_skipped", variables=", ".join(settings.skipped))
+    uvloop.run(run(Server(settings.config), settings, ServiceManager(), beside=beside))
     return 0

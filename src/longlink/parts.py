@@ -42,7 +42,7 @@ from longlink.access.http import (
 )
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
-from longlink.config import DEFAULT_OPERATIONS, Config, Connection, split_address
+from longlink.config import DEFAULT_OPERATIONS, Config, Connection, Settings, split_address
 from longlink.errors import LonglinkError
 from longlink.logic import commands
 from longlink.logic.broadcast import broadcast
@@ -330,6 +330,28 @@ def _reload(what: str, read: Callable[[], None]) -> None:
         log.error("reload_failed", what=what, error=str(error))
     else:
         log.info("reloaded", what=what)
+
+
+def reload_settings(settings: Settings) -> None:
+    """Read the settings again, take what can change in a running server, and log what needs a restart."""
+    try:
+        taken, waiting = settings.read_again()
+    except LonglinkError as error:
+        log.error("reload_failed", what="settings", error=str(error))
+        return
+    logs.set_level(settings.config.log.level)
+    log.info("reloaded", what="settings", changed=", ".join(taken) or "nothing")
+    if waiting:
+        log.warning(
+            "restart_needed", settings=", ".join(waiting), hint="these settings have changed and need a restart"
+        )
+
+
+def reload_quietly(settings: Settings) -> None:
+    """The same in a process beside the one that logs it."""
+    with contextlib.suppress(LonglinkError):
+        settings.read_again()
+        logs.set_level(settings.config.log.level)
 
 
 def http_places(config: Config, counts: Counts) -> Places:

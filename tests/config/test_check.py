@@ -99,6 +99,13 @@ def test_a_number_of_this_machine_fits_into_ten_bits() -> None:
     assert "server.number: expected at most 1023, got 1024" in refusal(SERVER_NUMBER="1024").message
 
 
+def test_a_process_hangs_after_some_beats_at_least_or_never() -> None:
+    for given in ("0", "4000"):
+        accept(SERVER_HANG_TIMEOUT_MS=given)
+    message = refusal(SERVER_HANG_TIMEOUT_MS="3999").message
+    assert message == "server.hang_timeout_ms: expected 0 or at least 4000, got 3999"
+
+
 @pytest.mark.parametrize(("key", "most"), [("coalesce_ms", 1_000), ("stream_heartbeat_ms", 86_400_000)])
 def test_what_the_core_would_refuse_is_refused_with_the_settings(key: str, most: int) -> None:
     given = {f"CONNECTION_{key.upper()}": str(most + 1)}

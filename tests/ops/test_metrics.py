@@ -12,7 +12,7 @@ from longlink.ops.metrics import Counts, Histogram, watch_loop
 
 
 def test_every_count_has_its_words_and_every_word_its_count() -> None:
-    assert {*catalogue.COUNTS, "errors", "resumes", "http_calls"} == set(Counts.__slots__)
+    assert {*catalogue.COUNTS, "errors", "resumes", "http_calls", "http_cuts"} == set(Counts.__slots__)
 
 
 def test_a_histogram_counts_a_value_in_the_first_bound_that_is_not_below_it() -> None:

@@ -11,9 +11,10 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from .people import eventually
@@ -27,12 +28,21 @@ NOT_A_FRAME: Final = b"\0LLJ" + b"\0\0\0\x02{]"
 class Process:
     """A server that may not be ready yet. log: what it has written to standard error, if that is a file."""
 
-    def __init__(self, data: Path, workers: str, stderr: int | None = None, shell: str = "") -> None:
+    def __init__(
+        self,
+        data: Path,
+        workers: str,
+        stderr: int | None,
+        shell: str,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+    ) -> None:
         self.data = data
         self.log_file = data.with_name("log")
-        words, environment = arguments(data, workers)
-        if shell:
-            words = ["/bin/sh", "-c", shell, "sh", *words]
+        begin = ["/bin/sh", "-c", shell, "sh"] if shell else []
+        serve = [sys.executable, "-m", "longlink", "serve", "--data", str(data), "--workers", workers]
+        words = [*begin, *serve, *words]
+        environment = {**_inherited(), **environment}
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 words, env=environment, stdout=subprocess.DEVNULL, stderr=log if stderr is None else stderr
@@ -55,7 +65,7 @@ class Process:
         eventually(self._is_ready, "the server is ready", READY_S)
 
     def get(self, path: str) -> str:
-        with urllib.request.urlopen(self.places["http"] + path, timeout=READY_S) as answer:
+        with urllib.request.urlopen(self.places["operations"] + path, timeout=READY_S) as answer:
             return str(answer.read().decode())
 
     def is_ready(self) -> bool:
@@ -80,17 +90,30 @@ class Process:
         return note.exists() and note.read_text().endswith("\n")
 
 
-def arguments(data: Path, workers: str) -> tuple[list[str], dict[str, str]]:
-    words = [sys.executable, "-m", "longlink", "serve", "--data", str(data), "--workers", workers]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LONGLINK_")}
-    ports = {"LONGLINK_LISTEN_ADDRESS": "127.0.0.1:0", "LONGLINK_LISTEN_HTTP": "127.0.0.1:0"}
-    return words, inherited | ports | {"LONGLINK_LOG_FORMAT": "json"}
+def _inherited() -> dict[str, str]:
+    ours = ("LISTEN_ADDRESS", "LISTEN_HTTP", "LISTEN_OPERATIONS")
+    others = {name: value for name, value in os.environ.items() if not name.startswith("LONGLINK_")}
+    return others | {"LONGLINK_LOG_FORMAT": "json"} | {f"LONGLINK_{name}": "127.0.0.1:0" for name in ours}
 
 
 @contextmanager
-def starting(data: Path, workers: str, stderr: int | None = None, shell: str = "") -> Iterator[Process]:
-    """A server that has just been started. stderr: instead of a file; shell: how it is run, with its words as $@."""
-    server = Process(data, workers, stderr, shell)
+def starting(
+    data: Path,
+    workers: str,
+    stderr: int | None = None,
+    *,
+    shell: str = "",
+    words: Sequence[str] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Process]:
+    """A server that has just been started.
+
+    stderr: a descriptor, instead of a file.
+    shell: how it is run, with its words as $@.
+    words: more of them.
+    environment: more variables.
+    """
+    server = Process(data, workers, stderr, shell, words, environment)
     try:
         yield server
     finally:

@@ -18,13 +18,15 @@ from functools import partial
 from typing import Final
 
 from longlink import errors
-from longlink.config import Config, Data, Listen, Log, Server
+from longlink.config import Config, Data, Listen, Loaded, Log, Server, Settings
 from longlink.errors import LonglinkError
 from longlink.ops import logs
+from longlink.ops.service_manager import ServiceManager
 from longlink.workers import supervisor
 from longlink.workers.child import Line, Work
 from longlink.workers.shared import share
 from longlink.workers.supervisor import Supervisor, Worker
+from longlink.workers.tally import Past
 
 STEADY_S: Final = 0.1
 """How long a crowded one lives, which is enough to be steady."""
@@ -53,11 +55,11 @@ async def _mortal(kind: str, restarts: int, line: Line, asked: asyncio.Event) ->
     await asyncio.wait_for(asked.wait(), STEADY_S if kind == "crowded" else 0.01)
 
 
-def _work(kind: str, restarts: int) -> Work:
-    if kind == "crowded" and restarts:
+def _work(kind: str, past: Past) -> Work:
+    if kind == "crowded" and past.restarts:
         # In the supervisor: it has no room for the pipe to the next one.
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    return partial(_mortal, kind, restarts)
+    return partial(_mortal, kind, past.restarts)
 
 
 def main() -> int:
@@ -68,7 +70,7 @@ def main() -> int:
     listen = Listen(address="127.0.0.1:0", http="127.0.0.1:0", operations="127.0.0.1:0")
     config = Config(server=Server(workers=1), listen=listen, data=Data(dir=folder), log=Log(format="json"))
     logs.setup(config.log)
-    made = Supervisor(share(config), None)
+    made = Supervisor(share(Settings(lambda: Loaded(config, {}))), None, ServiceManager({}))
     made._logic = Worker("logic", lambda _: _slow if kind == "slow" else _live)
     made._gateways = [Worker("gateway-1", partial(_work, kind))]
     return made.run()

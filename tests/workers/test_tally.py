@@ -5,7 +5,7 @@ from __future__ import annotations
 from longlink.ops import numbers
 from longlink.ops.numbers import Number, Numbers
 from longlink.routing.trunk.frames import Hello
-from longlink.workers.tally import Tally
+from longlink.workers.tally import Past, Tally
 
 EAST, WEST = 1, 2
 OWN: Numbers = {"store": {"commits": 7}, "errors": {"idle": 1}}
@@ -25,7 +25,7 @@ def of(tally: Tally, section: str, name: str) -> Number | None:
 
 
 def test_the_sum_is_over_logic_and_all_gateways() -> None:
-    tally = Tally(2, 0)
+    tally = Tally(2, Past())
     for gateway, said in ((EAST, core(10, 3)), (WEST, core(5, 2))):
         tally.attached(hello(gateway))
         tally.heard(gateway, numbers.encode(said))
@@ -34,12 +34,13 @@ def test_the_sum_is_over_logic_and_all_gateways() -> None:
         "core": {"accepted": 15, "connections": 5},
         "worker_up": {"logic": 1, "gateway-1": 1, "gateway-2": 1},
         "worker_restarts": {"logic": 0, "gateway-1": 0, "gateway-2": 0},
+        "worker_hangs": {"logic": 0, "gateway-1": 0, "gateway-2": 0},
         "worker_connections": {"gateway-1": 3, "gateway-2": 2},
     }
 
 
 def test_what_a_gateway_counted_stays_when_it_ends_and_what_it_held_does_not() -> None:
-    tally = Tally(2, 0)
+    tally = Tally(2, Past())
     tally.attached(hello(EAST))
     tally.heard(EAST, numbers.encode(core(10, 3)))
     tally.gone(EAST)
@@ -54,16 +55,16 @@ def test_what_a_gateway_counted_stays_when_it_ends_and_what_it_held_does_not() -
 
 
 def test_what_gateways_counted_before_this_logic_is_left_out_so_that_all_counters_begin_at_zero() -> None:
-    tally = Tally(1, 4)
+    tally = Tally(1, Past(4, 1))
     tally.attached(hello(EAST, core(1_000, 50)))
     assert (of(tally, "core", "accepted"), of(tally, "core", "connections")) == (0, 50)
     tally.heard(EAST, numbers.encode(core(1_003, 51)))
     assert (of(tally, "core", "accepted"), of(tally, "core", "connections")) == (3, 51)
-    assert of(tally, "worker_restarts", "logic") == 4
+    assert (of(tally, "worker_restarts", "logic"), of(tally, "worker_hangs", "logic")) == (4, 1)
 
 
 def test_a_trunk_that_breaks_while_both_ends_live_counts_nothing_twice() -> None:
-    tally = Tally(1, 0)
+    tally = Tally(1, Past())
     tally.attached(hello(EAST))
     tally.heard(EAST, numbers.encode(core(10, 3)))
     tally.gone(EAST)

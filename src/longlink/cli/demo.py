@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 
 from longlink.access.tokens import Signer
 from longlink.cli import plain
-from longlink.cli.serve import add_settings, serve, settings
+from longlink.cli.serve import add_settings, serve
 from longlink.config import Config, Data
 from longlink.parts import Place
 from longlink.protocol.codec import Encoding
@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    return serve(settings(options), beside=_show)
+    return serve(options, beside=_show)
 
 
 class Packet(NamedTuple):

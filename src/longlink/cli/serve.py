@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longlink.config import DEFAULT_FILE, FLAGS, Config, Loaded, find, load
+from longlink.config import DEFAULT_FILE, FLAGS, Config, Loaded, Settings, find, load
 from longlink.ops import signals
 
 if TYPE_CHECKING:
@@ -34,10 +34,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    config = settings(options)
     if options.new_database:
-        _make_database(Path(config.data.dir))
-    return serve(config)
+        _make_database(Path(settings(options).data.dir))
+    return serve(options)
 
 
 def _make_database(folder: Path) -> None:
@@ -51,17 +50,18 @@ def _make_database(folder: Path) -> None:
         lock.release()
 
 
-def serve(config: Config, *, beside: Beside | None = None) -> int:
+def serve(options: argparse.Namespace, *, beside: Beside | None = None) -> int:
     """Serve in one process or in several, as the settings say. Raises LonglinkError when the start fails."""
+    found = Settings(lambda: loaded(options))
     if signals.ending():
         return 0
-    if config.server.workers:
+    if found.config.server.workers:
         from longlink.workers.supervisor import serve as serve_processes
 
-        return serve_processes(config, beside=beside)
+        return serve_processes(found, beside=beside)
     from longlink.app import serve as serve_here
 
-    return serve_here(config, beside=beside)
+    return serve_here(found, beside=beside)
 
 
 def add_settings(parser: argparse.ArgumentParser, *flags: str) -> None:

@@ -5,6 +5,7 @@ Read next: sections.py (what there is), load.py (where values come from).
 
 from longlink.config.check import split_address
 from longlink.config.load import DEFAULT_FILE, FLAGS, Loaded, find, load
+from longlink.config.reload import Settings
 from longlink.config.sections import (
     DEFAULT_OPERATIONS,
     Auth,
@@ -39,6 +40,7 @@ __all__ = [
     "Receipts",
     "Server",
     "Sessions",
+    "Settings",
     "Storage",
     "find",
     "load",

@@ -26,6 +26,8 @@ LARGEST_MESSAGE: Final = 2 * 2**20
 
 LEAST_REFRESH_MS: Final = 10_000
 """Of key sets by address: those who publish them ask for no more."""
+SHORTEST_HANG_MS: Final = 4_000
+"""Four beats of a child (workers/child.py)."""
 LONGEST_COALESCE_MS: Final = 1_000
 LONGEST_STREAM_HEARTBEAT_MS: Final = 86_400_000
 """The core refuses more (core/engine/src/engine/settings.rs)."""
@@ -47,6 +49,9 @@ def check(config: Config, origins: Mapping[str, str]) -> None:
     refresh_ms = config.auth.jwks_refresh_ms
     if refresh_ms < LEAST_REFRESH_MS:
         raise _invalid(f"auth.jwks_refresh_ms: expected at least {LEAST_REFRESH_MS}, got {refresh_ms}")
+    hang_ms = config.server.hang_timeout_ms
+    if 0 < hang_ms < SHORTEST_HANG_MS:
+        raise _invalid(f"server.hang_timeout_ms: expected 0 or at least {SHORTEST_HANG_MS}, got {hang_ms}")
 
 
 def _check_texts(config: Config, origins: Mapping[str, str]) -> None:

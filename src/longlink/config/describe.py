@@ -33,6 +33,10 @@ In the environment a list is written with commas and a truth value as `true` or 
 
 Variables that Kubernetes and Docker set for a service named `longlink` or `longlink-...`, such as
 `LONGLINK_SERVICE_HOST` or `LONGLINK_PORT=tcp://...`, are skipped.
+
+SIGHUP reads file and environment again. The last column says which settings it changes in a running server. The log
+names in `restart_needed` those that have changed and need a restart. Settings that are wrong change nothing
+(`reload_failed`).
 """
 
 
@@ -56,14 +60,14 @@ def reference() -> str:
     parts = [_REFERENCE_HEAD]
     for section, settings in _sections():
         parts.append(f"\n## [{section}]\n\n{section_docs()[section]}\n\n")
-        parts.append("| key | value | default | meaning |\n| --- | --- | --- | --- |\n")
+        parts.append("| key | value | default | meaning | changes by |\n| --- | --- | --- | --- | --- |\n")
         parts.extend(_reference_row(setting) for setting in settings)
     return "".join(parts)
 
 
 def _reference_row(setting: Setting) -> str:
     names = f"`{setting.key}`<br>`{setting.variable}`"
-    return f"| {names} | {setting.kind} | `{to_toml(setting.default)}` | {setting.doc} |\n"
+    return f"| {names} | {setting.kind} | `{to_toml(setting.default)}` | {setting.doc} | {setting.reload.value} |\n"
 
 
 def _example_lines(setting: Setting) -> list[str]:

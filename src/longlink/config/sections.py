@@ -17,6 +17,10 @@ CountOrOff = Annotated[int, Meta(ge=0)]
 Milliseconds = Annotated[int, Meta(ge=1)]
 MillisecondsOrOff = Annotated[int, Meta(ge=0)]
 
+TAKES_AGAIN = {"reload": "VALUE"}
+"""Of a setting whose new value a reload brings into force (settings.Reload)."""
+READS_AGAIN = {"reload": "FILE"}
+"""Of a setting that names files, which a reload reads again."""
 
 DEFAULT_OPERATIONS = "127.0.0.1:7702"
 """The only address that gives way when its port is taken: two servers on one machine need not agree on it."""
@@ -49,6 +53,13 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
             "that answer too."
         ),
     ] = 8_000
+    hang_timeout_ms: Annotated[
+        MillisecondsOrOff,
+        Meta(
+            description="With workers: kill and replace a process whose event loop has done nothing for this long, "
+            "six times as long while it starts. At least 4,000. 0 = never."
+        ),
+    ] = 10_000
 
 
 class Listen(Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,8 +83,10 @@ class Listen(Struct, frozen=True, forbid_unknown_fields=True):
             "who reaches it can read the metrics."
         ),
     ] = False
-    tls_certificate: Annotated[str, Meta(description="PEM file with the certificate chain. Empty = no TLS.")] = ""
-    tls_key: Annotated[str, Meta(description="PEM file with the private key.")] = ""
+    tls_certificate: Annotated[
+        str, Meta(description="PEM file with the certificate chain. Empty = no TLS.", extra=READS_AGAIN)
+    ] = ""
+    tls_key: Annotated[str, Meta(description="PEM file with the private key.", extra=READS_AGAIN)] = ""
     behind_proxy: Annotated[
         bool,
         Meta(description="Allow addresses other than loopback without TLS, because a proxy in front terminates TLS."),
@@ -93,7 +106,8 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
         list[str],
         Meta(
             description="Each entry is the path of a JWKS, a JWK or public keys in PEM, `secret:PATH` of an HMAC "
-            "secret, or the https address of a JWKS. Empty = the key that the server made in its data folder."
+            "secret, or the https address of a JWKS. Empty = the key that the server made in its data folder.",
+            extra=READS_AGAIN,
         ),
     ] = []
     audience: Annotated[str, Meta(description="Required `aud` of a token. Empty = not checked.")] = "longlink"
@@ -347,6 +361,7 @@ class Log(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             description="Least severe level that is logged: debug, info, warning or error.",
+            extra=TAKES_AGAIN,
             pattern="^(debug|info|warning|error)$",
         ),
     ] = "info"

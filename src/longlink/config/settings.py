@@ -6,6 +6,7 @@ Read next: load.py, describe.py.
 
 from __future__ import annotations
 
+import enum
 import json
 import re
 from collections.abc import Callable
@@ -26,6 +27,17 @@ FALSE: Final = ("false", "no", "off", "0")
 Value = str | int | bool | list[str]
 
 
+class Reload(enum.Enum):
+    """What SIGHUP does for a setting that has changed."""
+
+    NONE = "restart"
+    """Nothing: it takes effect at the next start."""
+    VALUE = "SIGHUP"
+    """The new value is in force."""
+    FILE = "SIGHUP for the file, restart for its name"
+    """The files that it names are read again. Other names take effect at the next start."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """section.key of the TOML file; kind is the type in words, doc one sentence."""
@@ -37,6 +49,7 @@ class Setting:
     doc: str
     parse: Callable[[str], Value]
     accepts: Callable[[object], bool]
+    reload: Reload
 
     @property
     def name(self) -> str:
@@ -79,13 +92,14 @@ def to_toml(value: Value) -> str:
 
 def _setting(section: str, field: inspect.Field) -> Setting:
     declared = field.type
-    doc = ""
+    doc, reload = "", Reload.NONE
     if isinstance(declared, inspect.Metadata):
         doc = str((declared.extra_json_schema or {}).get("description", ""))
+        reload = Reload[(declared.extra or {}).get("reload", "NONE")]
         declared = declared.type
     default: Any = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     kind, parse, accepts = _kind(declared)
-    return Setting(section, field.encode_name, kind, default, doc, parse, accepts)
+    return Setting(section, field.encode_name, kind, default, doc, parse, accepts, reload)
 
 
 def _kind(declared: inspect.Type) -> tuple[str, Callable[[str], Value], Callable[[object], bool]]:

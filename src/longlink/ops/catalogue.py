@@ -184,6 +184,9 @@ TRUNK: Final[dict[str, Metric]] = {
 
 WORKER_UP: Final = Metric("gauge", "Whether the process is there: logic, or a gateway that is attached to logic.")
 WORKER_RESTARTS: Final = Metric("counter", "Times that the process was started again, as of its last start.")
+WORKER_HANGS: Final = Metric(
+    "counter", "Times that the process was killed because its event loop did nothing for server.hang_timeout_ms."
+)
 WORKER_CONNECTIONS: Final = Metric("gauge", "Open connections of one gateway.")
 
 OTHER: Final[dict[str, Metric]] = {
@@ -208,6 +211,7 @@ LABELLED: Final[dict[str, tuple[str, str, Metric]]] = {
     "http_calls": ("longlink_http_calls", "method,outcome", HTTP_CALLS),
     "worker_up": ("longlink_worker_up", "worker", WORKER_UP),
     "worker_restarts": ("longlink_worker_restarts", "worker", WORKER_RESTARTS),
+    "worker_hangs": ("longlink_worker_hangs", "worker", WORKER_HANGS),
     "worker_connections": ("longlink_worker_connections", "worker", WORKER_CONNECTIONS),
 }
 """Sections that are one metric with labels: its name, the labels, its words. Commas part labels, and their values."""

@@ -7,6 +7,7 @@ returns into the code of the supervisor. Read next: supervisor.py; gateway.py an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -29,25 +30,37 @@ PASSED_ON: Final = (*signals.TAKEN, signal.SIGCHLD)
 """Signals that mean something else in a child than in the supervisor."""
 
 
+BEAT_S: Final = 1.0
+"""How often a child shows that its event loop runs."""
+
+
 class Line(NamedTuple):
-    """One end of a pipe from a child to the supervisor. What it says is one JSON object a line, at most two: it may be
-    ready, and fail later."""
+    """One end of a pipe from a child to the supervisor: a JSON object a line, at most two, because a child may be ready
+    and fail later; and an empty line for each beat of its event loop."""
 
     descriptor: int
 
     def ready(self) -> None:
-        self._say({"ready": True})
+        self._write(json.dumps({"ready": True}))
 
     def failed(self, error: LonglinkError) -> None:
-        self._say({"code": error.code, "message": error.message})
+        self._write(json.dumps({"code": error.code, "message": error.message}))
 
-    def _say(self, said: dict[str, object]) -> None:
-        os.write(self.descriptor, json.dumps(said).encode() + b"\n")
+    async def beat(self) -> None:
+        """Show every BEAT_S that the event loop runs, until cancelled."""
+        while True:
+            self._write("")
+            await asyncio.sleep(BEAT_S)
+
+    def _write(self, text: str) -> None:
+        # Full only if the supervisor has not read for hours, and then a line more or less changes nothing.
+        with contextlib.suppress(BlockingIOError):
+            os.write(self.descriptor, text.encode() + b"\n")
 
 
-def heard(said: bytes) -> LonglinkError | None:
-    """What a child has said last: None for ready."""
-    told = json.loads(said.splitlines()[-1])
+def heard(line: bytes) -> LonglinkError | None:
+    """What a line of a child says that is no beat: None for ready."""
+    told = json.loads(line)
     return None if told.get("ready") else LonglinkError(errors.TABLE[told["code"]], told["message"])
 
 
@@ -77,6 +90,7 @@ def _live(name: str, work: Work, line: Line, life: int, settings: Log, leave: Ca
         # First of all, because a fork leaves the thread that writes the log behind.
         logs.setup(settings, worker=name)
         leave()
+        os.set_blocking(line.descriptor, False)
         _take_signals()
         _call_myself(name)
         code = _run(work, line, life)
@@ -125,9 +139,11 @@ def _run(work: Work, line: Line, life: int) -> int:
         signals.listen(signal.SIGTERM, partial(loop.call_soon_threadsafe, asked.set))
         loop.add_reader(life, _ended, loop, life, asked)
         calm_collector()
+        beating = loop.create_task(line.beat())
         try:
             await work(line, asked)
         finally:
+            beating.cancel()
             signals.leave()
 
     sys.setswitchinterval(SWITCH_INTERVAL_S)

@@ -13,17 +13,18 @@ from functools import partial
 from longlink.errors import LonglinkError
 from longlink.ops import numbers, signals
 from longlink.ops.metrics import Counts, watch_loop
-from longlink.parts import Access, open_accounts
+from longlink.parts import Access, open_accounts, reload_quietly
 from longlink.routing.ids import gateway_number
 from longlink.routing.trunk.gateway import Trunk
 from longlink.routing.trunk.unanswered import Bounds
 from longlink.workers.child import Line
 from longlink.workers.shared import Shared
+from longlink.workers.tally import Past
 
 
-async def run(shared: Shared, worker: int, restarts: int, line: Line, asked: asyncio.Event) -> None:
+async def run(shared: Shared, worker: int, past: Past, line: Line, asked: asyncio.Event) -> None:
     """Serve until asked to end, then drain. Raises LonglinkError when the start fails."""
-    gateway = _Gateway(shared, worker, restarts)
+    gateway = _Gateway(shared, worker, past)
     try:
         await gateway.start(line)
         await asked.wait()
@@ -33,17 +34,19 @@ async def run(shared: Shared, worker: int, restarts: int, line: Line, asked: asy
 
 
 class _Gateway:
-    def __init__(self, shared: Shared, worker: int, restarts: int) -> None:
+    def __init__(self, shared: Shared, worker: int, past: Past) -> None:
         server = shared.config.server
+        self._settings = shared.settings
         self._counts = Counts()
         self._trunk = Trunk(
             shared.path,
             shared.secret,
             gateway_number(server.number, worker),
-            restarts,
+            past.restarts,
             Bounds(server.calls, server.call_bytes, server.answer_timeout_ms / 1000),
             self._counts,
             self._numbers,
+            hangs=past.hangs,
         )
         self.access = Access(
             shared.config,
@@ -62,7 +65,7 @@ class _Gateway:
         loop = asyncio.get_running_loop()
         self._trunk.start(self.access.gateway)
         await self.access.start(self._problems, lambda: self._trunk.ask("metrics"))
-        signals.listen(signal.SIGHUP, partial(loop.call_soon_threadsafe, self.access.reload))
+        signals.listen(signal.SIGHUP, partial(loop.call_soon_threadsafe, self._reload))
         self._tasks = [loop.create_task(watch_loop(self._counts)), loop.create_task(self._tell(line))]
 
     async def stop(self) -> None:
@@ -70,6 +73,10 @@ class _Gateway:
             task.cancel()
         await self.access.stop()
         await self._trunk.stop()
+
+    def _reload(self) -> None:
+        reload_quietly(self._settings)
+        self.access.reload()
 
     async def _tell(self, line: Line) -> None:
         await self._trunk.attached()

@@ -8,35 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
+from functools import partial
 from typing import Final
 
 from longlink import errors
 from longlink.access.gateway import GOODBYE_S
 from longlink.errors import LonglinkError
-from longlink.ops import numbers
+from longlink.ops import numbers, signals
 from longlink.ops.exposition import Metrics
 from longlink.ops.metrics import Counts, watch_loop
 from longlink.ops.numbers import Numbers
-from longlink.parts import FINISH_MS, Logic, open_accounts
+from longlink.parts import FINISH_MS, Logic, open_accounts, reload_quietly
 from longlink.routing.ids import worker_of
 from longlink.routing.trunk.logic import Hub
 from longlink.storage.base import Store
 from longlink.storage.sqlite import open_store
 from longlink.workers.child import Line
 from longlink.workers.shared import Shared
-from longlink.workers.tally import Tally, gateway_name
+from longlink.workers.tally import Past, Tally, gateway_name
 
 GATHER_S: Final = 2.0
 """How long a gateway may take to send its numbers; without them there are none."""
 
 
-async def run(shared: Shared, restarts: int, line: Line, asked: asyncio.Event) -> None:
+async def run(shared: Shared, past: Past, line: Line, asked: asyncio.Event) -> None:
     """Serve gateways until asked to end. Raises LonglinkError when the start fails."""
     store = await open_store(shared.place.folder, shared.config.storage, now_ms=_now_ms, lock=shared.lock)
     try:
-        logic = _Process(shared, store, restarts)
+        logic = _Process(shared, store, past)
         await logic.start()
+        again = partial(reload_quietly, shared.settings)
+        signals.listen(signal.SIGHUP, partial(asyncio.get_running_loop().call_soon_threadsafe, again))
         line.ready()
         await asked.wait()
         await logic.stop()
@@ -45,12 +49,12 @@ async def run(shared: Shared, restarts: int, line: Line, asked: asyncio.Event) -
 
 
 class _Process:
-    def __init__(self, shared: Shared, store: Store, restarts: int) -> None:
+    def __init__(self, shared: Shared, store: Store, past: Past) -> None:
         self._shared = shared
         self._store = store
         self._started_s = time.time()
         self._counts = Counts()
-        self._tally = Tally(shared.config.server.workers, restarts)
+        self._tally = Tally(shared.config.server.workers, past)
         self._hub = Hub(shared.secret, self._tally)
         self._logic = Logic(shared.config, store, self._hub, self._counts, _now_ms, open_accounts(shared.config))
         self._metrics = Metrics(self._gather)

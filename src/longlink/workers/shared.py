@@ -16,7 +16,7 @@ from msgspec import structs
 from longlink import errors
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
-from longlink.config import DEFAULT_OPERATIONS, Config
+from longlink.config import DEFAULT_OPERATIONS, Config, Settings
 from longlink.errors import LonglinkError
 from longlink.ops import sockets
 from longlink.parts import Place, tell_elsewhere
@@ -31,13 +31,19 @@ TICKET_SECRET_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """config: with the real ports. lock: of the data folder, held by whichever of supervisor and logic lives longer.
+    """What is made before the first fork.
 
-    listener: for trunks; it outlives every logic, and connections wait in it while there is none. path: the way to it.
-    secret: what a gateway must know to be let in; ticket_secret: of the TLS tickets that all gateways take.
+    config: with the real ports.
+    settings: as they were given, to be read again.
+    lock: of the data folder, held by whichever of supervisor and logic lives longer.
+    listener: for trunks; it outlives every logic, and connections wait in it while there is none.
+    path: the way to the listener.
+    secret: what a gateway must know to be let in.
+    ticket_secret: of the TLS tickets that all gateways accept.
     """
 
     config: Config
+    settings: Settings
     place: Place
     lock: FolderLock
     listener: socket.socket
@@ -56,11 +62,12 @@ class Shared:
         self.lock.release()
 
 
-def share(config: Config) -> Shared:
+def share(settings: Settings) -> Shared:
     """Take the folder, its database, the keys and the ports.
 
     Raises DATA_LOCKED, DATA_NEWER, DATA_UNUSABLE, CONFIG_INVALID, PORT_TAKEN.
     """
+    config = settings.config
     folder = Path(config.data.dir)
     lock = lock_folder(folder)
     # Before the keys: a folder with keys and without a database has lost it.
@@ -82,7 +89,7 @@ def share(config: Config) -> Shared:
     place = Place(real, link.port, http.port, operations.port if operations else 0)
     ports = (link, http, operations) if operations else (link, http)
     secret, ticket_secret = secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(TICKET_SECRET_BYTES)
-    return Shared(real, place, lock, listener, path, secret, ticket_secret, ports)
+    return Shared(real, settings, place, lock, listener, path, secret, ticket_secret, ports)
 
 
 def _hold_operations(address: str) -> HeldPort | None:

@@ -15,20 +15,21 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from longlink import errors
 from longlink.access.gateway import GOODBYE_S
-from longlink.config import Config
+from longlink.config import Settings
 from longlink.errors import LonglinkError
 from longlink.ops import logs, signals
-from longlink.parts import FINISH_MS, addresses, file_limit
+from longlink.ops.service_manager import ServiceManager
+from longlink.parts import FINISH_MS, addresses, file_limit, reload_settings
 from longlink.workers import child, gateway, logic
 from longlink.workers.child import Line, Work
 from longlink.workers.shared import Shared, share
-from longlink.workers.tally import LOGIC, gateway_name
+from longlink.workers.tally import LOGIC, Past, gateway_name
 
 if TYPE_CHECKING:
     from longlink.app import Beside
@@ -46,19 +47,35 @@ END_S: Final = 10.0
 SIGNALS: Final = (*signals.TAKEN, signal.SIGCHLD)
 
 
+LOOK_S: Final = 1.0
+"""How often to look whether a child is silent."""
+LONGEST_LOOK_S: Final = 2 * LOOK_S
+"""What counts of the time between two looks. When more has passed, the supervisor did not run either: the machine was
+suspended or is overloaded, and its children are not to blame."""
+START_FACTOR: Final = 6
+"""How much longer a child may be silent while it starts."""
+
+
 @dataclass(slots=True)
 class Worker:
-    """One child, through any number of lives. pid: 0 while there is none; again_s: when there is to be one again."""
+    """One child, through any number of lives.
+
+    pid: 0 while there is none.
+    again_s: when there is to be one again.
+    silent_s: how long its event loop has shown nothing, in time in which the supervisor ran.
+    """
 
     name: str
-    work: Callable[[int], Work]
+    work: Callable[[Past], Work]
     pid: int = 0
     line: int = -1
     said: bytes = b""
     ready: bool = False
     begun_s: float = 0.0
     again_s: float | None = None
-    restarts: int = 0
+    silent_s: float = 0.0
+    warned: bool = False
+    past: Past = field(default_factory=Past)
     deaths: int = 0
 
     @property
@@ -66,22 +83,29 @@ class Worker:
         return PAUSES_S[min(self.deaths, len(PAUSES_S)) - 1]
 
 
-def serve(config: Config, *, beside: Beside | None = None) -> int:
+def serve(settings: Settings, *, beside: Beside | None = None) -> int:
     """What `longlink serve` does with workers. Returns the exit code; raises LonglinkError when the start fails."""
-    logs.setup(config.log)
+    logs.setup(settings.config.log)
+    signals.take()
+    if settings.skipped:
+        log.debug("variables_skipped", variables=", ".join(settings.skipped))
     file_limit()
-    shared = share(config)
+    manager = ServiceManager()
+    shared = share(settings)
     try:
-        return Supervisor(shared, beside).run()
+        return Supervisor(shared, beside, manager).run()
     finally:
         shared.release()
 
 
 class Supervisor:
-    def __init__(self, shared: Shared, beside: Beside | None) -> None:
+    def __init__(self, shared: Shared, beside: Beside | None, manager: ServiceManager) -> None:
         self._shared = shared
         self._beside = beside
-        self._logic = Worker(LOGIC, lambda restarts: partial(logic.run, shared, restarts))
+        self._manager = manager
+        self._hang_s = shared.config.server.hang_timeout_ms / 1000
+        self._looked_s = self._shown_alive_s = time.monotonic()
+        self._logic = Worker(LOGIC, lambda past: partial(logic.run, shared, past))
         self._gateways = [
             Worker(gateway_name(number), partial(_gateway_work, shared, number))
             for number in range(1, shared.config.server.workers + 1)
@@ -132,6 +156,7 @@ class Supervisor:
         place.write_note()
         count = len(self._gateways)
         log.info("ready", **addresses(place), data=place.config.data.dir, workers=count, ms=took_ms)
+        self._manager.ready(self._status)
         if self._beside is not None:
             self._start(self._guest)
 
@@ -139,8 +164,8 @@ class Supervisor:
         # Before anything can fail: else one that cannot be started would seem to have lived since its last start.
         worker.begun_s, worker.again_s = time.monotonic(), None
         read, write = os.pipe()
-        work = worker.work(worker.restarts)
-        settings = self._shared.config.log
+        work = worker.work(worker.past)
+        settings = self._shared.settings.config.log
         try:
             worker.pid = child.fork(worker.name, work, Line(write), self._life, settings, partial(self._leave, worker))
         except OSError:
@@ -149,11 +174,12 @@ class Supervisor:
         finally:
             os.close(write)
         worker.line, worker.said, worker.ready = read, b"", False
+        worker.silent_s, worker.warned = 0.0, False
         self._selector.register(read, selectors.EVENT_READ, worker)
         log.info("worker_started", worker=worker.name, pid=worker.pid)
 
     def _start_again(self, worker: Worker) -> None:
-        worker.restarts += 1
+        worker.past = worker.past._replace(restarts=worker.past.restarts + 1)
         worker.begun_s = time.monotonic()
         try:
             self._start(worker)
@@ -166,6 +192,7 @@ class Supervisor:
             if other.line >= 0:
                 os.close(other.line)
         os.close(self._alive)
+        self._manager.close()
         self._selector.close()
         self._wake.close()
         self._waker.close()
@@ -189,12 +216,13 @@ class Supervisor:
         """Wait for the next thing that happens, and see to it. Raises what a child says that is starting first."""
         due = [moment for worker in self._workers if (moment := worker.again_s) is not None]
         due += [] if until_s is None else [until_s]
-        wait_s = max(0.0, min(due) - time.monotonic()) if due else None
+        wait_s = max(0.0, min([*due, self._looked_s + self._look_s]) - time.monotonic())
         for key, _ in self._selector.select(wait_s):
             if key.data is None:
                 self._hear_signals()
             else:
                 self._hear(key.data, starting=starting)
+        self._look(time.monotonic())
         for worker in self._workers:
             if worker.again_s is not None and worker.again_s <= time.monotonic():
                 self._start_again(worker)
@@ -217,21 +245,57 @@ class Supervisor:
         """Not before the server is ready: a child that is starting keeps the signal until it can act on it."""
         if self._reload_asked:
             self._reload_asked = False
-            self._signal(self._gateways, signal.SIGHUP)
+            self._manager.reloading()
+            reload_settings(self._shared.settings)
+            self._signal([self._logic, *self._gateways], signal.SIGHUP)
+            self._manager.ready(self._status)
+
+    @property
+    def _status(self) -> str:
+        place = self._shared.place
+        return f"Serving {place.url} and {place.http_url} with {len(self._gateways)} gateways"
 
     def _hear(self, worker: Worker, *, starting: bool) -> None:
         """A child says something, or its line ends because it has ended."""
         said = os.read(worker.line, 65_536)
-        worker.said += said
-        if worker.said.endswith(b"\n"):
-            error = child.heard(worker.said)
-            before, worker.said, worker.ready = worker.ready, b"", error is None
+        if not said:
+            self._ended(worker, starting=starting)
+            return
+        worker.silent_s, worker.warned = 0.0, False
+        *lines, worker.said = (worker.said + said).split(b"\n")
+        for line in filter(None, lines):
+            error = child.heard(line)
+            before, worker.ready = worker.ready, error is None
             if error is not None and (starting or (worker is self._guest and not self._asked)):
                 raise error
             if error is not None:
                 log.error("worker_failed" if before else "worker_cannot_start", worker=worker.name, error=str(error))
-        elif not said:
-            self._ended(worker, starting=starting)
+
+    @property
+    def _look_s(self) -> float:
+        return min(LOOK_S, self._manager.watchdog_s or LOOK_S)
+
+    def _look(self, now_s: float) -> None:
+        """Show that the supervisor works, and see to children whose event loop does not."""
+        passed_s, self._looked_s = min(now_s - self._looked_s, LONGEST_LOOK_S), now_s
+        if self._manager.watchdog_s is not None and now_s - self._shown_alive_s >= self._manager.watchdog_s:
+            self._shown_alive_s = now_s
+            self._manager.alive()
+        for worker in self._workers:
+            if worker.pid and self._hang_s:
+                self._look_at(worker, passed_s)
+
+    def _look_at(self, worker: Worker, passed_s: float) -> None:
+        patience_s = self._hang_s if worker.ready else START_FACTOR * self._hang_s
+        worker.silent_s += passed_s
+        if worker.silent_s >= patience_s:
+            log.error("worker_hangs", worker=worker.name, pid=worker.pid, silent_s=round(worker.silent_s, 1))
+            worker.past = worker.past._replace(hangs=worker.past.hangs + 1)
+            worker.silent_s = 0.0
+            self._signal([worker], signal.SIGKILL)
+        elif worker.silent_s >= patience_s / 2 and not worker.warned:
+            worker.warned = True
+            log.warning("worker_silent", worker=worker.name, pid=worker.pid, silent_s=round(worker.silent_s, 1))
 
     def _ended(self, worker: Worker, *, starting: bool) -> None:
         code = self._bury(worker)
@@ -260,7 +324,7 @@ class Supervisor:
         log.error("worker_ended", worker=worker.name, reason=reason, lived_s=round(lived_s, 1), again_s=worker.pause_s)
         if worker.deaths >= MOST_DEATHS:
             log.error("worker_given_up", worker=worker.name, deaths=worker.deaths)
-            self._given_up = True
+            self._given_up, worker.again_s = True, None
 
     # Ending -----------------------------------------------------------------------------------------------------------
 
@@ -268,6 +332,7 @@ class Supervisor:
         """Gateways first, because logic answers what they still wait for. A second signal ends everything at once."""
         drain = self._shared.config.drain
         log.info("draining", ms=drain.duration_ms)
+        self._manager.stopping("Draining")
         drain_s = (drain.duration_ms + FINISH_MS) / 1000 + GOODBYE_S
         self._asked = max(1, self._asked)
         for worker in self._workers:
@@ -322,5 +387,5 @@ class Supervisor:
         self._waker.close()
 
 
-def _gateway_work(shared: Shared, number: int, restarts: int) -> Work:
-    return partial(gateway.run, shared, number, restarts)
+def _gateway_work(shared: Shared, number: int, past: Past) -> Work:
+    return partial(gateway.run, shared, number, past)

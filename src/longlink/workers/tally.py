@@ -6,6 +6,8 @@ is left out, so that all counters of a server begin at 0 together. Pure: others 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from longlink.ops import numbers
 from longlink.ops.numbers import Numbers, counted, gauges, total
 from longlink.routing.ids import worker_of
@@ -14,21 +16,31 @@ from longlink.routing.trunk.frames import Hello
 LOGIC = "logic"
 
 
-class Tally:
-    """workers: how many gateways there should be; restarts: of logic."""
+class Past(NamedTuple):
+    """What happened to a process before this life of it.
 
-    def __init__(self, workers: int, restarts: int) -> None:
+    restarts: how often it was started again.
+    hangs: how often it was killed because it hung.
+    """
+
+    restarts: int = 0
+    hangs: int = 0
+
+
+class Tally:
+    """workers: how many gateways there should be; past: of logic."""
+
+    def __init__(self, workers: int, past: Past) -> None:
         self._past: Numbers = {}
         self._before: dict[int, Numbers] = {}
         self._last: dict[int, Numbers] = {}
-        self._restarts: dict[str, float] = {LOGIC: restarts}
-        self._restarts |= {gateway_name(worker): 0 for worker in range(1, workers + 1)}
+        self._pasts = {LOGIC: past} | {gateway_name(worker): Past() for worker in range(1, workers + 1)}
 
     def attached(self, hello: Hello) -> None:
         """As routing.trunk.logic.Watcher."""
         self._before[hello.gateway] = numbers.decode(hello.numbers) if hello.again else {}
         self._last[hello.gateway] = self._before[hello.gateway]
-        self._restarts[gateway_name(worker_of(hello.gateway))] = hello.restarts
+        self._pasts[gateway_name(worker_of(hello.gateway))] = Past(hello.restarts, hello.hangs)
 
     def gone(self, gateway: int) -> None:
         """As routing.trunk.logic.Watcher."""
@@ -47,9 +59,14 @@ class Tally:
 
     def _by_worker(self) -> Numbers:
         here = {gateway_name(worker_of(gateway)): last for gateway, last in self._last.items()}
-        up = {name: float(name == LOGIC or name in here) for name in self._restarts}
+        up = {name: float(name == LOGIC or name in here) for name in self._pasts}
         connections = {name: last.get("core", {}).get("connections", 0) for name, last in here.items()}
-        return {"worker_up": {**up}, "worker_restarts": {**self._restarts}, "worker_connections": connections}
+        return {
+            "worker_up": {**up},
+            "worker_restarts": {name: past.restarts for name, past in self._pasts.items()},
+            "worker_hangs": {name: past.hangs for name, past in self._pasts.items()},
+            "worker_connections": connections,
+        }
 
 
 def gateway_name(worker: int) -> str:

@@ -31,7 +31,7 @@ _LENGTH: Final = struct.Struct("<I")
 class Hello(Struct, frozen=True, array_like=True, tag=1):
     """A gateway is there. secret: shared by the processes of one server; again: it has been attached before.
 
-    restarts: of this gateway; numbers: what it has counted until now (ops.numbers).
+    restarts, hangs: of this gateway; numbers: what it has counted until now (ops.numbers).
     """
 
     secret: bytes
@@ -39,6 +39,7 @@ class Hello(Struct, frozen=True, array_like=True, tag=1):
     again: bool
     restarts: int
     numbers: bytes
+    hangs: int = 0
 
 
 class Came(Struct, frozen=True, array_like=True, tag=2):

@@ -47,7 +47,10 @@ ASKED_S: Final = 4.0
 
 
 class Trunk:
-    """path: the socket on which logic listens. numbers: what this process has counted. now_s: any monotonic clock."""
+    """path: the socket on which logic listens. numbers: what this process has counted. now_s: any monotonic clock.
+
+    restarts, hangs: what happened to this gateway before, for whoever counts it.
+    """
 
     def __init__(
         self,
@@ -59,8 +62,11 @@ class Trunk:
         counts: Counts,
         numbers: Callable[[], bytes],
         now_s: Callable[[], float] | None = None,
+        *,
+        hangs: int = 0,
     ) -> None:
         self._path = path
+        self._hangs = hangs
         self._secret = secret
         self._gateway = gateway
         self._restarts = restarts
@@ -176,7 +182,7 @@ class Trunk:
         await asyncio.get_running_loop().create_unix_connection(lambda: stream, self._path)
         self._stream = stream
         again = self._numbers["attached"] > 0
-        stream.send(Hello(self._secret, self._gateway, again, self._restarts, self._read_numbers()))
+        stream.send(Hello(self._secret, self._gateway, again, self._restarts, self._read_numbers(), self._hangs))
 
     @staticmethod
     async def _first_of(*events: asyncio.Event) -> asyncio.Event:
