@@ -227,7 +227,7 @@ async def run(server: Server, settings: Settings, manager: ServiceManager, *, be
     try:
         await server.start()
         calm_collector()
-        signals.listen(signal.SIGHUP, partial(loop.call_soon_threadsafe, _reload, server, settings, manager))
+        signals.on_loop(loop, signal.SIGHUP, partial(_reload, server, settings, manager))
         took_ms = round((time.perf_counter() - begun) * 1000)
         log.info("ready", **addresses(server.place), data=server.config.data.dir, ms=took_ms)
         manager.ready(_status(server))

@@ -2,6 +2,7 @@
 
     signals.take()                  first of all, before anything that takes long is imported
     signals.listen(number, act)     act() is called for each such signal, and for one that came before
+    signals.on_loop(loop, ...)      the same, in an event loop
     signals.leave()                 at the end: nothing that comes now changes the exit code
 
 SIGINT and SIGTERM end the server, SIGHUP reloads it. What others use for log files or timers does nothing; SIGQUIT
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import asyncio
     import signal
     from collections.abc import Callable
     from typing import Final
@@ -21,6 +23,8 @@ else:
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 TAKEN: Final = (*ENDING, signal.SIGHUP)
+PAUSE_S: Final = 0.5
+"""Between two reloads at least."""
 _NAMES: Final = ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGPIPE", "SIGXFSZ", "SIGPWR", "SIGIO")
 _RARE: Final = ("SIGSTKFLT", "SIGEMT", "SIGLOST", "SIGURG", "SIGWINCH")
 
@@ -61,6 +65,23 @@ def listen(number: int, act: Callable[[], object]) -> None:
     if number in _HERE.waiting:
         _HERE.waiting.discard(number)
         act()
+
+
+def on_loop(loop: asyncio.AbstractEventLoop, number: int, act: Callable[[], object]) -> None:
+    """Call act in the loop, at most every PAUSE_S. Signals in between count as one, so a storm leaves time for work."""
+    timers: list[asyncio.TimerHandle] = []
+    again_s = [0.0]
+
+    def run() -> None:
+        timers.clear()
+        again_s[0] = loop.time() + PAUSE_S
+        act()
+
+    def plan() -> None:
+        if not timers:
+            timers.append(loop.call_later(max(0.0, again_s[0] - loop.time()), run))
+
+    listen(number, lambda: loop.call_soon_threadsafe(plan))
 
 
 def ending() -> bool:

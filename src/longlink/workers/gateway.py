@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from functools import partial
 
 from longlink.errors import LonglinkError
 from longlink.ops import numbers, signals
@@ -65,7 +64,7 @@ class _Gateway:
         loop = asyncio.get_running_loop()
         self._trunk.start(self.access.gateway)
         await self.access.start(self._problems, lambda: self._trunk.ask("metrics"))
-        signals.listen(signal.SIGHUP, partial(loop.call_soon_threadsafe, self._reload))
+        signals.on_loop(loop, signal.SIGHUP, self._reload)
         self._tasks = [loop.create_task(watch_loop(self._counts)), loop.create_task(self._tell(line))]
 
     async def stop(self) -> None:

@@ -39,8 +39,8 @@ async def run(shared: Shared, past: Past, line: Line, asked: asyncio.Event) -> N
     try:
         logic = _Process(shared, store, past)
         await logic.start()
-        again = partial(reload_quietly, shared.settings)
-        signals.listen(signal.SIGHUP, partial(asyncio.get_running_loop().call_soon_threadsafe, again))
+        loop = asyncio.get_running_loop()
+        signals.on_loop(loop, signal.SIGHUP, partial(reload_quietly, shared.settings))
         line.ready()
         await asked.wait()
         await logic.stop()

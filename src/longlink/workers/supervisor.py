@@ -112,7 +112,7 @@ class Supervisor:
         ]
         self._guest = Worker("guest", lambda _: self._visit)
         self._asked = 0
-        self._reload_asked = False
+        self._reload_asked, self._reload_again_s = False, 0.0
         self._given_up = False
         self._life, self._alive = os.pipe()
         self._wake, self._waker = socket.socketpair()
@@ -243,8 +243,8 @@ class Supervisor:
 
     def _reload_if_asked(self) -> None:
         """Not before the server is ready: a child that is starting keeps the signal until it can act on it."""
-        if self._reload_asked:
-            self._reload_asked = False
+        if self._reload_asked and time.monotonic() >= self._reload_again_s:
+            self._reload_asked, self._reload_again_s = False, time.monotonic() + signals.PAUSE_S
             self._manager.reloading()
             reload_settings(self._shared.settings)
             self._signal([self._logic, *self._gateways], signal.SIGHUP)
