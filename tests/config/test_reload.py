@@ -16,7 +16,7 @@ from longlink.errors import LonglinkError
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     made = tmp_path / "longlink.toml"
-    made.write_text("[http]\ncall_rate = 5\n")
+    made.write_text("[connection]\nmessage_rate = 5\n")
     return made
 
 
@@ -30,23 +30,23 @@ def test_what_has_not_changed_is_no_change(file: Path) -> None:
 
 def test_a_setting_that_can_change_is_in_force_and_the_others_wait_by_name(file: Path) -> None:
     settings = of(file)
-    file.write_text('[http]\ncall_rate = 500\n[log]\nlevel = "debug"\n[auth]\nkeys = ["a.pem"]\n')
+    file.write_text('[connection]\nmessage_rate = 500\n[log]\nlevel = "debug"\n[auth]\nkeys = ["a.pem"]\n')
     taken, waiting = settings.read_again()
     assert taken == ['log.level ("info" → "debug")']
-    assert waiting == ['auth.keys ([] → ["a.pem"])', "http.call_rate (5 → 500)"]
-    assert (settings.config.log.level, settings.config.http.call_rate) == ("debug", 5)
+    assert waiting == ['auth.keys ([] → ["a.pem"])', "connection.message_rate (5 → 500)"]
+    assert (settings.config.log.level, settings.config.connection.message_rate) == ("debug", 5)
 
 
 def test_what_waits_is_reported_by_each_reload_and_what_was_taken_by_one(file: Path) -> None:
     settings = of(file)
-    file.write_text('[http]\ncall_rate = 500\n[log]\nlevel = "debug"\n')
+    file.write_text('[connection]\nmessage_rate = 500\n[log]\nlevel = "debug"\n')
     settings.read_again()
-    assert settings.read_again() == Changes([], ["http.call_rate (5 → 500)"])
-    file.write_text('[http]\ncall_rate = 5\n[log]\nlevel = "debug"\n')
+    assert settings.read_again() == Changes([], ["connection.message_rate (5 → 500)"])
+    file.write_text('[connection]\nmessage_rate = 5\n[log]\nlevel = "debug"\n')
     assert settings.read_again() == Changes([], [])
 
 
-@pytest.mark.parametrize("text", ["[http\n", "[http]\ncall_rate = -1\n", '[log]\nlevel = "loud"\n'])
+@pytest.mark.parametrize("text", ["[connection\n", "[connection]\nmessage_rate = -1\n", '[log]\nlevel = "loud"\n'])
 def test_settings_that_are_wrong_change_nothing(file: Path, text: str) -> None:
     settings = of(file)
     before = settings.config

@@ -103,15 +103,15 @@ def events(server: Process, event: str) -> list[dict[str, object]]:
 @WORKERS
 def test_sighup_takes_the_log_level_and_names_what_needs_a_restart(tmp_path: Path, workers: str) -> None:
     file = tmp_path / "longlink.toml"
-    file.write_text("[http]\ncall_rate = 5\n")
+    file.write_text("[connection]\nmessage_rate = 5\n")
     with starting(tmp_path / "data", workers, words=("--config", str(file))) as server:
         server.wait_until_ready()
-        file.write_text('[http]\ncall_rate = 500\n[log]\nlevel = "warning"\n')
+        file.write_text('[connection]\nmessage_rate = 500\n[log]\nlevel = "warning"\n')
         server.process.send_signal(signal.SIGHUP)
         eventually(lambda: bool(events(server, "restart_needed")), "what needs a restart is in the log")
-        assert events(server, "restart_needed")[0]["settings"] == "http.call_rate (5 → 500)"
+        assert events(server, "restart_needed")[0]["settings"] == "connection.message_rate (5 → 500)"
         server.refuse(1)
-        file.write_text("[http\n")
+        file.write_text("[connection\n")
         server.process.send_signal(signal.SIGHUP)
         eventually(lambda: bool(events(server, "reload_failed")), "the broken file is in the log")
         assert "is not TOML" in str(events(server, "reload_failed")[0]["error"])
