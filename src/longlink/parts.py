@@ -267,6 +267,7 @@ class Access:
             short_link=self._short_link,
             strangers=self._strangers,
             counts=self._counts,
+            links_port=port,
         )
         host, http_port = split_address(self._config.listen.http)
         pair = tls_files(self._config)

@@ -134,7 +134,7 @@ def test_both_links_answer_alike(server: RunningServer, door: Door, name: str, b
     alice.say(chat, "once", "same-1")
     for word, meant in {"BOB": bob.user, "CHAT": chat, "FOREIGN": carol.direct(bob.user)}.items():
         body = body.replace(word, meant)
-    alice.wire.send(f'{{"id": 99, "{name}": {body}}}'.encode())
+    alice.wire.send(f'{{"id": 99, "{in_json(name)}": {body}}}'.encode())
     [long] = [value for key, value in json.loads(encode_text(alice.reply(99))).items() if key != "id"]
     status, short = post(server, name, body.encode(), f"Bearer {server.token(alice.user)}")
     if "code" in long:
@@ -144,6 +144,12 @@ def test_both_links_answer_alike(server: RunningServer, door: Door, name: str, b
     else:
         assert status == 200
         assert steady(short) == steady(long)
+
+
+def in_json(name: str) -> str:
+    """A request's name as a frame in JSON has it."""
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
 
 
 def steady(answer: Any) -> Any:

@@ -27,6 +27,7 @@ from longlink.protocol.codec import Encoding, decode
 from longlink.protocol.frames import Adjusted, Closing, Frame, Missed, error_frame
 from longlink.protocol.heartbeats import Heartbeats
 from longlink.protocol.session import State
+from longlink.protocol.text import json_names
 from longlink.routing.bus.base import Ending, Parcel
 from longlink.routing.calls import Call, Handler, Reply
 from longlink.routing.ids import SessionIds
@@ -437,6 +438,8 @@ class Gateway:
         self, connection: int, here: Session | None, encoding: Encoding, request: int, error: LonglinkError
     ) -> None:
         self._counts.errors[error.name] += 1
+        if encoding is Encoding.TEXT:
+            error.message = json_names(error.message)
         answer = encoding.encode(error_frame(error, request))
         self._core.send(connection, answer, _core.REPLY, encoding is Encoding.TEXT)
         if session.ends_connection(error, self._state(here, connection)):

@@ -233,5 +233,5 @@ CHECKS: Final[Mapping[RequestName, Callable[[Frame], None]]] = {
 
 def _invalid(field: str, expected: str, came: str | int) -> LonglinkError:
     if isinstance(came, str):
-        came = f"{len(came)} characters, {came[:NAME_MAX]!a}" if came else "nothing"
+        came = f"{len(came)} characters, {came[:NAME_MAX]!a}" if came else "nothing: it is missing or empty"
     return LonglinkError(errors.FIELD_INVALID, f"{field}: expected {expected}; got {came}")

@@ -72,7 +72,7 @@ def decode_body(name: RequestName, data: bytes) -> Frame:
         try:
             _fill(body, _object(data, bounds.FRAME), shape, strict=True)
         except _MisfitError as misfit:
-            raise misfit.error(name) from None
+            raise misfit.error(_json_name(name)) from None
     return frame
 
 
@@ -276,6 +276,15 @@ def _unknown(shape: _Shape) -> _MisfitError:
     return _MisfitError(f"no such field; {shape.name} has {known}", row, quoted=True)
 
 
+def json_names(message: str) -> str:
+    """An error of limits.check for a caller who writes JSON: the path at its beginning as JSON spells it.
+
+    "send.client_id: expected ..." becomes "send.clientId: expected ...".
+    """
+    path, colon, rest = message.partition(":")
+    return ".".join(map(_json_name, path.split("."))) + colon + rest if _path(path) else message
+
+
 def _json_name(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
@@ -284,6 +293,7 @@ def _json_name(name: str) -> str:
 # Values --------------------------------------------------------------------------------------------------------------
 
 _surrogate: Final = re.compile("[\ud800-\udfff]").search
+_path: Final = re.compile(r"[a-z_]+(\.[a-z_]+)*").fullmatch
 _decimal: Final = re.compile(r"-?[0-9]{1,20}").fullmatch
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 

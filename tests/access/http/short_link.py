@@ -42,7 +42,7 @@ class Stage:
         self.accounts = Accounts(rate * HTTP_CALL, burst * HTTP_CALL, lambda: self.now_s)
         strangers = Strangers(Rate(strangers_rate, burst, lambda: self.now_s), self.counts)
         link = ShortLink(callers, self.accounts, self._handle, self.counts, MOST_BYTES, strangers)
-        self.app = build_http(ready=_ready, short_link=link, strangers=strangers, counts=self.counts)
+        self.app = build_http(ready=_ready, short_link=link, strangers=strangers, counts=self.counts, links_port=7700)
 
     def token(self, user: str = "alice") -> str:
         return self._signer.sign(user, days=1)

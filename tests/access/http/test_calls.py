@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -327,3 +328,45 @@ def test_an_address_that_sends_too_many_requests_without_a_token_is_refused_and_
     assert stage.post("/v1/send", SEND).status_code == 200, "a valid token is no stranger's"
     stage.now_s += 1
     assert stage.ask("GET", "/v1/openapi.json").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("authorization", "error"),
+    [("", "invalid_request"), ("Bearer x.y.z", "invalid_token"), ("Longlink 1abc", "invalid_token")],
+)
+def test_every_401_says_which_proof_is_expected_and_pages_of_other_origins_may_read_it(
+    stage: Stage, authorization: str, error: str
+) -> None:
+    answer = stage.post("/v1/send", SEND, {"Authorization": authorization})
+    assert answer.status_code == 401
+    scheme, _, parts = answer.headers["www-authenticate"].partition(" ")
+    told = dict(re.findall(r'(\w+)="([^"]*)"', parts))
+    assert (scheme, told["error"]) == ("Bearer", error)
+    assert told["error_description"] == answer.json()["error"]["message"].replace('"', "'")[:200]
+    assert "WWW-Authenticate" in answer.headers["access-control-expose-headers"]
+
+
+def test_a_401_of_logic_has_the_scheme_too_and_other_errors_have_none(tmp_path: Path) -> None:
+    ended = Stage(tmp_path, lambda _: LonglinkError(errors.SESSION_ENDED, 'a "quoted" \\ reason \u00fc'))
+    said = ended.post("/v1/send", SEND).headers["www-authenticate"]
+    assert said.endswith("error_description=\"a 'quoted' ' reason '\"")
+    assert "www-authenticate" not in ended.post("/v1/send", {"clientId": 1}).headers
+
+
+def test_fields_have_their_names_of_json_in_errors(stage: Stage) -> None:
+    message = stage.post("/v1/send", {"conversation": "c", "content": {"text": "x"}}).json()["error"]["message"]
+    assert message.startswith("send.clientId: expected 1 to 64 characters")
+    assert message.endswith("got nothing: it is missing or empty")
+    frames = [{"id": 5, "readHistory": {"conversation": "c", "limit": 201}}]
+    [reply] = stage.post("/v1/frames", {"frames": frames}).json()["frames"]
+    assert reply["error"]["message"].startswith("readHistory.limit: expected 0 to 200")
+
+
+def test_errors_among_many_frames_say_what_to_do_as_those_of_single_calls_do(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lambda _: LonglinkError(errors.OVERLOADED, "too much waits", retry_after_ms=1500))
+    frames = [{"id": 1, "ack": {}}, {"id": 2, "send": SEND}, {"nonsense": {}}]
+    wrong, late, unknown = stage.post("/v1/frames", {"frames": frames}).json()["frames"]
+    assert (wrong["id"], wrong["error"]["remedy"], wrong["error"]["retry"]) == (1, errors.FIELD_INVALID.remedy, False)
+    assert (late["id"], late["error"]["remedy"], late["error"]["retry"]) == (2, errors.OVERLOADED.remedy, True)
+    assert late["error"]["retryAfterMs"] == 1500
+    assert ("id" in unknown, unknown["error"]["remedy"]) == (False, errors.FRAME_UNKNOWN.remedy)

@@ -58,15 +58,18 @@ def ask(
     return request(build_operations(ready=ready, metrics=metrics), path, method)
 
 
-def ask_as_client(path: str, ready: Callable[[], Awaitable[list[str]]] = is_ready) -> httpx.Response:
-    return request(build_http(ready=ready, short_link=NOBODY, strangers=STRANGERS, counts=Counts()), path, "GET")
+def ask_as_client(
+    path: str, ready: Callable[[], Awaitable[list[str]]] = is_ready, headers: dict[str, str] | None = None
+) -> httpx.Response:
+    app = build_http(ready=ready, short_link=NOBODY, strangers=STRANGERS, counts=Counts(), links_port=7700)
+    return request(app, path, "GET", headers)
 
 
-def request(app: ASGIApp, path: str, method: str) -> httpx.Response:
+def request(app: ASGIApp, path: str, method: str, headers: dict[str, str] | None = None) -> httpx.Response:
     async def one() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.request(method, path)
+            return await client.request(method, path, headers=headers)
 
     return asyncio.run(one())
 
@@ -159,3 +162,13 @@ def test_a_defect_is_told_without_its_details() -> None:
     assert answer.status_code == 500
     assert answer.json()["error"]["name"] == "internal"
     assert "secret place" not in answer.text
+
+
+@pytest.mark.parametrize(("path", "headers"), [("/v1/events", {}), ("/", {"Upgrade": "websocket"})])
+def test_a_client_that_looks_for_a_connection_here_reads_on_which_port_they_are(
+    path: str, headers: dict[str, str]
+) -> None:
+    answer = ask_as_client(path, headers=headers)
+    assert answer.status_code == 404
+    assert "this is the port of the HTTP API" in answer.json()["error"]["message"]
+    assert answer.json()["error"]["message"].endswith("are on port 7700")

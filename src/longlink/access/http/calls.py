@@ -18,16 +18,16 @@ from starlette.types import Receive, Scope, Send
 
 from longlink import errors
 from longlink.access.http.callers import Callers
-from longlink.access.http.exchange import CORS, Asked, GoneError, error_body, retry_after, tell
-from longlink.access.http.frames import FRAMES, answer_frames
+from longlink.access.http.exchange import CORS, Asked, GoneError, error_body, error_headers, tell
+from longlink.access.http.frames import FRAMES, answer_frames, as_raised
 from longlink.access.http.strangers import CLOSE, StrangerError, Strangers
-from longlink.errors import TABLE, LonglinkError
+from longlink.errors import LonglinkError
 from longlink.ops import logs
 from longlink.ops.metrics import Counts
 from longlink.protocol import limits
 from longlink.protocol.codec import decode
 from longlink.protocol.frames import REQUESTS, Frame, RequestName
-from longlink.protocol.text import decode_body, decode_list, encode_body
+from longlink.protocol.text import decode_body, decode_list, encode_body, json_names
 from longlink.routing import work
 from longlink.routing.calls import Call, Handler
 from longlink.routing.sessions import Session
@@ -101,7 +101,7 @@ class ShortLink:
         if isinstance(said, LonglinkError):
             outcome = "later" if said.retry else "refused"
             close = CLOSE if isinstance(said, StrangerError) else ()
-            await tell(send, said.row.http, error_body(said), (*CORS, *retry_after(said), *close))
+            await tell(send, said.row.http, error_body(said), (*CORS, *error_headers(said), *close))
         else:
             outcome = "done"
             await tell(send, 200, said, CORS)
@@ -147,11 +147,11 @@ class ShortLink:
     async def _one(self, name: RequestName, caller: Session, body: bytes) -> Said:
         self._accounts.charge(caller.user, work.read_cost(len(body), text=True))
         frame = decode_body(name, body)
-        limits.check(frame)
+        _check_fields(frame)
         [reply] = await self._handler([Call(caller, frame)])
         answer = decode(reply.payload)
         self._accounts.charge(caller.user, len(reply.payload) // work.WRITTEN_TEXT_BYTES)
-        return _as_raised(answer) if reply.code else encode_body(answer)
+        return as_raised(answer) if reply.code else encode_body(answer)
 
     async def _many(self, caller: Session, body: bytes) -> Said:
         frames = decode_list(body, "frames", FRAMES)
@@ -161,12 +161,14 @@ class ShortLink:
         return answer
 
 
+def _check_fields(frame: Frame) -> None:
+    try:
+        limits.check(frame)
+    except LonglinkError as error:
+        error.message = json_names(error.message)
+        raise
+
+
 def _check_type(kind: str) -> None:
     if kind.partition(";")[0].strip().lower() != "application/json":
         raise LonglinkError(errors.FRAME_MALFORMED, f"expected Content-Type: application/json, got {kind[:60]!r}")
-
-
-def _as_raised(reply: Frame) -> LonglinkError:
-    """An error that the handler has counted."""
-    error = reply.error
-    return LonglinkError(TABLE[error.code], error.message, retry_after_ms=error.retry_after_ms)

@@ -17,7 +17,10 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from longlink import errors
+from longlink.access.http.exchange import error_body
 from longlink.access.http.places import Places
+from longlink.errors import LonglinkError
 
 HEADER_BYTES: Final = 16_384
 HEADER_S: Final = 10.0
@@ -151,6 +154,15 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_chunk_complete(self) -> None:
         """Only because it is here does the parser tell the last field behind a body now, not with the next request."""
+
+    def send_400_response(self, msg: str) -> None:
+        """With an error of the table in place of msg, because a client of another port may be lost here."""
+        message = "expected an HTTP/1.1 request; WebSocket, TCP and streams are on another port (listen.address)"
+        body = error_body(LonglinkError(errors.FRAME_MALFORMED, message))
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        date = b"".join(b"%s: %s\r\n" % field for field in self.server_state.default_headers)
+        self.transport.write(head + date + b"content-length: %d\r\n\r\n" % len(body) + body)
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MOST_PIPELINED:

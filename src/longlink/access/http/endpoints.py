@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from longlink import errors
 from longlink.access.http.calls import ShortLink
-from longlink.access.http.exchange import CORS, error_body, retry_after, tell
+from longlink.access.http.exchange import CORS, error_body, error_headers, tell
 from longlink.access.http.strangers import CLOSE, StrangerError, Strangers
 from longlink.errors import LonglinkError
 from longlink.ops.metrics import Counts
@@ -30,6 +30,8 @@ from longlink.ops.metrics import Counts
 READY_S: Final = 5.0
 """How long the readiness check may take; a store that needs longer is not ready."""
 METRICS: Final = "/metrics"
+STREAM: Final = "/v1/events"
+"""Where streams are on the port of connections."""
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 NO_STORE: Final = {"Cache-Control": "no-store"}
 OPEN: Final = {name.decode(): value.decode() for name, value in CORS}
@@ -40,13 +42,16 @@ Reasons = Callable[[], Awaitable[list[str]]]
 """Why this server should get no traffic now; empty when it should."""
 
 
-def build_http(*, ready: Reasons, short_link: ShortLink, strangers: Strangers, counts: Counts) -> ASGIApp:
+def build_http(
+    *, ready: Reasons, short_link: ShortLink, strangers: Strangers, counts: Counts, links_port: int
+) -> ASGIApp:
     """What clients may ask for. Of readiness they get the status, without the reasons.
 
+    links_port: where connections are, for a client that looks for them here.
     strangers: for everything that needs no token; calls know by themselves who asks.
     """
     calls = frozenset(short_link.paths)
-    others = _pages([_alive(), _ready(ready, reasons=False), _description()], short_link.paths)
+    others = _pages([_alive(), _ready(ready, reasons=False), _description()], short_link.paths, links_port)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         is_call = scope["path"] in calls
@@ -55,7 +60,7 @@ def build_http(*, ready: Reasons, short_link: ShortLink, strangers: Strangers, c
                 strangers.check(scope)
         except StrangerError as error:
             counts.errors[error.name] += 1
-            await tell(send, error.row.http, error_body(error), (*CORS, *retry_after(error), *CLOSE))
+            await tell(send, error.row.http, error_body(error), (*CORS, *error_headers(error), *CLOSE))
         else:
             await (short_link.answer if is_call else others)(scope, receive, send)
 
@@ -70,7 +75,7 @@ def build_operations(*, ready: Reasons, metrics: Callable[[], Awaitable[bytes]])
     return _pages([_alive(), _ready(ready, reasons=True), _numbers(metrics)])
 
 
-def _pages(routes: list[Route], calls: tuple[str, ...] = ()) -> Starlette:
+def _pages(routes: list[Route], calls: tuple[str, ...] = (), links_port: int = 0) -> Starlette:
     """All that is no call. calls: paths to name to somebody who is lost."""
     paths = ", ".join((*(route.path for route in routes), *calls))
 
@@ -79,6 +84,11 @@ def _pages(routes: list[Route], calls: tuple[str, ...] = ()) -> Starlette:
         if isinstance(refusal, HTTPException) and refusal.status_code == errors.METHOD_UNKNOWN.http:
             message = f"expected one of {allowed} for {request.url.path}, got {request.method}"
             return _refuse(LonglinkError(errors.METHOD_UNKNOWN, message), {"Allow": allowed})
+        if links_port and (request.url.path == STREAM or request.headers.get("upgrade", "").lower() == "websocket"):
+            message = (
+                f"this is the port of the HTTP API; connections (WebSocket, TCP, streams) are on port {links_port}"
+            )
+            return _refuse(LonglinkError(errors.PATH_UNKNOWN, message))
         message = f"expected one of {paths}, got {request.url.path[:100]!r}"
         if request.url.path == METRICS:
             message += "; metrics are on the address of the setting listen.operations"

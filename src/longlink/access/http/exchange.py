@@ -1,12 +1,13 @@
 """One request and its answer, straight on ASGI: a framework between them would cost as much as the call itself.
 
 Bodies are bounded while they come. Every error of the table is an answer in JSON, written as in a frame, with two words
-more: {"error": {code, name, message, retryAfterMs, remedy, retry}}. Read next: calls.py.
+more: {"error": {code, name, message, retryAfterMs, remedy, retry}}. A 401 names the scheme too. Read next: calls.py.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,9 +21,15 @@ JSON: Final = b"application/json"
 NO_STORE: Final = (b"cache-control", b"no-store")
 CORS: Final = (
     (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"Retry-After, Allow"),
+    (b"access-control-expose-headers", b"Retry-After, WWW-Authenticate, Allow"),
 )
 """Nothing here goes by cookies, so a page of another origin can do no more than any program could."""
+
+DESCRIBED: Final = 200
+"""Characters of a message in WWW-Authenticate."""
+_UNAUTHORIZED: Final = 401
+_undescribable: Final = re.compile(r"[^\x20-\x21\x23-\x5B\x5D-\x7E]")
+"""Characters that RFC 6750 does not allow there."""
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -81,10 +88,30 @@ async def tell(send: Send, status: int, body: bytes, headers: Headers = ()) -> N
 
 def error_body(error: LonglinkError) -> bytes:
     """The error as JSON."""
+    return msgspec.json.encode({"error": error_fields(error)})
+
+
+def error_fields(error: LonglinkError) -> dict[str, object]:
+    """The fields of an error, by their names in JSON."""
     told: dict[str, object] = {"code": error.code, "name": error.name, "message": error.message}
     if error.retry_after_ms:
         told["retryAfterMs"] = error.retry_after_ms
-    return msgspec.json.encode({"error": told | {"remedy": error.row.remedy, "retry": error.retry}})
+    return told | {"remedy": error.row.remedy, "retry": error.retry}
+
+
+def error_headers(error: LonglinkError) -> Headers:
+    """What an error says outside its body: when to try again, and for a 401 which proof is expected."""
+    return (*retry_after(error), *_challenge(error))
+
+
+def _challenge(error: LonglinkError) -> Headers:
+    """WWW-Authenticate of a 401 (RFC 9110 section 11.6.1), as RFC 6750 section 3 has it for bearer tokens."""
+    if error.row.http != _UNAUTHORIZED:
+        return ()
+    code = "invalid_request" if error.row is errors.TOKEN_MISSING else "invalid_token"
+    said = _undescribable.sub("'", error.message[:DESCRIBED])
+    value = f'Bearer realm="longlink", error="{code}", error_description="{said}"'
+    return ((b"www-authenticate", value.encode("ascii")),)
 
 
 def retry_after(error: LonglinkError) -> Headers:

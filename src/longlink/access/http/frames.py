@@ -10,13 +10,17 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from longlink import errors
-from longlink.errors import LonglinkError
+from longlink.access.http.exchange import error_fields
+from longlink.errors import TABLE, LonglinkError
 from longlink.ops.metrics import Counts
 from longlink.protocol import limits, session
 from longlink.protocol.codec import decode, encode_text
-from longlink.protocol.frames import Frame, error_frame
+from longlink.protocol.frames import Frame
 from longlink.protocol.session import State
+from longlink.protocol.text import json_names
 from longlink.routing.calls import Call, Handler
 from longlink.routing.sessions import Session
 
@@ -39,7 +43,7 @@ async def answer_frames(
             groups.setdefault(name, {})[place] = call
         except LonglinkError as error:
             counts.errors[error.name] += 1
-            replies[place] = encode_text(error_frame(error, error.request))
+            replies[place] = _refused(error, error.request)
 
     written = 0
 
@@ -47,11 +51,12 @@ async def answer_frames(
         nonlocal written
         if written >= ANSWER_BYTES:
             full = LonglinkError(errors.OVERLOADED, f"the answer has {written} bytes already: ask again for the rest")
-            replies.update({place: encode_text(error_frame(full, call.frame.id)) for place, call in calls.items()})
+            replies.update({place: _refused(full, call.frame.id) for place, call in calls.items()})
             counts.errors[full.name] += len(calls)
             return
         for place, reply in zip(calls, await handler(list(calls.values())), strict=True):
-            replies[place] = encode_text(decode(reply.payload))
+            answer = decode(reply.payload)
+            replies[place] = _refused(as_raised(answer), answer.id) if reply.code else encode_text(answer)
             written += len(replies[place])
 
     async def answer_each(calls: dict[int, Call]) -> None:
@@ -64,6 +69,17 @@ async def answer_frames(
     return b'{"frames":[' + b",".join(replies[place] for place in range(len(frames))) + b"]}"
 
 
+def _refused(error: LonglinkError, request: int) -> bytes:
+    """As an error frame, with what a single call says more."""
+    return msgspec.json.encode({**({"id": request} if request else {}), "error": error_fields(error)})
+
+
+def as_raised(reply: Frame) -> LonglinkError:
+    """An error that the handler has counted."""
+    error = reply.error
+    return LonglinkError(TABLE[error.code], error.message, retry_after_ms=error.retry_after_ms)
+
+
 def _checked(caller: Session, frame: Frame | LonglinkError) -> tuple[str, Call]:
     """Raises what is wrong with it, under its id."""
     if isinstance(frame, LonglinkError):
@@ -74,6 +90,6 @@ def _checked(caller: Session, frame: Frame | LonglinkError) -> tuple[str, Call]:
             raise LonglinkError(errors.FRAME_UNEXPECTED, "adjust is about a link: send it there")
         limits.check(frame)
     except LonglinkError as error:
-        error.request = frame.id
+        error.message, error.request = json_names(error.message), frame.id
         raise
     return name, Call(caller, frame)
