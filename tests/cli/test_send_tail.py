@@ -91,3 +91,25 @@ def test_failures_are_one_line_and_what_to_do(server: RunningServer, tmp_path: P
         assert done.returncode in (1, 2), (name, done)
         assert done.stderr.startswith(f"longlink: {name}: "), (name, done.stderr)
         assert done.stdout == ""
+
+
+def test_a_token_comes_from_a_file_or_from_stdin(server: RunningServer, tmp_path: Path) -> None:
+    meet(server, "gus", "hal")
+    (tmp_path / "token").write_text(f"\ufeff{server.token('gus')}\n")
+    to = ["send", "--url", server.url, "--to", "hal"]
+    assert run([*to, "--token", f"@{tmp_path / 'token'}", "one"]).returncode == 0
+    assert run([*to, "--token", "-", "two"], f"{server.token('gus')}\n").returncode == 0
+    tailed = run(["tail", "--url", server.url, "--token", "-", "--count", "2"], server.token("hal") + "\n")
+    assert [line.rpartition(": ")[2] for line in tailed.stdout.splitlines()] == ["one", "two"]
+    nothing = run([*to, "--token", "-", "three"])
+    assert "--token -: expected a token on stdin" in nothing.stderr
+    missing = run([*to, "--token", f"@{tmp_path / 'none'}", "three"])
+    assert f"cannot read {tmp_path / 'none'}: No such file" in missing.stderr
+
+
+def test_lines_after_the_token_are_what_chat_sends(server: RunningServer) -> None:
+    meet(server, "ivy", "joe")
+    told = f"{server.token('ivy')}\nfirst\nsecond\n"
+    assert run(["chat", "--url", server.url, "--token", "-", "joe"], told).returncode == 0
+    tailed = run(["tail", *data(server.data), "--as", "joe", "--count", "2"])
+    assert [line.rpartition(": ")[2] for line in tailed.stdout.splitlines()] == ["first", "second"]

@@ -181,7 +181,7 @@ class Verifier:
 
 
 class Signer:
-    """Signs tokens with the data folder's own key: for development, tools and hosts on the same machine."""
+    """Signs tokens with a secret that the server trusts: for development, tools and hosts on the same machine."""
 
     def __init__(self, key: Key, now_s: Callable[[], float] = time.time) -> None:
         self._key = key
@@ -191,6 +191,17 @@ class Signer:
     def from_data(cls, folder: Path) -> Signer:
         """Raises DATA_UNUSABLE when the folder has no key yet."""
         return cls(read_data_key(folder))
+
+    @classmethod
+    def from_config(cls, auth: Auth, folder: Path) -> Signer | None:
+        """With a secret of auth.keys; without auth.keys, with the data folder's own. None: only others can sign.
+
+        Raises CONFIG_INVALID, DATA_UNUSABLE.
+        """
+        if not auth.keys:
+            return cls.from_data(folder)
+        key = KeySet(key for entry in auth.keys if not is_address(entry) for key in read_keys(entry)).secret()
+        return None if key is None else cls(key)
 
     def sign(self, user: str, *, days: float = 30.0, audience: str = "longlink", issuer: str = "") -> str:
         """A token for user. Raises FIELD_INVALID for a name that no user can have."""

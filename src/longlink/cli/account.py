@@ -1,21 +1,24 @@
-"""Who a client command is, and where its server is: the flags --as, --token, --url and --data.
+"""Who a client command is, and where its server is: the flags --as, --token, --url, --data and --config.
 
-On the server's machine the data folder answers both: it has the key that signs a token, and the running server's
-address. Elsewhere --token and --url do. Read next: send.py.
+On the server's machine its settings and its data folder answer both: there is a secret that signs a token, and the
+running server's address. Elsewhere, and where only the host can sign, --token and --url do. Read next: send.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from longlink import errors
+from longlink.cli.serve import loaded
 from longlink.errors import LonglinkError
 
 if TYPE_CHECKING:
     from longlink.client.client import Client
+    from longlink.config import Loaded
 
 DEFAULT_URL: Final = "ws://127.0.0.1:7700"
 NOTE: Final = "server.json"
@@ -25,15 +28,24 @@ NOTE: Final = "server.json"
 def add_account(parser: argparse.ArgumentParser) -> None:
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument(
-        "--as", dest="user", metavar="USER", help="act as this user, with a token signed by the key in --data"
+        "--as", dest="user", metavar="USER", help="act as this user, with a token signed by a secret of the server"
     )
-    who.add_argument("--token", metavar="TOKEN", help="act as the user of this token; @FILE reads it from a file")
+    who.add_argument(
+        "--token",
+        metavar="TOKEN",
+        help="act as the user of this token; @FILE reads it from a file, - from the first line of stdin",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="settings file of the server (default: ./longlink.toml if it exists)",
+    )
     parser.add_argument(
         "--data",
         metavar="DIR",
-        type=Path,
-        default=Path("./data"),
-        help="data folder of a server on this machine (default: ./data)",
+        dest="data.dir",
+        help="data folder of a server on this machine (default: the setting data.dir)",
     )
     parser.add_argument(
         "--url",
@@ -44,39 +56,63 @@ def add_account(parser: argparse.ArgumentParser) -> None:
 
 
 def client(options: argparse.Namespace, **more: Any) -> Client:
-    """A client for `async with`. more: options of longlink.connect. Raises DATA_UNUSABLE, CONFIG_INVALID."""
+    """A client for `async with`. more: options of longlink.connect.
+
+    Raises DATA_UNUSABLE, CONFIG_INVALID; TOKEN_MISSING where only the host can sign.
+    """
     from longlink.client.connect import connect
 
-    return connect(address(options), token=_token(options), device=options.device, **more)
+    token = _given(str(options.token)) if options.user is None else sign(loaded(options), options.user)
+    return connect(address(options), token=token, device=options.device, **more)
 
 
 def address(options: argparse.Namespace) -> str:
     """Where the server is."""
     if options.url:
         return str(options.url)
-    return _note(options).get("url", DEFAULT_URL)
+    return _note(Path(loaded(options).config.data.dir)).get("url", DEFAULT_URL)
 
 
-def _note(options: argparse.Namespace) -> dict[str, str]:
+def sign(server: Loaded, user: str, *, days: float = 30.0) -> str:
+    """A token for user that the server with these settings accepts.
+
+    Raises TOKEN_MISSING when it trusts no secret; CONFIG_INVALID, DATA_UNUSABLE, FIELD_INVALID.
+    """
+    from longlink.access.tokens import Signer
+
+    auth, folder = server.config.auth, Path(server.config.data.dir)
+    signer = Signer.from_config(auth, folder)
+    if signer is None:
+        origin = server.origins["auth.keys"]
+        message = f"this server trusts auth.keys ({origin}), so only your back end can sign. Pass --token @FILE"
+        raise LonglinkError(errors.TOKEN_MISSING, message)
+    note = _note(folder)
+    audience, issuer = note.get("audience", auth.audience), note.get("issuer", auth.issuer)
+    return signer.sign(user, days=days, audience=audience, issuer=issuer)
+
+
+def _note(folder: Path) -> dict[str, str]:
     """The texts of the note; none when no server runs there."""
     try:
-        note = json.loads((options.data / NOTE).read_text())
+        note = json.loads((folder / NOTE).read_text())
     except (OSError, ValueError):
         return {}
     return {name: text for name, text in note.items() if isinstance(text, str)} if isinstance(note, dict) else {}
 
 
-def _token(options: argparse.Namespace) -> str:
-    if options.user is not None:
-        from longlink.access.tokens import Signer
-
-        note = _note(options)
-        audience, issuer = note.get("audience", "longlink"), note.get("issuer", "")
-        return Signer.from_data(options.data).sign(options.user, audience=audience, issuer=issuer)
-    token = str(options.token)
+def _given(token: str) -> str:
+    """The token of --token. Raises CONFIG_INVALID, which shows none of it."""
+    if token == "-":  # noqa: S105 - a word, not a token
+        token = sys.stdin.readline().strip()
+        if not token:
+            raise LonglinkError(
+                errors.CONFIG_INVALID, "--token -: expected a token on stdin, got an empty line or its end"
+            )
+        return token
     if not token.startswith("@"):
         return token
     try:
-        return Path(token[1:]).read_text().strip()
+        return Path(token[1:]).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise LonglinkError(errors.CONFIG_INVALID, f"--token: cannot read {token[1:]}: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise LonglinkError(errors.CONFIG_INVALID, f"--token: cannot read {token[1:]}: {why}") from None

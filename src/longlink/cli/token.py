@@ -1,17 +1,17 @@
-"""`longlink token USER`: a token signed with the data folder's own key, for development and for tools.
+"""`longlink token USER`: a token signed with a secret that the server trusts, for development and for tools.
 
-In production the host's own server signs tokens; see docs on auth.keys. Read next: ../access/tokens.py.
+In production the host's own back end signs tokens: docs/guides/authentication.md. Read next: account.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from longlink.cli.serve import add_settings, settings
+from longlink.cli.account import sign
+from longlink.cli.serve import add_settings, loaded
 
-SUMMARY = "sign a token for a user with the key of the data folder"
+SUMMARY = "sign a token for a user with a secret of the server"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from longlink.access.tokens import Signer
-
-    config = settings(options)
-    signer = Signer.from_data(Path(config.data.dir))
-    token = signer.sign(options.user, days=options.days, audience=config.auth.audience, issuer=config.auth.issuer)
-    sys.stdout.write(token + "\n")
+    sys.stdout.write(sign(loaded(options), options.user, days=options.days) + "\n")
     return 0
 
 
