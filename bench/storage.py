@@ -84,7 +84,7 @@ class Load:
         thread_cpu = time.clock_gettime(clock) - thread_cpu
         after = self._store.stats()
         commits = _number(after["commits"]) - _number(before["commits"])
-        batch = (_number(after["batch_sum"]) - _number(before["batch_sum"])) / max(commits, 1)
+        batch = (_sum(after["batch_writes"]) - _sum(before["batch_writes"])) / max(commits, 1)
         latency = statistics.median(self._latencies) * 1000
         return Sample(self._done / elapsed, cpu / self._done * 1e6, thread_cpu / self._done * 1e6, latency, batch)
 
@@ -107,6 +107,12 @@ class Load:
 def _number(value: object) -> float:
     assert isinstance(value, int | float)
     return value
+
+
+def _sum(value: object) -> float:
+    """Of a histogram."""
+    assert isinstance(value, tuple)
+    return float(value[2])
 
 
 async def _compute(end: float) -> None:

@@ -22,7 +22,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorSet,
 )
 
-from longlink.errors import TABLE, Row
+from longlink.errors import LOCAL, TABLE, Row
 from longlink.protocol import session
 from longlink.protocol.frames import EVENTS, REPLIES, REQUESTS
 from longlink.protocol.session import State
@@ -38,8 +38,6 @@ INTRO: Final = """\
 One number space for error replies, close codes and HTTP. Below 4500 the same request or connection may succeed later;
 from 4500 on it fails again until something is changed. A client decides by this one comparison, also for codes that it
 does not know. Close codes below 4000 are those of RFC 6455; [SPEC.md](../../proto/SPEC.md) lists them."""
-SERVER_OWN: Final = 4900
-"""From here on codes are local to a process, server or client, and never travel."""
 STEPS: Final = (
     ("[*]", State.NEW.value, "upgrade or preface"),
     (State.CONNECTING.value, State.CONNECTED.value, "Connected is sent"),
@@ -59,9 +57,9 @@ def errors_page() -> str:
     rows = sorted(TABLE.values(), key=lambda row: row.code)
     parts = [NOTE, "# Errors", "", INTRO, ""]
     parts += ["## Temporary errors (retry)", "", *_errors([row for row in rows if row.retry])]
-    final = [row for row in rows if not row.retry and row.code < SERVER_OWN]
+    final = [row for row in rows if not row.retry and row.code < LOCAL]
     parts += ["", "## Permanent errors (do not retry unchanged)", "", *_errors(final)]
-    own = [row for row in rows if row.code >= SERVER_OWN]
+    own = [row for row in rows if row.code >= LOCAL]
     parts += ["", "## Local errors, never sent over a connection", "", *_errors(own)]
     return "\n".join(parts) + "\n"
 

@@ -179,3 +179,8 @@ CLIENT_UNUSABLE = _row(
     500,
     "Make a new client with longlink.connect, where it is used, and enter it by `async with`.",
 )
+
+LOCAL: Final = 4900
+"""From here on codes are local to a process, server or client, and are never sent."""
+SENT: Final = tuple(row for row in TABLE.values() if row.code < LOCAL and row not in (UNANSWERED, DISCONNECTED))
+"""What a server may send. The two that are left out are made by clients."""

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from longlink.config import Config, Storage
-from longlink.ops import catalogue
+from longlink.ops import catalogue, numbers
 from longlink.parts import build_core
 from longlink.storage.sqlite import open_store
 
@@ -16,10 +16,12 @@ def test_every_number_of_the_core_has_its_words_and_kind() -> None:
     core = build_core(Config())
     try:
         core.listen("127.0.0.1", 0)
-        counters, histograms = set(core.counters()), set(core.histograms())
+        found, histograms = numbers.of_core(core), set(core.histograms())
+        counters = set(core.counters())
     finally:
         core.stop()
-    assert counters | histograms == set(catalogue.CORE)
+    assert set(found["core"]) == set(catalogue.CORE)
+    assert {*numbers.CORE_NAMES, *numbers.CORE_CLOSES} <= counters
     assert histograms == {name for name, metric in catalogue.CORE.items() if metric.kind == "histogram"}
 
 
@@ -42,3 +44,5 @@ def test_meanings_are_sentences() -> None:
     for group in (catalogue.COUNTS, catalogue.CORE, catalogue.STORE, catalogue.PROCESS, catalogue.OTHER):
         for name, metric in group.items():
             assert metric.meaning.endswith("."), name
+            assert not metric.meaning.startswith(("Of these", "Of those", "The same")), f"{name} stands alone in a tool"
+            assert not name.startswith("core_"), name

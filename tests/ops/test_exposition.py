@@ -60,9 +60,28 @@ def test_what_the_layers_count_is_shown() -> None:
     assert found["longlink_errors_total{name=idle}"] == 4
 
 
-def test_every_error_of_the_table_is_there_from_the_start_so_that_rates_can_be_taken() -> None:
+def test_every_error_that_can_be_sent_is_there_from_the_start_so_that_rates_can_be_taken() -> None:
     found = shown(Counts())
-    assert all(found[f"longlink_errors_total{{name={row.name}}}"] == 0 for row in errors.TABLE.values())
+    assert all(found[f"longlink_errors_total{{name={row.name}}}"] == 0 for row in errors.SENT)
+
+
+def test_a_close_that_the_core_makes_counts_as_the_error_that_the_client_gets() -> None:
+    counts = Counts()
+    counts.errors["slow_consumer"] += 1
+    core = Core({"slow_closed": 3, "idle_closed": 2, "hello_timeouts": 1, "core_bytes": 7}, {})
+    found = total((of_counts(counts), of_core(core)))
+    assert {name: value for name, value in found["errors"].items() if value} == {
+        "slow_consumer": 4,
+        "idle": 2,
+        "handshake_timeout": 1,
+    }
+    assert found["core"]["memory_bytes"] == 7
+
+
+def test_there_is_no_series_for_an_error_that_is_never_sent() -> None:
+    found = of_counts(Counts())["errors"]
+    assert {"slow_consumer", "token_invalid"} <= set(found)
+    assert found.keys().isdisjoint({"config_invalid", "port_taken", "client_unusable", "disconnected", "unanswered"})
 
 
 def test_the_numbers_of_core_and_store_are_read_at_the_scrape() -> None:

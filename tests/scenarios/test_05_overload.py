@@ -309,7 +309,7 @@ def test_connections_of_an_address_are_limited_in_rate_and_come_in_a_moment_late
 
 def test_a_storm_of_connections_that_come_and_go_leaves_nothing_behind() -> None:
     with _overloaded(connection_accept_rate=0) as (door, others):
-        before = metric(door.server, "longlink_core_core_bytes")
+        before = metric(door.server, "longlink_core_memory_bytes")
 
         def come_and_go(number: int) -> None:
             for n in range(40):
@@ -328,4 +328,4 @@ def test_a_storm_of_connections_that_come_and_go_leaves_nothing_behind() -> None
             assert not thread.is_alive()
         eventually(lambda: metric(door.server, "longlink_core_connections") == 2, "only the two others are left")
         assert metric(door.server, "longlink_core_admitted") == 2
-        assert metric(door.server, "longlink_core_core_bytes") <= before + 1_000_000
+        assert metric(door.server, "longlink_core_memory_bytes") <= before + 1_000_000

@@ -30,7 +30,7 @@ COUNTS: Final[dict[str, Metric]] = {
     "http_strangers": Metric(
         "counter", "HTTP requests refused because their address sends too many without a valid token."
     ),
-    "http_seconds": Metric("histogram", "From a call of the short link to its answer."),
+    "http_seconds": Metric("histogram", "Time from an HTTP call to its answer, in seconds."),
     "quota_refused": Metric(
         "counter", "New conversations refused because their user had created users.new_conversations in an hour."
     ),
@@ -38,7 +38,9 @@ COUNTS: Final[dict[str, Metric]] = {
     "sessions_attached": Metric("gauge", "Sessions whose client is connected."),
     "sessions_detached": Metric("gauge", "Sessions that wait for their client to come back."),
     "sessions_expired": Metric("counter", "Sessions that ended because their client did not come back in detached_ms."),
-    "sessions_evicted": Metric("counter", "Of those that waited: ended because more than sessions.detached waited."),
+    "sessions_evicted": Metric(
+        "counter", "Sessions that ended because more than sessions.detached waited for their clients."
+    ),
     "sessions_replaced": Metric(
         "counter", "Sessions that gave way to a newer one: of the same device, by sessions.policy, or one too many."
     ),
@@ -47,14 +49,15 @@ COUNTS: Final[dict[str, Metric]] = {
     "takeovers": Metric("counter", "Links that were closed because their session was resumed over a newer one."),
     "keys_reused": Metric("counter", "Sessions that ended because one of their old resume keys was used."),
     "jwks_fetches": Metric("counter", "Fetches of key sets by address (auth.keys)."),
-    "jwks_failures": Metric("counter", "Of these, those that failed; the keys of before stay in use."),
-    "loop_lag_seconds": Metric("histogram", "How late the event loop ran a timer; grows when Python is busy."),
+    "jwks_failures": Metric("counter", "Fetches of key sets by address that failed. The earlier keys stay in use."),
+    "loop_lag_seconds": Metric(
+        "histogram", "How late the event loop ran a timer, in seconds. It grows when Python is busy."
+    ),
 }
 
 HTTP_CALLS: Final = Metric(
     "counter",
-    "Calls of the short link (HTTP), by method and outcome: done; refused, the same again fails again; later, it may "
-    "succeed.",
+    "HTTP calls, by method and outcome: done; refused, the same call fails again; later, it may succeed.",
 )
 
 HTTP_CUTS: Final = Metric(
@@ -68,13 +71,17 @@ CUTS: Final = ("rate", "share", "full", "evicted", "stalled")
 
 RESUMES: Final = Metric(
     "counter",
-    "Keys that were good, by what followed: whole (nothing was missed), missed, or unknown (the session had ended). "
-    "Keys that were not are among the errors.",
+    "Accepted session resumptions, by outcome: whole (nothing was missed), missed, or unknown (the session had "
+    "ended). Rejected keys are in longlink_errors_total.",
 )
 OUTCOMES: Final = ("whole", "missed", "unknown")
 """Labels of RESUMES."""
 
-ERRORS: Final = Metric("counter", "Requests and connections refused, by the name of the error.")
+ERRORS: Final = Metric(
+    "counter",
+    "Requests rejected and connections closed, by the name of the error that the client gets. Every cause counts, also "
+    "a close that the connection core makes by itself.",
+)
 
 CORE: Final[dict[str, Metric]] = {
     "connections": Metric("gauge", "Open connections, admitted or not."),
@@ -84,7 +91,7 @@ CORE: Final[dict[str, Metric]] = {
     "ring_events": Metric("gauge", "Events waiting for Python."),
     "ring_bytes": Metric("gauge", "Bytes of messages waiting for Python."),
     "command_bytes": Metric("gauge", "Bytes of commands that wait for an I/O thread."),
-    "core_bytes": Metric("gauge", "Memory that the core holds for connections."),
+    "memory_bytes": Metric("gauge", "Memory that the connection core holds for connections."),
     "topics": Metric("gauge", "Topics that have subscribers; one counts on each I/O thread that has some of them."),
     "subscriptions": Metric("gauge", "Subscriptions of connections to topics."),
     "accepted": Metric("counter", "Connections accepted by the operating system."),
@@ -94,7 +101,9 @@ CORE: Final[dict[str, Metric]] = {
     "refused_half_open": Metric("counter", "Closed at once: too many unadmitted connections from one address."),
     "refused_full": Metric("counter", "Closed at once: max_connections reached. Also pauses, out of file descriptors."),
     "handshakes": Metric("counter", "Connections upgraded to WebSocket or to TCP records, and streams."),
-    "streams": Metric("counter", "Of these, streams: the fallback for clients that cannot use WebSocket."),
+    "streams": Metric(
+        "counter", "Connections upgraded to streams, the fallback for clients that cannot use WebSocket."
+    ),
     "handshake_failures": Metric("counter", "Connections whose TLS or HTTP handshake was wrong."),
     "header_timeouts": Metric("counter", "Closed: no complete header within header_timeout_ms."),
     "hello_timeouts": Metric("counter", "Closed: no valid Connect within hello_timeout_ms."),
@@ -107,7 +116,9 @@ CORE: Final[dict[str, Metric]] = {
     "dropped_events": Metric("counter", "Events not queued for a slow connection; it is told and syncs."),
     "dropped_transient": Metric("counter", "Transient messages not queued for a slow connection."),
     "dropped_low": Metric("counter", "Messages of the lowest class not queued for a slow connection."),
-    "crowded_out": Metric("counter", "Of these, and of slow_closed: refused because of total_queue_bytes."),
+    "crowded_out": Metric(
+        "counter", "Messages not queued, and connections closed, because connection.total_queue_bytes was reached."
+    ),
     "throttled": Metric(
         "counter", "Times that a connection was left unread because of message_rate, by frames or bytes."
     ),
@@ -129,8 +140,8 @@ CORE: Final[dict[str, Metric]] = {
     "rounds": Metric("counter", "Times that an I/O thread went round the subscribers of a topic."),
     "deliveries": Metric("counter", "Messages of topics written or queued, one for each subscriber."),
     "other_kind": Metric("counter", "Messages of topics left out for a subscriber that reads only the other kind."),
-    "handshake_seconds": Metric("histogram", "From accept to upgraded."),
-    "message_bytes": Metric("histogram", "Size of the messages received."),
+    "handshake_seconds": Metric("histogram", "Time from accepting a connection to its upgrade, in seconds."),
+    "message_bytes": Metric("histogram", "Size of the messages received, in bytes."),
     "batch_events": Metric("histogram", "Events taken by one poll of Python."),
 }
 
@@ -141,9 +152,8 @@ STORE: Final[dict[str, Metric]] = {
     "appended": Metric("counter", "Messages written."),
     "duplicates": Metric("counter", "Resent messages met in a commit."),
     "marks": Metric("counter", "Marks of members written, also those that a message of their own raised."),
-    "batch_sum": Metric("counter", "Writes of all commits together; divided by commits, the mean batch."),
-    "batch_max": Metric("gauge", "Writes of the largest commit so far."),
-    "commit_seconds": Metric("histogram", "How long a commit took, planning included."),
+    "batch_writes": Metric("histogram", "Writes of one commit."),
+    "commit_seconds": Metric("histogram", "Time of a commit with its planning, in seconds."),
     "reads": Metric("counter", "Reads of history and of changed conversations."),
     "read_failures": Metric("counter", "Reads that failed."),
     "checkpoints": Metric("counter", "Checkpoints of the write-ahead log."),
@@ -171,7 +181,7 @@ LOGS: Final[dict[str, Metric]] = {
 TRUNK: Final[dict[str, Metric]] = {
     "attached": Metric("counter", "Times that a gateway and logic opened their trunk."),
     "unanswered_calls": Metric("gauge", "Calls that wait for logic, in all gateways."),
-    "unanswered_bytes": Metric("gauge", "Bytes of these calls."),
+    "unanswered_bytes": Metric("gauge", "Bytes of the calls that wait for logic."),
     "resent_calls": Metric("counter", "Calls sent again because the trunk had broken."),
     "refused_calls": Metric("counter", "Calls answered `overloaded`: server.calls or server.call_bytes were waiting."),
     "expired_calls": Metric("counter", "Calls answered `logic_unavailable` after server.answer_timeout_ms."),

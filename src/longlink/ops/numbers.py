@@ -20,6 +20,16 @@ from longlink.ops.metrics import Buckets, Counts, Histogram
 
 STARTED_S: Final = time.time()
 
+CORE_NAMES: Final = {"core_bytes": "memory_bytes"}
+"""Names of the core's counters that would stutter behind longlink_core_."""
+CORE_CLOSES: Final = {
+    "slow_closed": errors.SLOW_CONSUMER,
+    "idle_closed": errors.IDLE,
+    "hello_timeouts": errors.HANDSHAKE_TIMEOUT,
+    "lifetime_closed": errors.TOKEN_EXPIRED,
+}
+"""Closes of connections that the core makes without asking: its counter of each, and the error that the client gets."""
+
 Number: TypeAlias = float | Buckets
 Numbers: TypeAlias = dict[str, dict[str, Number]]
 
@@ -38,12 +48,12 @@ class StoreNumbers(Protocol):
 
 
 def of_counts(counts: Counts) -> Numbers:
-    """What the layers of this process have counted; every error of the table is there, so that rates can be taken."""
+    """What the layers of this process have counted, and a 0 for each error that can be sent, so that rates work."""
     values = {name: getattr(counts, name) for name in catalogue.COUNTS}
     plain: dict[str, Number] = {
         name: value.buckets() if isinstance(value, Histogram) else value for name, value in values.items()
     }
-    refused: dict[str, Number] = {row.name: counts.errors[row.name] for row in errors.TABLE.values()}
+    refused: dict[str, Number] = {row.name: counts.errors[row.name] for row in errors.SENT}
     resumed: dict[str, Number] = {outcome: counts.resumes[outcome] for outcome in catalogue.OUTCOMES}
     called: dict[str, Number] = {**counts.http_calls}
     cut: dict[str, Number] = {reason: counts.http_cuts[reason] for reason in catalogue.CUTS}
@@ -51,7 +61,11 @@ def of_counts(counts: Counts) -> Numbers:
 
 
 def of_core(core: CoreNumbers) -> Numbers:
-    return {"core": {**core.counters(), **core.histograms()}}
+    """Its own numbers, and among the errors the closes that it makes by itself."""
+    counters = core.counters()
+    own: dict[str, Number] = {CORE_NAMES.get(name, name): value for name, value in counters.items()}
+    closes: dict[str, Number] = {error.name: counters.get(name, 0) for name, error in CORE_CLOSES.items()}
+    return {"core": {**own, **core.histograms()}, "errors": closes}
 
 
 def of_store(store: StoreNumbers) -> Numbers:

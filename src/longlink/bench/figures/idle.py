@@ -134,7 +134,7 @@ class _Memory:
     """What is held at one moment, by whom."""
 
     def __init__(self, serving: Product, crowd: Swarm) -> None:
-        self.core = serving.metrics().get("longlink_core_core_bytes")
+        self.core = serving.metrics().get("longlink_core_memory_bytes")
         self.process = serving.pss_bytes()
         self.own = serving.own_bytes()
         self.kernel = machine.kernel_bytes()

@@ -113,7 +113,7 @@ class SqliteStore:
         """Counters since the opening, and gauges, by name.
 
         commits, failures (commits that failed, and single writes refused as defects), appended, duplicates, marks
-        (that moved), batch_sum and batch_max (writes per commit), commit_seconds (histogram),
+        (that moved), batch_writes (of one commit) and commit_seconds (histograms),
         reads, read_failures, checkpoints, checkpoint_failures, wal_bytes (as of the last look);
         writes_over_share and reads_over_share (refused because their user had an eighth of the free room);
         writes_waiting and reads_waiting now; ready (0 from a failure of

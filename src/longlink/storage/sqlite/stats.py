@@ -14,6 +14,7 @@ from typing import Final
 from longlink.storage.base import Histogram
 
 COMMIT_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+BATCH_WRITES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 
 
 @dataclass(slots=True)
@@ -26,7 +27,7 @@ class Stats:
     duplicates: int = 0
     marks: int = 0
     batch_sum: int = 0
-    batch_max: int = 0
+    batch_writes: list[int] = field(default_factory=lambda: [0] * (len(BATCH_WRITES) + 1))
     commit_seconds_sum: float = 0.0
     commit_seconds: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_SECONDS) + 1))
     reads: int = 0
@@ -41,7 +42,7 @@ class Stats:
         """A commit of so many writes has taken so long, planning included."""
         self.commits += 1
         self.batch_sum += weight
-        self.batch_max = max(self.batch_max, weight)
+        self.batch_writes[bisect_left(BATCH_WRITES, weight)] += 1
         self.commit_seconds_sum += seconds
         self.commit_seconds[bisect_left(COMMIT_SECONDS, seconds)] += 1
 
@@ -52,15 +53,14 @@ class Stats:
         self.marks += marks
 
     def shown(self) -> dict[str, float | Histogram]:
-        """All of them by name; commit_seconds as a histogram."""
+        """All of them by name; batch_writes and commit_seconds as histograms."""
         return {
             "commits": self.commits,
             "failures": self.failures,
             "appended": self.appended,
             "duplicates": self.duplicates,
             "marks": self.marks,
-            "batch_sum": self.batch_sum,
-            "batch_max": self.batch_max,
+            "batch_writes": (BATCH_WRITES, list(accumulate(self.batch_writes)), float(self.batch_sum)),
             "commit_seconds": (COMMIT_SECONDS, list(accumulate(self.commit_seconds)), self.commit_seconds_sum),
             "reads": self.reads,
             "read_failures": self.read_failures,
