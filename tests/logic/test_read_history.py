@@ -109,3 +109,22 @@ def test_strangers_and_unknown_conversations_are_refused_call_by_call(tmp_path: 
         ]
 
     play(tmp_path, story)
+
+
+def test_without_a_place_the_newest_come_and_after_zero_reads_from_the_beginning(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        alice = await stage.enter("alice")
+        conversation = await stage.direct(alice, "alice")
+        await stage.ask(alice, *(text(conversation, f"{n}") for n in range(5)))
+        for fields, seqs, more in (
+            ({"limit": 2}, [4, 5], True),
+            ({"limit": 5}, [1, 2, 3, 4, 5], False),
+            ({"limit": 2, "after": 0}, [1, 2], True),
+            ({"limit": 2, "before": 4}, [2, 3], True),
+            ({"limit": 2, "after": 0, "before": 4}, [2, 3], True),
+            ({"limit": 2, "after": 1, "before": 5}, [2, 3], True),
+        ):
+            page = await _page(stage, alice, conversation, **fields)
+            assert (_seqs(page), page.more) == (seqs, more), fields
+
+    play(tmp_path, story)

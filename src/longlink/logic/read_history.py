@@ -9,7 +9,7 @@ from longlink.logic import replies
 from longlink.logic.each import each
 from longlink.logic.services import Services
 from longlink.protocol.frames import Frame, History
-from longlink.protocol.limits import PAGE_DEFAULT
+from longlink.protocol.limits import PAGE_DEFAULT, SEQ_MAX
 from longlink.routing.calls import Call
 from longlink.storage.base import Page
 
@@ -21,11 +21,13 @@ async def read_history(services: Services, calls: Sequence[Call]) -> list[Frame 
 
 async def _one(services: Services, call: Call) -> Frame:
     request = call.frame.read_history
+    # Nothing was said about where: the newest, as below the largest seq.
+    anywhere = not request.before and not request.HasField("after")
     page = await services.store.messages.history(
         request.conversation,
         call.session.user,
         after=request.after,
-        before=request.before,
+        before=SEQ_MAX if anywhere else request.before,
         limit=request.limit or PAGE_DEFAULT,
         page_bytes=services.page_bytes,
     )

@@ -351,24 +351,26 @@ class ReadHistory(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     after: _builtins.int
-    """Entries with seq > after, the oldest ones; 0 reads from the beginning."""
+    """Entries with seq > after, the oldest ones; 0 reads from the beginning. Left out, and before too: the newest ones."""
     before: _builtins.int
-    """Entries with seq < before: without after the newest ones, with it the oldest ones between the two."""
+    """Entries with seq < before: without after, or with after 0, the newest ones; otherwise the oldest ones between the two."""
     limit: _builtins.int
     """1..200; 0 means 50."""
     def __init__(
         self,
         *,
         conversation: _builtins.str = ...,
-        after: _builtins.int = ...,
+        after: _builtins.int | None = ...,
         before: _builtins.int = ...,
         limit: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "conversation", b"conversation", "limit", b"limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after", "before", b"before", "conversation", b"conversation", "limit", b"limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
+    _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after) -> _WhichOneofReturnType__after | None: ...
 
 Global___ReadHistory: _TypeAlias = ReadHistory  # noqa: Y015
 
