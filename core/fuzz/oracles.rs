@@ -3,9 +3,13 @@
 //! Each oracle takes raw bytes, reads its options from the first two, and panics when a property is broken: the outcome
 //! does not depend on how the bytes were split, nor on pauses; memory follows what came; what was accepted can be
 //! written again and reads the same; every answer is well-formed.
+use std::net::SocketAddr;
+
 use base64::prelude::{BASE64_STANDARD, Engine};
 use longlink_core::wire::http::{self, Parsed, Subprotocol};
-use longlink_core::wire::{Flow, Item, Kind, Violation, tcp, websocket};
+use longlink_core::wire::networks::Networks;
+use longlink_core::wire::proxy::{self, Header};
+use longlink_core::wire::{Flow, Item, Kind, Violation, forwarded, tcp, websocket};
 use sha1::{Digest, Sha1};
 
 /// An item that owns its bytes, or the violation that ended the stream.
@@ -310,15 +314,20 @@ pub(crate) fn check_http(data: &[u8]) {
     check_request(stream, &known, max_header);
 }
 
+/// A request of a peer that is not trusted.
+pub(crate) fn parse<'n>(stream: &[u8], known: &'n [Subprotocol], max_header: usize, max_body: usize) -> Parsed<'n> {
+    http::parse(stream, http::Rules { known, max_header, max_body, trusted: None })
+}
+
 /// The longest body that the requests of `check_request` may announce, in bytes.
 const MAX_BODY: usize = 65_536;
 
 /// Parses every prefix, as a connection does that sends byte by byte; gives the outcome of the whole.
 pub(crate) fn check_request<'n>(stream: &[u8], known: &'n [Subprotocol], max_header: usize) -> Parsed<'n> {
-    let whole = http::parse(stream, known, max_header, MAX_BODY);
+    let whole = parse(stream, known, max_header, MAX_BODY);
     let step = (stream.len() / 512).max(1);
     for end in (0..stream.len()).step_by(step) {
-        let part = http::parse(&stream[..end], known, max_header, MAX_BODY);
+        let part = parse(&stream[..end], known, max_header, MAX_BODY);
         assert!(part == Parsed::Incomplete || part == whole, "after {end} bytes: {part:?}, not {whole:?}");
     }
     match &whole {
@@ -387,5 +396,42 @@ impl<'a> Answer<'a> {
         let value = found.next().map(|(_, value)| *value);
         assert!(found.next().is_none(), "{name} comes once");
         value
+    }
+}
+
+/// A header of the PROXY protocol, and the same bytes as what proxies say in fields of HTTP.
+pub(crate) fn check_proxy(data: &[u8]) {
+    let whole = proxy::parse(data);
+    let step = (data.len() / 512).max(1);
+    for end in (0..data.len()).step_by(step) {
+        let part = proxy::parse(&data[..end]);
+        assert!(part == Header::Incomplete || part == whole, "after {end} bytes: {part:?}, not {whole:?}");
+    }
+    match whole {
+        Header::Incomplete => assert!(data.len() < proxy::MAX_HEADER),
+        Header::Malformed => {}
+        Header::Whole { used, client } => {
+            assert!(used <= data.len().min(proxy::MAX_HEADER));
+            assert!(client.is_none_or(|client| proxy::parse(&line_for(client))
+                == Header::Whole { used: line_for(client).len(), client: Some(client) }));
+        }
+    }
+    check_forwarded(data);
+}
+
+fn line_for(client: SocketAddr) -> Vec<u8> {
+    let (family, server) = if client.is_ipv4() { ("TCP4", "192.0.2.1") } else { ("TCP6", "2001:db8::1") };
+    format!("PROXY {family} {} {server} {} 7700\r\n", client.ip(), client.port()).into_bytes()
+}
+
+/// Never a trusted address, and what comes before the client's own cannot change it.
+fn check_forwarded(value: &[u8]) {
+    let trusted = Networks::parse(&["10.0.0.0/8", "::1"]).expect("networks");
+    for name in ["X-Forwarded-For", "Forwarded"] {
+        let field = |value| httparse::Header { name, value };
+        let Some(client) = forwarded::client(&[field(value)], &trusted) else { continue };
+        assert!(!trusted.contain(client.ip()));
+        let invented: &[u8] = if name == "Forwarded" { b"for=198.51.100.1" } else { b"198.51.100.1" };
+        assert_eq!(forwarded::client(&[field(invented), field(value)], &trusted), Some(client));
     }
 }

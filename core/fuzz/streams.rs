@@ -2,8 +2,8 @@
 //!
 //! The outcome does not depend on how the request was split, and a plain reader of chunks and events, written here by the
 //! RFC and the HTML standard, gets what was said.
-use crate::oracles::{Answer, Random};
-use longlink_core::wire::http::{self, Parsed};
+use crate::oracles::{Answer, Random, parse};
+use longlink_core::wire::http::Parsed;
 use longlink_core::wire::stream::{self, Body, Coding};
 
 /// What a request came to.
@@ -25,7 +25,7 @@ pub(crate) fn open(request: &[u8], piece: usize, max_body: usize) -> Opened {
         let mut rest = part.to_vec();
         if body.is_none() {
             head.extend_from_slice(part);
-            match http::parse(&head, &[], 8192, max_body) {
+            match parse(&head, &[], 8192, max_body) {
                 Parsed::Incomplete => continue,
                 Parsed::Stream { used, length, .. } => {
                     body = Some(Body::new(length));

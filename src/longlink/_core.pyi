@@ -57,6 +57,8 @@ class Core:
         ring_events: int,
         ring_bytes: int,
         subprotocols: Sequence[tuple[str, bool]],
+        trusted_proxies: Sequence[str],
+        proxy_protocol: bool,
         ticket_secret: bytes = ...,
     ) -> Core:
         """Every limit is explicit; defaults live in longlink.config only.
@@ -64,6 +66,8 @@ class Core:
         hello_timeout_ms, idle_timeout_ms, ping_ms, message_rate and accept_rate: 0 switches that limit off. With
         hello_timeout_ms 0 every connection counts as admitted at its upgrade (the echo server).
         subprotocols: (name, text?) in no order of preference; the client's order decides.
+        trusted_proxies: networks, as 10.0.0.0/8. Peers from there are believed when they say whom they speak for, by
+        the fields X-Forwarded-For or Forwarded, or with proxy_protocol by a PROXY header, which must come first then.
         ticket_secret: 32 bytes; cores that share them, also in other processes, resume each other's TLS sessions.
         Empty, as by default: random ones of this core.
         Raises ValueError naming the argument that is out of range.
@@ -139,7 +143,10 @@ class Core:
         """Bytes of commands that no thread has obeyed yet, flushed or not."""
 
     def peer(self, connection: int) -> str | None:
-        """Where the other end is, as "address:port"; None when the connection has gone."""
+        """Where the other end is, as "address:port"; None when the connection has gone.
+
+        Behind a trusted proxy: what it said of its client, the address alone if it said no port.
+        """
 
     def drain(self, duration_ms: int, code: int, reason: str) -> None:
         """Stop listening, then close all connections with this code, spread evenly over the duration."""

@@ -439,6 +439,8 @@ def build_core(config: Config, ticket_secret: bytes = b"") -> _core.Core:
             ring_events=limits.ring_events,
             ring_bytes=limits.ring_bytes,
             ticket_secret=ticket_secret,
+            trusted_proxies=config.listen.trusted_proxies,
+            proxy_protocol=config.listen.proxy_protocol,
             subprotocols=[(encoding.subprotocol, encoding is Encoding.TEXT) for encoding in Encoding],
         )
     except (ValueError, OverflowError) as error:

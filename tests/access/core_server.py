@@ -37,6 +37,8 @@ LIMITS: dict[str, Any] = {
     "ring_events": 10_000,
     "ring_bytes": 16 << 20,
     "subprotocols": [("longlink.pb", False), ("longlink.json", True)],
+    "trusted_proxies": [],
+    "proxy_protocol": False,
 }
 
 DROPPED = ("dropped_low", "dropped_transient", "dropped_events")

@@ -8,6 +8,7 @@ from longlink import errors
 from longlink.config import load
 from longlink.config.check import LARGEST_MESSAGE
 from longlink.errors import LonglinkError
+from longlink.parts import build_core
 from longlink.protocol.frames import Content, Frame, Message
 from longlink.protocol.text import encode_text
 
@@ -51,6 +52,30 @@ def test_an_address_must_be_host_and_port(address: str) -> None:
     error = refusal(LISTEN_ADDRESS=address)
     assert error.row is errors.CONFIG_INVALID
     assert "expected host:port" in error.message
+
+
+@pytest.mark.parametrize("networks", ["10.0.0.0/8,192.0.2.7", "fd00::/8", "10.1.2.3/8", ""])
+def test_trusted_proxies_are_networks_and_the_core_takes_what_is_accepted(networks: str) -> None:
+    accept(LISTEN_TRUSTED_PROXIES=networks)
+    config = load(None, {"LONGLINK_LISTEN_TRUSTED_PROXIES": networks}, {}).config
+    build_core(config).stop()
+
+
+@pytest.mark.parametrize(
+    "network", ["proxy.example", "10.0.0.0/33", "10.0.0.0/255.0.0.0", "fe80::1%eth0", "10.0.0.0/", "10.0.0.0/+8"]
+)
+def test_what_is_no_network_is_named(network: str) -> None:
+    error = refusal(LISTEN_TRUSTED_PROXIES=f"10.0.0.0/8,{network}")
+    assert error.row is errors.CONFIG_INVALID
+    assert error.message.startswith("listen.trusted_proxies (LONGLINK_LISTEN_TRUSTED_PROXIES): expected networks")
+    assert error.message.endswith(f"got {network!r}")
+
+
+def test_proxies_are_bounded_and_the_proxy_protocol_needs_some() -> None:
+    many = ",".join(["10.0.0.0/8"] * 1_001)
+    assert "expected at most 1000 networks, got 1001" in refusal(LISTEN_TRUSTED_PROXIES=many).message
+    assert "listen.proxy_protocol is set" in refusal(LISTEN_PROXY_PROTOCOL="true").message
+    accept(LISTEN_PROXY_PROTOCOL="true", LISTEN_TRUSTED_PROXIES="10.0.0.0/8")
 
 
 @pytest.mark.parametrize(("given", "missing"), [("CERTIFICATE", "tls_key"), ("KEY", "tls_certificate")])

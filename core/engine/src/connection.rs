@@ -5,6 +5,7 @@
 mod closing;
 mod handshake;
 mod holding;
+mod proxied;
 mod queue;
 mod reading;
 mod rest;
@@ -44,10 +45,23 @@ pub(crate) enum Wire {
 /// Messages of a connection that is not admitted; what follows is left unread.
 pub(crate) const MOST_TOLD: u8 = 4;
 
+/// Who is believed when it says whom it speaks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    Nobody,
+    /// A trusted proxy, by a header of the PROXY protocol, which has not come whole.
+    Header,
+    /// A trusted proxy, by fields of HTTP.
+    Fields,
+}
+
 /// What a connection has until it is admitted.
 pub(crate) struct Young {
-    /// The key of its address, see `engine/addresses.rs`.
-    pub(crate) address: u128,
+    /// The key of its address, see `engine/addresses.rs`; None while only a trusted proxy is known.
+    pub(crate) address: Option<u128>,
+    pub(crate) trust: Trust,
+    /// It came with a header of the PROXY protocol.
+    pub(crate) proxied: bool,
     /// Accepted, and later: upgraded.
     pub(crate) since: Tick,
     pub(crate) accepted: Instant,

@@ -180,11 +180,10 @@ impl Engine {
         let now_ms = clock.milliseconds();
         let now = clock::tick(now_ms);
         let mut thread = IoThread {
-            io: self.io(Arc::clone(&stats), now_ms),
+            io: self.io(Arc::clone(&stats), Arc::clone(&peers), now_ms),
             table: Table::new(number),
             poll,
             mailbox: Arc::clone(&mailbox),
-            peers: Arc::clone(&peers),
             listeners: Vec::new(),
             open: Arc::clone(&self.open),
             topics: Topics::new(),
@@ -201,12 +200,13 @@ impl Engine {
         Ok((Lane { mailbox, peers, stats, pending: Commands::default() }, handle))
     }
 
-    fn io(&self, stats: Arc<Stats>, now_ms: u64) -> Io {
+    fn io(&self, stats: Arc<Stats>, peers: Arc<Peers>, now_ms: u64) -> Io {
         let now = clock::tick(now_ms);
         Io {
             limits: Limits::new(&self.settings),
             settings: Arc::clone(&self.settings),
             addresses: Arc::clone(&self.addresses),
+            peers,
             bounds: self.bounds.clone(),
             stats,
             ring: Arc::clone(&self.ring),

@@ -21,3 +21,4 @@ pub use engine::stats::Shape;
 pub use engine::{Engine, ListenError};
 pub use load::{Load, Outline, Pictures, Stall};
 pub use wire::http::Subprotocol;
+pub use wire::networks::Networks;

@@ -21,7 +21,6 @@ use crate::connection::{Conn, Flags};
 use crate::engine::bounds::Bounds;
 use crate::engine::commands::Mailbox;
 use crate::engine::ident::{self, ConnId};
-use crate::engine::peers::Peers;
 use crate::engine::stats::Count;
 use crate::time::clock::{self, Clock, Tick};
 use crate::topics::Topics;
@@ -61,7 +60,6 @@ pub(crate) struct IoThread {
     pub(crate) table: Table<Conn>,
     pub(crate) poll: Poll,
     pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) peers: Arc<Peers>,
     pub(crate) listeners: Vec<Listener>,
     /// Connections of all threads.
     pub(crate) open: Arc<AtomicUsize>,
@@ -181,14 +179,14 @@ impl IoThread {
         self.io.wheel.clear(ident::slot_of(id));
         self.io.tell_closed(id, &mut conn);
         if let Some(young) = conn.young.take() {
-            self.io.addresses.leave(young.address);
+            self.io.leave_address(young.address);
             self.io.stats.less(Count::HalfOpen, 1);
         }
         if conn.is(Flags::ADMITTED) {
             self.io.stats.less(Count::Admitted, 1);
         }
         self.io.stats.one(Count::Closed);
-        self.peers.leave(id);
+        self.io.peers.leave(id);
         self.open.fetch_sub(1, Relaxed);
     }
 
@@ -287,7 +285,7 @@ impl IoThread {
         stats.set(Count::QueuedBytes, self.books.queued + self.topics.rounds.waiting());
         stats.set(Count::Topics, self.topics.len());
         stats.set(Count::Subscriptions, self.topics.subscriptions());
-        let threads = self.table.bytes() + self.peers.bytes() + self.io.held_bytes() + self.topics.bytes();
+        let threads = self.table.bytes() + self.io.peers.bytes() + self.io.held_bytes() + self.topics.bytes();
         stats.set(Count::CoreBytes, threads + self.books.held);
     }
 }

@@ -3,8 +3,11 @@
 //! Never does I/O, and never knows what a payload means. Read next: wire/websocket.rs, wire/tcp.rs, wire/stream.rs,
 //! wire/message.rs.
 
+pub mod forwarded;
 pub mod http;
 mod message;
+pub mod networks;
+pub mod proxy;
 pub mod stream;
 pub mod tcp;
 pub mod websocket;

@@ -150,7 +150,8 @@ fn open(request: &[u8], piece: usize, limit: usize) -> (u16, Option<String>, usi
     let mut came = Vec::new();
     for part in request.chunks(piece) {
         came.extend_from_slice(part);
-        match http::parse(&came, &[], 8192, limit) {
+        let rules = http::Rules { known: &[], max_header: 8192, max_body: limit, trusted: None };
+        match http::parse(&came, rules) {
             Parsed::Incomplete => {}
             Parsed::Stream { used, length, .. } => return read_body(&request[used..], piece, length),
             Parsed::Preflight { .. } => return (204, None, 0),

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use longlink_core::{ConnId, Delivery, Engine, ListenError, Settings, Subprotocol};
+use longlink_core::{ConnId, Delivery, Engine, ListenError, Networks, Settings, Subprotocol};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -35,7 +35,7 @@ impl Core {
     #[pyo3(signature = (*, threads, max_connections, max_message_bytes, hello_bytes, header_timeout_ms,
         hello_timeout_ms, idle_timeout_ms, stall_timeout_ms, stream_heartbeat_ms, ping_ms, queue_bytes, total_queue_bytes, coalesce_ms, message_rate,
         message_burst, accept_rate, accept_burst, half_open_per_address, ring_events, ring_bytes, subprotocols,
-        ticket_secret=b"".as_slice()))]
+        trusted_proxies, proxy_protocol, ticket_secret=b"".as_slice()))]
     fn new(
         threads: usize,
         max_connections: usize,
@@ -58,9 +58,13 @@ impl Core {
         ring_events: usize,
         ring_bytes: usize,
         subprotocols: Vec<(String, bool)>,
+        trusted_proxies: Vec<String>,
+        proxy_protocol: bool,
         ticket_secret: &[u8],
     ) -> PyResult<Self> {
         let subprotocols = subprotocols.into_iter().map(|(name, text)| Subprotocol { name, text }).collect();
+        let trusted_proxies = Networks::parse(&trusted_proxies)
+            .map_err(|error| PyValueError::new_err(format!("trusted_proxies: {error}")))?;
         let settings = Settings {
             threads,
             max_connections,
@@ -83,6 +87,8 @@ impl Core {
             ring_events,
             ring_bytes,
             subprotocols,
+            trusted_proxies,
+            proxy_protocol,
         };
         let engine = Engine::new(settings, ticket_secret).map_err(PyValueError::new_err)?;
         Ok(Self { engine, started: Started::default() })
@@ -189,7 +195,8 @@ impl Core {
     }
 
     fn peer(&self, connection: ConnId) -> Option<String> {
-        self.engine.peer(connection).map(|peer| peer.to_string())
+        let peer = self.engine.peer(connection)?;
+        Some(if peer.port() == 0 { peer.ip().to_string() } else { peer.to_string() })
     }
 
     fn drain(&self, duration_ms: u64, code: u16, reason: &str) -> PyResult<()> {

@@ -145,6 +145,8 @@ def build_core(
         ring_events=RING_EVENTS,
         ring_bytes=max(64 << 20, QUEUED_MESSAGES * max_message_bytes),
         subprotocols=[(encoding.subprotocol, encoding is Encoding.TEXT) for encoding in Encoding],
+        trusted_proxies=[],
+        proxy_protocol=False,
     )
 
 

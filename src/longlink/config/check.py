@@ -30,6 +30,8 @@ SHORTEST_HANG_MS: Final = 4_000
 """Four beats of a child (workers/child.py)."""
 LONGEST_COALESCE_MS: Final = 1_000
 LONGEST_STREAM_HEARTBEAT_MS: Final = 86_400_000
+MOST_PROXIES: Final = 1_000
+"""Networks. Each connection is compared with all of them."""
 """The core refuses more (core/engine/src/engine/settings.rs)."""
 
 
@@ -43,6 +45,7 @@ def check(config: Config, origins: Mapping[str, str]) -> None:
         host = _check_address(name, address, origins.get(name, IN_CODE))
         _check_secure(config, name, address, host, origins.get(name, IN_CODE))
     _check_operations(config, origins.get("listen.operations", IN_CODE))
+    _check_proxies(config, origins)
     _check_tls(config)
     _check_sizes(config)
     _check_heartbeats(config, origins)
@@ -96,6 +99,29 @@ def _check_operations(config: Config, origin: str) -> None:
             f"{name} ({origin}) is {address!r}, which others can reach: metrics would be public; use a loopback "
             "address, or set listen.operations_exposed = true in a private network",
         )
+
+
+def _check_proxies(config: Config, origins: Mapping[str, str]) -> None:
+    networks = config.listen.trusted_proxies
+    name = "listen.trusted_proxies"
+    where = f"{name} ({origins.get(name, IN_CODE)})"
+    if len(networks) > MOST_PROXIES:
+        raise _invalid(f"{where}: expected at most {MOST_PROXIES} networks, got {len(networks)}")
+    for text in networks:
+        if not _is_network(text):
+            raise _invalid(f"{where}: expected networks such as 10.0.0.0/8 or fd00::/8, got {text!r}")
+    if config.listen.proxy_protocol and not networks:
+        raise _invalid(f"{name}: expected the networks of the proxies, because listen.proxy_protocol is set, got none")
+
+
+def _is_network(text: str) -> bool:
+    _, slash, prefix = text.partition("/")
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    # Python also takes a netmask or a zone, which the core does not.
+    return "%" not in text and (not slash or (prefix.isascii() and prefix.isdigit()))
 
 
 def _is_loopback(host: str) -> bool:

@@ -92,6 +92,22 @@ class Listen(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Allow addresses other than loopback without TLS, because a proxy in front terminates TLS."),
     ] = False
 
+    trusted_proxies: Annotated[
+        list[str],
+        Meta(
+            description="Networks of proxies in front of listen.address, such as 10.0.0.0/8. From there the client's "
+            "address is taken from X-Forwarded-For, else Forwarded, or from a PROXY header (listen.proxy_protocol). "
+            "Limits and logs then count the client, not the proxy. From anyone else both are ignored."
+        ),
+    ] = []
+    proxy_protocol: Annotated[
+        bool,
+        Meta(
+            description="Trusted proxies send a PROXY protocol header (version 1 or 2) first, also before TLS. A "
+            "connection from one of them without it is closed."
+        ),
+    ] = False
+
 
 class Data(Struct, frozen=True, forbid_unknown_fields=True):
     """[data] Where everything durable is stored."""

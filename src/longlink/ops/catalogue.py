@@ -99,6 +99,8 @@ CORE: Final[dict[str, Metric]] = {
     "tls_resumed": Metric("counter", "Upgraded connections that went on with an earlier TLS session."),
     "refused_rate": Metric("counter", "Closed at once: too many new connections from one address."),
     "refused_half_open": Metric("counter", "Closed at once: too many unadmitted connections from one address."),
+    "proxied": Metric("counter", "Connections whose address was learned from a trusted proxy."),
+    "proxy_failures": Metric("counter", "Closed: a trusted proxy sent no valid PROXY protocol header."),
     "refused_full": Metric("counter", "Closed at once: max_connections reached. Also pauses, out of file descriptors."),
     "handshakes": Metric("counter", "Connections upgraded to WebSocket or to TCP records, and streams."),
     "streams": Metric(

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use crate::connection::{Conn, Flags, Wire};
+use crate::connection::{Conn, Flags, Trust, Wire};
 use crate::engine::ident::ConnId;
 use crate::engine::stats::Count;
 use crate::thread::io::{After, Io};
 use crate::tls::Session;
-use crate::wire::http::{self, Parsed, Subprotocol};
+use crate::wire::http::{self, Parsed, Rules, Subprotocol};
 use crate::wire::stream::Body;
 use crate::wire::{tcp, websocket};
 
@@ -25,6 +25,9 @@ impl Io {
             return After::Keep;
         }
         let Some(young) = &mut conn.young else { return After::Drop };
+        if young.trust == Trust::Header {
+            return self.read_proxy_header(id, conn, bytes);
+        }
         if let Some(acceptor) = young.tls.take() {
             let Ok(session) = acceptor.session() else { return self.fail() };
             return self.begin_tls(id, conn, session, bytes);
@@ -88,16 +91,32 @@ impl Io {
             return self.recognize_records(id, conn, bytes);
         }
         let settings = std::sync::Arc::clone(&self.settings);
-        match http::parse(bytes, &settings.subprotocols, MAX_HEADER, settings.hello_bytes()) {
+        let young = conn.young.as_ref()?;
+        let rules = Rules {
+            known: &settings.subprotocols,
+            max_header: MAX_HEADER,
+            max_body: settings.hello_bytes(),
+            trusted: (young.trust == Trust::Fields).then_some(&settings.trusted_proxies),
+        };
+        let proxied = young.proxied;
+        let parsed = http::parse(bytes, rules);
+        if let Parsed::Upgrade { client: Some(client), .. } | Parsed::Stream { client: Some(client), .. } = parsed
+            && !self.speaks_for(id, conn, client)
+        {
+            self.answer_and_close(id, conn, &http::refusal(429, "too many connections from your address"));
+            return None;
+        }
+        match parsed {
             Parsed::Incomplete => None,
-            Parsed::Upgrade { used, subprotocol, hop: pings, response } => {
+            Parsed::Upgrade { used, subprotocol, hop, response, .. } => {
+                let pings = hop || proxied;
                 let frame = self.turn.lay(|arena| arena.extend_from_slice(&response));
                 self.turn.add(id, &mut conn.turn, frame, None);
                 let decoder = websocket::Decoder::new();
                 self.open(id, conn, Wire::WebSocket { decoder, pings }, only(subprotocol));
                 Some(used)
             }
-            Parsed::Stream { used, length, coding } => {
+            Parsed::Stream { used, length, coding, .. } => {
                 conn.young.as_mut()?.body = Some((Body::new(length), coding));
                 Some(used)
             }

@@ -3,6 +3,7 @@
 //! Only values and their ranges. Read next: `../engine.rs`.
 
 use crate::wire::http::Subprotocol;
+use crate::wire::networks::Networks;
 
 /// What the caller decides. Times in milliseconds, sizes in bytes, rates per second.
 #[derive(Clone, Debug)]
@@ -37,6 +38,10 @@ pub struct Settings {
     pub ring_events: usize,
     pub ring_bytes: usize,
     pub subprotocols: Vec<Subprotocol>,
+    /// Proxies that are believed when they say whom they speak for.
+    pub trusted_proxies: Networks,
+    /// They say it by a header of the PROXY protocol, not by fields of HTTP.
+    pub proxy_protocol: bool,
 }
 
 /// Tokens are counted in thousandths in 32 bits.
@@ -71,7 +76,11 @@ impl Settings {
         between("accept_burst", u64::from(self.accept_burst), 1, MAX_TOKENS)?;
         between("half_open_per_address", u64::from(self.half_open_per_address), 1, u64::from(u32::MAX))?;
         between("ring_events", self.ring_events as u64, 1, 1 << 30)?;
-        between("ring_bytes", self.ring_bytes as u64, 1, 1 << 40)
+        between("ring_bytes", self.ring_bytes as u64, 1, 1 << 40)?;
+        if self.proxy_protocol && self.trusted_proxies.is_empty() {
+            return Err("proxy_protocol: expected trusted_proxies beside it, got none".to_owned());
+        }
+        Ok(())
     }
 }
 

@@ -27,6 +27,8 @@ counts! {
     TlsResumed => "tls_resumed",
     RefusedRate => "refused_rate",
     RefusedHalfOpen => "refused_half_open",
+    Proxied => "proxied",
+    ProxyFailures => "proxy_failures",
     RefusedFull => "refused_full",
     Handshakes => "handshakes",
     Streams => "streams",

@@ -4,7 +4,7 @@
 //! Read next: `../engine/addresses.rs`, `../connection/handshake.rs`.
 
 use std::io::{self, ErrorKind, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -13,8 +13,8 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 use rustix::io::Errno;
 
-use crate::connection::{Conn, Young};
-use crate::engine::addresses::{self, Answer};
+use crate::connection::{Conn, Trust, Young};
+use crate::engine::addresses;
 use crate::engine::stats::Count;
 use crate::thread::IoThread;
 use crate::time::bucket::Bucket;
@@ -73,45 +73,62 @@ impl IoThread {
     }
 
     fn welcome(&mut self, mut stream: TcpStream, address: SocketAddr, tls: Option<Arc<Acceptor>>) {
-        let key = addresses::key(address.ip());
-        match self.io.addresses.enter(key, self.io.now) {
-            Answer::Welcome => {}
-            Answer::TooFast => return self.io.stats.one(Count::RefusedRate),
-            Answer::TooMany => return self.io.stats.one(Count::RefusedHalfOpen),
+        let trust = self.trust(address.ip());
+        // All clients of a trusted proxy come from its address, which says nothing about one of them.
+        let key = (trust == Trust::Nobody).then(|| addresses::key(address.ip()));
+        if key.is_some_and(|key| !self.io.enter_address(key)) {
+            return;
         }
         if self.open.fetch_add(1, Relaxed) >= self.io.settings.max_connections {
             self.open.fetch_sub(1, Relaxed);
-            self.io.addresses.leave(key);
+            self.io.leave_address(key);
             self.io.stats.one(Count::RefusedFull);
-            if tls.is_none() {
+            if tls.is_none() && trust != Trust::Header {
                 // One try: a peer that does not take a line of text has to do without it.
                 let _ = stream.write(&http::refusal(503, "this server is full"));
             }
             return;
         }
-        if self.keep(stream, address, tls).is_none() {
+        let young = Young {
+            address: key,
+            trust,
+            proxied: false,
+            since: self.io.now,
+            accepted: Instant::now(),
+            head: Vec::new(),
+            body: None,
+            told: 0,
+            tls,
+        };
+        if self.keep(stream, address, young).is_none() {
             self.open.fetch_sub(1, Relaxed);
-            self.io.addresses.leave(key);
+            self.io.leave_address(key);
         }
     }
 
-    fn keep(&mut self, mut stream: TcpStream, address: SocketAddr, tls: Option<Arc<Acceptor>>) -> Option<()> {
+    fn trust(&self, address: IpAddr) -> Trust {
+        let settings = &self.io.settings;
+        match settings.trusted_proxies.contain(address) {
+            false => Trust::Nobody,
+            true if settings.proxy_protocol => Trust::Header,
+            true => Trust::Fields,
+        }
+    }
+
+    fn keep(&mut self, mut stream: TcpStream, address: SocketAddr, young: Young) -> Option<()> {
         let id = self.table.reserve()?;
         let token = Token(usize::try_from(id).ok()?);
         self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE).ok()?;
         let now = self.io.now;
         self.io.stats.one(Count::Accepted);
         self.io.stats.one(Count::HalfOpen);
-        if tls.is_some() {
+        if young.tls.is_some() {
             self.io.stats.one(Count::AcceptedTls);
         }
-        let key = addresses::key(address.ip());
-        let (head, accepted) = (Vec::new(), Instant::now());
-        let young = Young { address: key, since: now, accepted, head, body: None, told: 0, tls };
         let conn = Conn::new(stream, young, Bucket::full(self.io.limits.messages, now), self.io.moment());
         self.books.held += conn.held_bytes();
         self.table.insert(id, conn);
-        self.peers.enter(id, address);
+        self.io.peers.enter(id, address);
         self.io.hasten(id, now.after(self.io.limits.header));
         Some(())
     }

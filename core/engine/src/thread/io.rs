@@ -10,6 +10,7 @@ use crate::connection::{Conn, Flags};
 use crate::engine::addresses::Addresses;
 use crate::engine::bounds::Bounds;
 use crate::engine::ident::{self, ConnId};
+use crate::engine::peers::Peers;
 use crate::engine::ring::{Batch, EventKind, Ring};
 use crate::engine::settings::Settings;
 use crate::engine::stats::{Count, Stats};
@@ -62,6 +63,7 @@ pub(crate) struct Io {
     pub(crate) limits: Limits,
     pub(crate) bounds: Bounds,
     pub(crate) addresses: Arc<Addresses>,
+    pub(crate) peers: Arc<Peers>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) ring: Arc<Ring>,
     pub(crate) now: Tick,
@@ -114,7 +116,7 @@ impl Io {
     /// The connection counts as admitted from now on.
     pub(crate) fn admit(&mut self, conn: &mut Conn) {
         if let Some(young) = conn.young.take() {
-            self.addresses.leave(young.address);
+            self.leave_address(young.address);
             self.stats.less(Count::HalfOpen, 1);
         }
         if !conn.is(Flags::ADMITTED) {

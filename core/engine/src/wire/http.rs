@@ -2,10 +2,14 @@
 //!
 //! Never does I/O, keeps nothing between calls, knows no permessage-deflate, and judges no origin: who someone is comes
 //! from a token inside the frames only. Read next: stream.rs for requests to another path, websocket.rs for what follows.
+use std::net::SocketAddr;
+
 use base64::prelude::{BASE64_STANDARD, Engine};
 use httparse::{EMPTY_HEADER, Error, Header, Request, Status};
 use sha1::{Digest, Sha1};
 
+use crate::wire::forwarded;
+use crate::wire::networks::Networks;
 use crate::wire::stream::{self, Coding};
 
 /// More header fields than this are refused like a header that is too long.
@@ -22,15 +26,22 @@ pub struct Subprotocol {
     pub text: bool,
 }
 
+/// client: whom a trusted proxy speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed<'n> {
     /// The header has no end yet.
     Incomplete,
     /// Send the response; behind the `used` bytes frames begin.
     /// hop: through a browser or a proxy, either of which may cut a silent connection.
-    Upgrade { used: usize, subprotocol: Option<&'n Subprotocol>, hop: bool, response: Vec<u8> },
+    Upgrade {
+        used: usize,
+        subprotocol: Option<&'n Subprotocol>,
+        hop: bool,
+        client: Option<SocketAddr>,
+        response: Vec<u8>,
+    },
     /// Behind the `used` bytes a body of `length` begins; when it is whole a stream is open.
-    Stream { used: usize, length: usize, coding: Coding },
+    Stream { used: usize, length: usize, coding: Coding, client: Option<SocketAddr> },
     /// Send the response and close; all is well.
     Preflight { response: &'static [u8] },
     /// Send the response and close.
@@ -71,26 +82,38 @@ impl Refusal {
     }
 }
 
+/// What a request is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'n> {
+    /// In no order of preference; the client's order decides.
+    pub known: &'n [Subprotocol],
+    /// Bytes from the request line to the empty line.
+    pub max_header: usize,
+    /// Bytes of the request that opens a stream.
+    pub max_body: usize,
+    /// The peer is one of these proxies, and believed when it says whom it speaks for.
+    pub trusted: Option<&'n Networks>,
+}
+
 /// Judges all that a new connection has sent so far. Call it again with more bytes after `Incomplete`.
-///
-/// known: in no order of preference, the client's order decides. `max_header`: bytes from the request line to the empty line.
-/// `max_body`: of the request that opens a stream.
 #[must_use]
-pub fn parse<'n>(input: &[u8], known: &'n [Subprotocol], max_header: usize, max_body: usize) -> Parsed<'n> {
+pub fn parse<'n>(input: &[u8], rules: Rules<'n>) -> Parsed<'n> {
     let mut fields = [EMPTY_HEADER; MAX_FIELDS];
     let mut request = Request::new(&mut fields);
+    let max_header = rules.max_header;
     let head = &input[..input.len().min(max_header)];
     let outcome = match request.parse(head) {
-        Ok(Status::Complete(used)) => check(&request, &head[..used], known, max_body).map(|wish| (used, wish)),
+        Ok(Status::Complete(used)) => check(&request, &head[..used], rules).map(|wish| (used, wish)),
         Ok(Status::Partial) if head.len() < max_header => return Parsed::Incomplete,
         Ok(Status::Partial) => Err(Refusal::new(431, format!("the header is longer than {max_header} bytes"))),
         Err(error) => Err(syntax_refusal(error)),
     };
+    let client = rules.trusted.and_then(|trusted| forwarded::client(request.headers, trusted));
     match outcome {
         Ok((used, Wish::Upgrade { key, subprotocol, hop })) => {
-            Parsed::Upgrade { used, subprotocol, hop, response: accept(key, subprotocol) }
+            Parsed::Upgrade { used, subprotocol, hop, client, response: accept(key, subprotocol) }
         }
-        Ok((used, Wish::Stream(length, coding))) => Parsed::Stream { used, length, coding },
+        Ok((used, Wish::Stream(length, coding))) => Parsed::Stream { used, length, coding, client },
         Ok((_, Wish::Preflight)) => Parsed::Preflight { response: stream::PREFLIGHT },
         Err(refusal) => Parsed::Reject { response: respond(&refusal), status: refusal.status },
     }
@@ -103,22 +126,17 @@ pub fn refusal(status: u16, line: &str) -> Vec<u8> {
 }
 
 /// The rules in the order in which a person would want to hear of them.
-fn check<'a, 'n>(
-    request: &Request<'_, 'a>,
-    head: &[u8],
-    known: &'n [Subprotocol],
-    max_body: usize,
-) -> Result<Wish<'a, 'n>, Refusal> {
+fn check<'a, 'n>(request: &Request<'_, 'a>, head: &[u8], rules: Rules<'n>) -> Result<Wish<'a, 'n>, Refusal> {
     check_lines(head)?;
     if path(request.path.unwrap_or_default()) == Some(stream::PATH) {
-        return stream::check(request, max_body);
+        return stream::check(request, rules.max_body);
     }
     check_request_line(request)?;
     let fields = &*request.headers;
     check_host(request)?;
     check_no_body(fields)?;
     check_upgrade(fields)?;
-    Ok(Wish::Upgrade { key: key(fields)?, subprotocol: choose_subprotocol(fields, known)?, hop: is_hop(fields) })
+    Ok(Wish::Upgrade { key: key(fields)?, subprotocol: choose_subprotocol(fields, rules.known)?, hop: is_hop(fields) })
 }
 
 /// Only browsers send an origin (RFC 6455 section 4.1), and proxies say who they are (RFC 7239, RFC 9110 section 7.6.3).
@@ -305,6 +323,7 @@ const fn phrase(status: u16) -> &'static str {
         415 => "Unsupported Media Type",
         417 => "Expectation Failed",
         426 => "Upgrade Required",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
         _ => "Refused",

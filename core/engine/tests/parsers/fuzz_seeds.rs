@@ -1,5 +1,5 @@
 //! The oracles of the fuzz targets over their seeds and some thousand mutations of them, the same ones in every run.
-use crate::oracles::{Random, check_http, check_tcp, check_websocket};
+use crate::oracles::{Random, check_http, check_proxy, check_tcp, check_websocket};
 use crate::streams::check_stream;
 use std::fs;
 use std::path::PathBuf;
@@ -58,4 +58,9 @@ fn the_tcp_oracle_holds_over_seeds_and_mutations() {
 #[test]
 fn the_stream_oracle_holds_over_seeds_and_mutations() {
     check_all("stream", check_stream);
+}
+
+#[test]
+fn the_proxy_oracle_holds_over_seeds_and_mutations() {
+    check_all("proxy", check_proxy);
 }

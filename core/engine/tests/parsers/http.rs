@@ -1,6 +1,6 @@
 //! Upgrade requests; every request is parsed at every prefix.
-use crate::oracles::{check_request, known_subprotocols};
-use longlink_core::wire::http::{Parsed, Subprotocol, parse, refusal};
+use crate::oracles::{check_request, known_subprotocols, parse};
+use longlink_core::wire::http::{Parsed, Subprotocol, refusal};
 
 const FIELDS: &[(&str, &str)] = &[
     ("Host", "chat.example.com:8443"),

@@ -7,6 +7,7 @@ mod streams;
 mod fuzz_seeds;
 mod http;
 mod properties;
+mod proxies;
 mod stream;
 mod tcp;
 mod websocket;

@@ -1,8 +1,8 @@
 //! Requests that open a stream, in pieces of any size, and what is said on one.
-use crate::oracles::{check_request, known_subprotocols};
+use crate::oracles::{check_request, known_subprotocols, parse};
 use crate::streams::{Opened, heard, open};
 use longlink_core::wire::Violation;
-use longlink_core::wire::http::{Parsed, parse};
+use longlink_core::wire::http::Parsed;
 use longlink_core::wire::stream::{Coding, encode_close, encode_heartbeat, encode_message, refuse_body};
 
 const BODY: &str = r#"{"id":1,"connect":{"version":1}}"#;
