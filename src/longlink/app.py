@@ -182,14 +182,15 @@ class Server:
         self._closers.append(store.close)
         bus = LocalBus()
         accounts = open_accounts(self.config)
-        logic = Logic(self.config, store, bus, self._counts, self._now_ms, accounts)
+        metrics = Metrics(lambda: self._numbers(store)).render
+        logic = Logic(self.config, store, bus, self._counts, self._now_ms, accounts, metrics)
         self._handler = logic.handler
         self._access = Access(self.config, 0, self._counts, self._now_ms, logic.handler, logic.registrar, accounts)
         bus.attach(self._access.ids.gateway, self._access.gateway)
         self._closers.append(self._access.stop)
         await logic.control.start()
         self._closers.append(logic.stop)
-        self.place = await self._access.start(logic.problems, Metrics(lambda: self._numbers(store)).render)
+        self.place = await self._access.start(logic.problems, metrics)
         self._closers.append(lambda: asyncio.to_thread(self.place.note.unlink, missing_ok=True))
         self.place.write_note()
         watching = asyncio.get_running_loop().create_task(watch_loop(self._counts))

@@ -46,7 +46,7 @@ from longlink.config import DEFAULT_OPERATIONS, Config, Connection, Settings, sp
 from longlink.errors import LonglinkError
 from longlink.logic import commands
 from longlink.logic.broadcast import broadcast
-from longlink.logic.operate import end_sessions, show_sessions
+from longlink.logic.operate import end_sessions, show_everybody, show_sessions
 from longlink.logic.quota import Quota
 from longlink.logic.services import RECEIPTS, Services
 from longlink.logic.slots import Slots
@@ -143,17 +143,25 @@ def addresses(place: Place) -> dict[str, str]:
 
 
 class Logic:
-    """What each request means, over a store. bus: to the gateways.
+    """What each request means, over a store. bus: to the gateways. metrics: of the whole server, as text.
 
     handler: for calls; registrar: for sessions; control: what operators may ask for, once it is started.
     """
 
     def __init__(
-        self, config: Config, store: Store, bus: Bus, counts: Counts, now_ms: Callable[[], int], accounts: Accounts
+        self,
+        config: Config,
+        store: Store,
+        bus: Bus,
+        counts: Counts,
+        now_ms: Callable[[], int],
+        accounts: Accounts,
+        metrics: Callable[[], Awaitable[bytes]],
     ) -> None:
         connection = config.connection
         self._sessions = sessions = MemorySessions(config.sessions, counts, time.monotonic)
         self._bus = bus
+        self._counts = counts
         self._now_ms = now_ms
         self._most_bytes = connection.max_message_bytes
         self._store = store
@@ -178,7 +186,13 @@ class Logic:
             new_conversations=Quota(config.users.new_conversations, config.users.unlimited, time.monotonic),
         )
         self.handler = commands.handler(services)
-        verbs = {"broadcast": self._broadcast, "sessions": self._show, "end": self._end}
+        self._metrics = metrics
+        verbs = {
+            "broadcast": self._broadcast,
+            "sessions": self._show,
+            "end": self._end,
+            "numbers": self._numbers,
+        }
         self.control = Control(Path(config.data.dir), verbs)
 
     async def stop(self) -> None:
@@ -203,7 +217,14 @@ class Logic:
         text = str(arguments["text"])
         return broadcast(text, self._sessions, self._bus, self._now_ms(), self._most_bytes)._asdict()
 
+    async def _numbers(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"text": (await self._metrics()).decode()}
+
     async def _show(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if arguments.get("all"):
+            shown = show_everybody(self.registrar, int(arguments["limit"]))
+            attached, detached = self._counts.sessions_attached, self._counts.sessions_detached
+            return {"sessions": shown, "attached": attached, "detached": detached}
         return {"sessions": show_sessions(self.registrar, str(arguments["user"]))}
 
     async def _end(self, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -197,6 +197,9 @@ def test_a_client_that_asks_and_never_reads_the_answers_is_closed_as_slow() -> N
         before = _memory_bytes(door.server)
         _ask_without_reading(door.server, greedy, request)
         assert metric(door.server, "longlink_core_slow_closed_total") == 1
+        assert metric(door.server, 'longlink_errors_total{name="slow_consumer"}') == 1
+        told = [(entry["user"], entry["reason"]) for entry in door.server.log if entry["event"] == "closed"]
+        assert (greedy.user, "slow_consumer") in told
         assert _memory_bytes(door.server) - before < 48_000_000
         others.talk()
 

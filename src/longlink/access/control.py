@@ -87,8 +87,20 @@ class Control:
         if verb is None:
             message = f"expected one of {', '.join(self._verbs)}, got {str(asked['do'])[:100]!r}"
             raise LonglinkError(errors.FRAME_UNKNOWN, message)
-        log.info("operator", does=asked["do"])
-        return await verb(dict(asked["with"]))
+        arguments = dict(asked["with"])
+        done = await verb(arguments)
+        log.info("operator", does=asked["do"], **_whom(arguments), **_how_many(done))
+        return done
+
+
+def _whom(arguments: dict[str, Any]) -> dict[str, object]:
+    """What an operator has named, for the log; never the text of a notice."""
+    return {name: arguments[name] for name in ("user", "device", "all") if arguments.get(name)}
+
+
+def _how_many(done: dict[str, Any]) -> dict[str, object]:
+    found = {name: len(value) if isinstance(value, list) else value for name, value in done.items()}
+    return {name: value for name, value in found.items() if isinstance(value, int)}
 
 
 def ask(folder: Path, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:

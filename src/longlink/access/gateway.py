@@ -18,6 +18,7 @@ from longlink import _core, errors
 from longlink.access.arrivals import Arrivals, Event
 from longlink.access.handshake import Admitted, Handshake
 from longlink.access.turns import Turns
+from longlink.access.visits import SUM_UP_S, Visits
 from longlink.errors import LonglinkError
 from longlink.ops import logs
 from longlink.ops.metrics import Counts
@@ -128,6 +129,7 @@ class Gateway:
         self._background: set[int] = set()
         self._connecting: dict[int, tuple[Admitted, Arrival]] = {}
         self._leaving: set[int] = set()
+        self._visits = Visits(ids.age_s)
         self._arrivals = Arrivals()
         self._turns = Turns()
         self._calls = 0
@@ -142,6 +144,12 @@ class Gateway:
     def start(self) -> None:
         """Begin to serve what the core brings."""
         asyncio.get_running_loop().add_reader(self._core.fileno(), self._poll)
+        self._summing = asyncio.get_running_loop().create_task(self._sum_up())
+
+    async def _sum_up(self) -> None:
+        while True:
+            await asyncio.sleep(SUM_UP_S)
+            self._visits.sum_up(self._core.counters())
 
     async def drain(self, duration_ms: int, closing: Closing, wait_ms: int) -> None:
         """Tell every session, close all connections spread over duration_ms, and finish the calls under way.
@@ -159,6 +167,7 @@ class Gateway:
 
     def stop(self) -> None:
         """Stop serving. Connections that are still there are dropped."""
+        self._summing.cancel()
         asyncio.get_running_loop().remove_reader(self._core.fileno())
         self._core.stop()
         if self._next_poll is not None:
@@ -257,7 +266,7 @@ class Gateway:
         if isinstance(data, bytes):
             self._take(connection, Encoding.TEXT if kind == _core.TEXT else Encoding.BINARY, data, groups)
         elif kind == _core.CLOSED:
-            self._closed(connection, gone)
+            self._closed(connection, data, gone)
         else:
             self._missed(connection, data)
 
@@ -305,13 +314,14 @@ class Gateway:
         id_ = admitted.session or link
         return Session(admitted.user, asked.device, admitted.platform, id_, link, connection, encoding)
 
-    def _closed(self, connection: int, gone: list[Session]) -> None:
+    def _closed(self, connection: int, code: int, gone: list[Session]) -> None:
         self._connecting.pop(connection, None)
         self._background.discard(connection)
         self._leaving.discard(connection)
         here = self._sessions.pop(connection, None)
         if here is not None:
             gone.append(here)
+            self._visits.gone(here, code)
 
     async def _leave(self, gone: Sequence[Session]) -> None:
         for each in gone:
@@ -350,7 +360,7 @@ class Gateway:
             if reply.code:
                 self._turn_away(call.session, reply)
             else:
-                await self._admit(call.session, decode(reply.payload))
+                await self._admit(call.session, decode(reply.payload), call.frame.connect.agent)
 
     def _turn_away(self, stranger: Session, reply: Reply) -> None:
         self._pass_on(stranger, reply)
@@ -359,7 +369,7 @@ class Gateway:
         if name not in session.KEY_REFUSALS:
             self._hang_up(stranger.connection, reply.code, name)
 
-    async def _admit(self, here: Session, frame: Frame) -> None:
+    async def _admit(self, here: Session, frame: Frame, agent: str) -> None:
         """Connected goes out before anything that follows from registering: what was missed, or that it must go."""
         admitted, arrival = self._connecting.pop(here.connection)
         connected = frame.connected
@@ -367,6 +377,7 @@ class Gateway:
             connected.key = self._handshake.key(here, admitted.expires_at_s)
         connected.lifetime_ms = admitted.lifetime_ms
         self._sessions[here.connection] = here
+        self._visits.came(here, self._core.peer, agent, resumed=arrival.link != 0)
         self._hold(here.connection, admitted.lifetime_ms, connected.heartbeat_ms)
         self._send(here, frame)
         if arrival.background:
@@ -501,7 +512,8 @@ class Gateway:
         self._flush_soon()
 
     def _close(self, here: Session, error: LonglinkError) -> None:
-        """Close a session of this gateway for a reason that the client should hear."""
+        """Close a session of this gateway for a reason that the client gets to know."""
+        self._counts.errors[error.name] += 1
         closing = Closing(code=error.code, name=error.name, message=error.message)
         self._send(here, Frame(closing=closing))
         self._hang_up(here.connection, error.code, _reason(error))

@@ -27,6 +27,7 @@ COMMANDS: Final = (
     "tail",
     "broadcast",
     "sessions",
+    "top",
     "end",
     "config",
     "doctor",

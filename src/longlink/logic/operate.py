@@ -5,11 +5,16 @@ Read next: ../access/control.py, through which they ask; broadcast.py, which is 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+from longlink import errors
+from longlink.errors import LonglinkError
 from longlink.protocol.limits import check_user
 from longlink.routing.registrar import Registrar
 from longlink.routing.registry import Record
+
+LARGEST_LIST: Final = 1_000
+"""Sessions in one answer: a few milliseconds."""
 
 
 def show_sessions(registrar: Registrar, user: str) -> list[dict[str, Any]]:
@@ -19,6 +24,16 @@ def show_sessions(registrar: Registrar, user: str) -> list[dict[str, Any]]:
     """
     check_user(user, "user")
     return [_shown(record) | {"waits_s": round(waits_s, 1)} for record, waits_s in registrar.of(user)]
+
+
+def show_everybody(registrar: Registrar, most: int) -> list[dict[str, Any]]:
+    """Sessions of any users, each with its user, as show_sessions. most: 1 to LARGEST_LIST; raises FIELD_INVALID."""
+    if not 1 <= most <= LARGEST_LIST:
+        raise LonglinkError(errors.FIELD_INVALID, f"limit: expected 1 to {LARGEST_LIST}, got {most}")
+    return [
+        {"user": record.session.user} | _shown(record) | {"waits_s": round(waits_s, 1)}
+        for record, waits_s in registrar.some(most)
+    ]
 
 
 def end_sessions(registrar: Registrar, user: str, device: str | None) -> int:

@@ -50,3 +50,8 @@ class SessionIds:
         """An id that no session of this process has; newer than those that the clock has left behind."""
         self._counter = max(self._counter + 1, int(self._now_s() * STEPS_PER_S))
         return self.gateway << COUNTER_BITS | self._counter % COUNTERS + 1
+
+    def age_s(self, id_: int) -> float:
+        """How long ago an id of this process was made, in seconds, if it is less than 12 days."""
+        now = int(self._now_s() * STEPS_PER_S) % COUNTERS + 1
+        return max(0, age(now, id_ & 2**COUNTER_BITS - 1)) / STEPS_PER_S

@@ -122,6 +122,10 @@ class Registrar:
         self._end_all(ended, errors.KEY_REUSED, message)
         raise LonglinkError(errors.KEY_REUSED, message)
 
+    def some(self, most: int) -> list[tuple[Record, float]]:
+        """As MemorySessions."""
+        return self._sessions.some(most)
+
     def _end_all(self, ended: list[Record], row: Row, why: str) -> None:
         for record in ended:
             if record.attached:

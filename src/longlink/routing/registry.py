@@ -7,6 +7,7 @@ handed in, nothing here sends anything. Read next: registrar.py, policy.py.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cmp_to_key
@@ -291,11 +292,15 @@ class MemorySessions:
 
     def of(self, user: str) -> list[tuple[Record, float]]:
         """All sessions of a user, the first ones first, with the seconds that each still waits; 0 when attached."""
-        now_s = self._now_s()
-        return [
-            (record, 0.0 if record.attached else self._waiting[record.session.id][1] - now_s)
-            for record in self._of(user)
-        ]
+        return [(record, self._waits_s(record)) for record in self._of(user)]
+
+    def some(self, most: int) -> list[tuple[Record, float]]:
+        """As of, for any users, at most so many sessions."""
+        everybody = (record for user in self._by_user for record in self._of(user))
+        return [(record, self._waits_s(record)) for record in itertools.islice(everybody, most)]
+
+    def _waits_s(self, record: Record) -> float:
+        return 0.0 if record.attached else self._waiting[record.session.id][1] - self._now_s()
 
     def _of(self, user: str) -> tuple[Record, ...]:
         here = self._by_user.get(user, ())

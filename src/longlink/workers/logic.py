@@ -56,8 +56,9 @@ class _Process:
         self._counts = Counts()
         self._tally = Tally(shared.config.server.workers, past)
         self._hub = Hub(shared.secret, self._tally)
-        self._logic = Logic(shared.config, store, self._hub, self._counts, _now_ms, open_accounts(shared.config))
         self._metrics = Metrics(self._gather)
+        accounts, metrics = open_accounts(shared.config), self._metrics.render
+        self._logic = Logic(shared.config, store, self._hub, self._counts, _now_ms, accounts, metrics)
         self._server: asyncio.Server
 
     async def start(self) -> None:
