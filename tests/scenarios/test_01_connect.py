@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,7 +112,7 @@ BAD: Final[dict[str, tuple[Row, Callable[[Trust], str]]]] = {
     "none at all": (errors.TOKEN_MISSING, lambda _: ""),
     "garbage": (errors.TOKEN_INVALID, lambda _: "not a token"),
     "three dots": (errors.TOKEN_INVALID, lambda _: "..."),
-    "a long one": (errors.TOKEN_INVALID, lambda _: "e" * 30_000),
+    "a long one": (errors.TOKEN_INVALID, lambda _: "e" * 9_000),
     "expired": (errors.TOKEN_EXPIRED, _hs256(exp=int(time.time()) - 60)),
     "not valid yet": (errors.TOKEN_INVALID, _hs256(nbf=int(time.time()) + 3600)),
     "no end": (errors.TOKEN_INVALID, _hs256(exp=None)),
@@ -166,6 +168,26 @@ def test_a_session_ends_with_its_token(trust: Trust) -> None:
         link.connect("alice", "phone", jwt.token("HS256", jwt.hs256(trust.secret), iss="host", exp=exp))
         ends_with(link, errors.TOKEN_EXPIRED)
         assert exp - 1 < time.time() < exp + 3
+
+
+def test_a_key_file_that_became_a_page_is_refused_at_sighup_and_the_page_is_no_secret(
+    tmp_path: Path, processes: dict[str, str]
+) -> None:
+    key, page = jwt.new_rsa(), b"<html><head><title>503 Service Temporarily Unavailable</title></head></html>"
+    file = tmp_path / "jwks.pem"
+    file.write_bytes(jwt.public_pem(key))
+    with run_server(settings={"LONGLINK_AUTH_KEYS": str(file)} | processes) as server, Door(server) as door:
+        good, forged = jwt.token("RS256", jwt.rs256(key)), jwt.token("HS256", jwt.hs256(page))
+        assert door.open().connect("alice", "phone", good)
+        file.write_bytes(page)
+        os.kill(server.pid, signal.SIGHUP)
+        gateways = max(1, int(processes.get("LONGLINK_SERVER_WORKERS", "1")))
+        failed = f"{file}: expected a JWKS (JSON) or public keys in PEM, got HTML or XML"
+        eventually(lambda: sum(failed in str(line) for line in server.log) == gateways, "the reload failed")
+        for _ in range(4):
+            assert door.open().connect("alice", "phone", good)
+            link = door.open()
+            refuses(link, link.post(connect_frame(forged)), errors.TOKEN_INVALID)
 
 
 # The order of frames --------------------------------------------------------------------------------------------------

@@ -47,7 +47,8 @@ LARGEST_FILE: Final = 262_144
 MOST_KEYS: Final = 64
 HINT: Final = f"if it is an HMAC secret, write {SECRET}PATH in auth.keys"
 
-_PATH: Final = re.compile(r"(?=.*[./])[^\0\n{}=]{1,255}")
+_PATH: Final = re.compile(r"\.{0,2}/[^\0\n{}=]{1,255}|[^\0\n{}=]{1,255}\.\w{1,8}")
+"""What looks like a path and not like a key: it begins with a slash or dots, or ends with an extension."""
 
 ALIASES: Final[Mapping[str, str]] = {"Ed25519": "EdDSA"}
 """Names of the same algorithm: RFC 9864 gives EdDSA over Ed25519 a name of its own."""
@@ -124,7 +125,7 @@ def _read(file: Path) -> bytes:
 def _why_unread(file: Path, error: OSError | ValueError) -> str:
     """Names the file, unless the entry looks as if it were the key itself."""
     why = error.strerror if isinstance(error, OSError) else "it is not a path"
-    if _PATH.fullmatch(str(file)):
+    if os.path.exists(file) or _PATH.fullmatch(str(file)):
         return f"cannot read the key file {file}: {why}"
     return f"auth.keys: expected the path of a file, got {len(str(file))} characters that are not shown: {why}"
 

@@ -34,6 +34,8 @@ FLAGS: Final = {
     "--workers": "server.workers",
 }
 """Flags of the command line that are settings."""
+MAY_HOLD_SECRETS: Final = frozenset({"auth.keys"})
+"""Settings in whose place people may write a secret by mistake: an error does not show what came."""
 LARGEST_FILE: Final = 1_048_576
 """Bytes of a settings file; anything above is some other file."""
 
@@ -220,6 +222,8 @@ def _wrong(name: str, where: str, expected: str, came: object) -> LonglinkError:
     if type(came) is int and came > LARGEST:
         expected += f" to {LARGEST}"
     shown = repr(came) if len(repr(came)) <= 60 else repr(came)[:57] + "..."
+    if name in MAY_HOLD_SECRETS:
+        shown = "that is not shown"
     message = f"{name} ({where}): expected {expected}, got {_type(came)} {shown}"
     return LonglinkError(errors.CONFIG_INVALID, message)
 
