@@ -81,7 +81,7 @@ DISCONNECTED = _row(
     "disconnected",
     4014,
     503,
-    "The connection is down. The client reconnects by itself; check the address if it never succeeds.",
+    "Check the address, and that the server is running. A connected client reconnects by itself.",
 )
 LOGIC_UNAVAILABLE = _row("logic_unavailable", 4015, 503, "Part of the server is restarting. Retry the same request.")
 RATE_LIMITED = _row("rate_limited", 4016, 429, "Too many requests. Retry after the wait that the error names.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import longlink
 from longlink.testing import RunningServer
@@ -111,4 +112,41 @@ def test_a_tiny_terminal_does_no_harm(server: RunningServer) -> None:
     wrote(server, "pia", "quin", "a long message that does not fit into such a small window at all")
     with on_terminal(["chat", *data(server.data), "--as", "quin", "pia"], columns=20, rows=6) as terminal:
         terminal.until("at all")
+        leave(terminal)
+
+
+def test_what_is_shown_is_read_and_the_other_side_sees_it(server: RunningServer) -> None:
+    wrote(server, "ria", "sam", "did you see this?")
+    with on_terminal(["chat", *data(server.data), "--as", "ria", "sam"], columns=100) as ria:
+        ria.until("did you see this?")
+        with on_terminal(["chat", *data(server.data), "--as", "sam", "ria"]) as sam:
+            sam.until("did you see this?")
+            ria.until("✓✓ read")
+            leave(sam)
+        leave(ria)
+
+
+def test_a_slash_begins_a_command_and_two_a_text(server: RunningServer) -> None:
+    wrote(server, "tom", "uma")
+    for plain in ([], ["--plain"]):
+        with on_terminal(["chat", *data(server.data), "--as", "uma", *plain, "tom"], columns=120) as terminal:
+            if not plain:
+                terminal.until("Enter sends")
+            terminal.type("/help" + ENTER)
+            terminal.until("/quit")
+            terminal.type("/halp" + ENTER)
+            terminal.until("/halp;")
+            terminal.type("//etc/hosts" + ENTER)
+            terminal.until("/etc/hosts")
+            terminal.type("/quit" + ENTER)
+            assert terminal.ended() == 0
+    read = run(["tail", *data(server.data), "--as", "tom", "--json", "--count", "1"])
+    assert json.loads(read.stdout)["text"] == "/etc/hosts"
+
+
+def test_without_a_server_the_status_says_when_it_tries_again_and_why(server: RunningServer) -> None:
+    arguments = ["chat", *data(server.data), "--url", "ws://127.0.0.1:1", "--as", "lea", "max"]
+    with on_terminal(arguments) as terminal:
+        terminal.until("Reconnecting")
+        terminal.until("(connection refused)")
         leave(terminal)

@@ -75,15 +75,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as missing:
         if missing.name not in SERVER_MODULES:
             raise
-        _complain(f"longlink: {words[0]} needs the server's libraries: pip install 'longlink[server]'")
+        complain(f"longlink: {words[0]} needs the server's libraries: pip install 'longlink[server]'")
         return 1
-    except _NotOpenError as error:
-        _complain(f"longlink: {error}")
+    except NotOpenError as error:
+        complain(f"longlink: {error}")
         return 1
     except BrokenPipeError:
-        # The reader has gone (`| head`). Python would complain again when it flushes stdout at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has gone (`| head`).
+        discard()
         return 0
+    except OSError as error:
+        if "--debug" in words:
+            raise
+        complain(f"longlink: {error}")
+        discard()
+        return 1
 
 
 def _open_standard_streams() -> None:
@@ -104,7 +110,7 @@ def _open_standard_streams() -> None:
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - for the life of the program
 
 
-def _complain(text: str) -> None:
+def complain(text: str) -> None:
     """One or more lines for people. Nobody may be there to read them, and that changes no exit code."""
     try:
         sys.stderr.write(f"{text}\n")
@@ -113,7 +119,13 @@ def _complain(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-class _NotOpenError(Exception):
+def discard() -> None:
+    """Nothing goes to standard output any more; Python would fail again when it flushes what is left at its end."""
+    if (stdout := sys.__stdout__) is not None and sys.stdout is stdout:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+
+
+class NotOpenError(Exception):
     """A command needs a standard stream that the program was started without."""
 
 
@@ -126,7 +138,7 @@ class _Closed:
         self._name = name
 
     def __getattr__(self, _: str) -> NoReturn:
-        raise _NotOpenError(f"{self._name} is closed, and this command needs it")
+        raise NotOpenError(f"{self._name} is closed, and this command needs it")
 
     def flush(self) -> None:
         """Nothing was written, so there is nothing to do."""
@@ -140,7 +152,7 @@ def _guard(words: list[str]) -> int:
     except LonglinkError as error:
         if "--debug" in words:
             raise
-        _complain(f"longlink: {error.name}: {error.message}\n          {error.row.remedy}")
+        complain(f"longlink: {error.name}: {error.message}\n          {error.row.remedy}")
         return 2 if error.row in (CONFIG_INVALID, INSECURE) else 1
 
 
@@ -190,5 +202,5 @@ def _unknown(word: str) -> int:
 
     near = difflib.get_close_matches(word, COMMANDS, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
-    _complain(f"longlink: no command {word!r}; {hint}")
+    complain(f"longlink: no command {word!r}; {hint}")
     return 2

@@ -1,4 +1,4 @@
-"""Who a client command is, and where its server is: the flags --as, --token, --url, --data and --config.
+"""Who a client command is, and where its server is: the flags --as, --token, --url, --ca, --data and --config.
 
 On the server's machine its settings and its data folder answer both: there is a secret that signs a token, and the
 running server's address. Elsewhere, and where only the host can sign, --token and --url do. Read next: send.py.
@@ -7,8 +7,12 @@ running server's address. Elsewhere, and where only the host can sign, --token a
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import json
+import ssl
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from longlink.config import Loaded
 
 DEFAULT_URL: Final = "ws://127.0.0.1:7700"
+CONNECT_S: Final = 5.0
 NOTE: Final = "server.json"
 """Left by a running server in its data folder: its address, and the audience and issuer that tokens must carry."""
 
@@ -50,7 +55,11 @@ def add_account(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url",
         metavar="URL",
-        help=f"address of the server: ws, wss, tcp or tcps (default: that of the server of --data, or {DEFAULT_URL})",
+        help="address of the server, as wss://chat.example.com: ws, wss, tcp or tcps "
+        f"(default: that of the server of --data, or {DEFAULT_URL})",
+    )
+    parser.add_argument(
+        "--ca", metavar="FILE", type=Path, help="trust the certificates in this PEM file, instead of the system's"
     )
     parser.add_argument("--device", metavar="NAME", default="", help="name of this device (default: a random name)")
 
@@ -63,7 +72,52 @@ def client(options: argparse.Namespace, **more: Any) -> Client:
     from longlink.client.connect import connect
 
     token = _given(str(options.token)) if options.user is None else sign(loaded(options), options.user)
-    return connect(address(options), token=token, device=options.device, **more)
+    return connect(address(options), token=token, device=options.device, ssl=_trust(options), **more)
+
+
+@contextlib.asynccontextmanager
+async def connected(options: argparse.Namespace, **more: Any) -> AsyncIterator[Client]:
+    """A client that is up. Where nothing answers at the address, or TLS fails, it gives up at once: DISCONNECTED."""
+    from longlink.client.events import Disconnected, State
+
+    gone: asyncio.Future[LonglinkError] = asyncio.get_running_loop().create_future()
+
+    def state(state: State) -> None:
+        cause = state.error.__cause__ if isinstance(state, Disconnected) else None
+        if isinstance(state, Disconnected) and isinstance(cause, OSError) and not gone.done():
+            gone.set_result(state.error)
+
+    made = client(options, on_state=state, connect_timeout=CONNECT_S, **more)
+    entering = asyncio.ensure_future(made.__aenter__())
+    try:
+        await asyncio.wait((entering, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not entering.done():
+            raise LonglinkError(errors.DISCONNECTED, f"no connection to {address(options)}: {_why(gone.result())}")
+        await entering
+    finally:
+        if not entering.done():
+            entering.cancel()
+            await asyncio.gather(entering, return_exceptions=True)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_exit(made)
+        yield made
+
+
+def _why(error: LonglinkError) -> str:
+    rejected = isinstance(error.__cause__, ssl.SSLCertVerificationError)
+    hint = "; name the host of the certificate with --url, or its authority with --ca" if rejected else ""
+    return error.message + hint
+
+
+def _trust(options: argparse.Namespace) -> ssl.SSLContext | None:
+    if options.ca is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=options.ca)
+    except (OSError, ValueError) as error:
+        raise LonglinkError(
+            errors.CONFIG_INVALID, f"--ca: cannot read certificates from {options.ca}: {error}"
+        ) from None
 
 
 def address(options: argparse.Namespace) -> str:

@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from longlink.cli.output import report
 from longlink.cli.serve import add_settings, settings
 
 SUMMARY = "send a notice to every connected user"
@@ -25,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     text = sys.stdin.read().rstrip("\n") if options.text == "-" else options.text
     handed = control.ask(Path(settings(options).data.dir), "broadcast", {"text": text})
     sessions, gateways = _count(handed["sessions"], "session"), _count(handed["gateways"], "gateway")
-    sys.stdout.write(f"handed to {sessions} on {gateways}\n")
+    report(f"handed to {sessions} on {gateways}")
     return 0
 
 

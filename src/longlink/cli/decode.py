@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from longlink.cli import complain
+
 if TYPE_CHECKING:
     from longlink.cli.decode_wire import Part
 
@@ -59,6 +61,8 @@ def describe(data: bytes) -> Iterator[str]:
 
 def _read(words: list[str]) -> bytes:
     if words in ([], ["-"]):
+        if sys.stdin.buffer.isatty():
+            complain("Reading standard input: paste hex, base64 or JSON, then press Enter and Ctrl-D.")
         return sys.stdin.buffer.read()
     if len(words) == 1 and os.path.isfile(words[0]):
         return Path(words[0]).read_bytes()

@@ -25,16 +25,18 @@ from longlink.cli.serve import add_settings, serve
 from longlink.config import Config, Data
 from longlink.parts import Place
 from longlink.protocol.codec import Encoding
-from longlink.protocol.frames import Ack, Connect, Content, Frame, OpenDirect, ReadHistory, Send, body_name
+from longlink.protocol.frames import Ack, Connect, Content, Frame, Logout, OpenDirect, ReadHistory, Send, body_name
 
 SUMMARY = "start a server, show two users exchanging a message, and keep serving"
 
 ANSWER_S: Final = 10.0
-TOKEN_DAYS: Final = 30.0
+TOKEN_DAYS: Final = 1.0
 DEFAULT_PORT: Final = 7700
 ADA: Final = "demo-ada"
 BEN: Final = "demo-ben"
-"""Users of the demonstration alone: it must not take messages that wait for anybody else."""
+"""Users of the demonstration alone: it must not take messages that wait for anyone else."""
+VISITORS: Final = ("alice", "bob")
+"""Users whose tokens are printed. They connect once, so that they can be written to whatever users.unknown says."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +117,12 @@ async def _demonstrate(server: Place) -> None:
         if opened.head:
             await _show_past(ada, opened.id, opened.head)
         await _show_packets(ada, ben, opened.id)
+    for user in VISITORS:
+        async with connect(server.url, subprotocols=protocols, compression=None, proxy=None) as link:
+            visitor = Person(user, link)
+            token = _token(server, user)
+            await visitor.ask(Frame(connect=Connect(version=1, token=token, device="demo", agent="demo")))
+            await visitor.ask(Frame(logout=Logout()))
 
 
 def _token(server: Place, user: str) -> str:
@@ -125,7 +133,8 @@ def _token(server: Place, user: str) -> str:
 
 async def _show_past(ada: Person, conversation: str, head: int) -> None:
     page = (await ada.ask(Frame(read_history=ReadHistory(conversation=conversation, before=head + 1, limit=3)))).frame
-    _say(f"\n  From before, {head} message{'s' if head > 1 else ''} of ada and ben are in the log; the newest:")
+    found = f"{head} messages of ada and ben are" if head > 1 else "1 message of ada and ben is"
+    _say(f"\n  From before, {found} in the log:")
     for message in page.history.messages:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(message.sent_at / 1000))
         _say(f"    {message.seq:>4}  {when}  {plain.line(message.sender)}: {plain.line(message.content.text)}")
@@ -164,9 +173,9 @@ def _show_next_steps(server: Place) -> None:
     {program} chat{where} --as alice bob
     {program} chat{where} --as bob alice
 
-  Tokens for your own clients, good for {TOKEN_DAYS:.0f} days (more: {program} token USER{_data(server)}):
+  Tokens for your own clients, valid for a day (more: {program} token USER{_data(server)}):
 """)
-    for name in ("alice", "bob"):
+    for name in VISITORS:
         _say(f"    {name:<6} {_token(server, name)}")
 
 

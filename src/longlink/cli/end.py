@@ -6,9 +6,9 @@ It revokes no signed token: with a valid one the user can connect again. Read ne
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from longlink.cli.output import report
 from longlink.cli.serve import add_settings, settings
 
 SUMMARY = "end the sessions of a user"
@@ -27,5 +27,5 @@ def run(options: argparse.Namespace) -> int:
 
     asked = {"user": options.user, "device": options.device}
     ended = control.ask(Path(settings(options).data.dir), "end", asked)["sessions"]
-    sys.stdout.write(f"ended {ended} session{'' if ended == 1 else 's'}\n")
+    report(f"ended {ended} session{'' if ended == 1 else 's'}")
     return 0

@@ -13,7 +13,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from longlink.cli import plain
-from longlink.cli.account import add_account, client
+from longlink.cli.account import add_account, connected
+from longlink.cli.printed import acknowledging
 
 if TYPE_CHECKING:
     from longlink.client.client import Client
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 async def _tail(options: argparse.Namespace) -> None:
     from longlink.client.events import Message, Notice
 
-    async with client(options, connect_timeout=5.0) as receiver:
+    async with connected(options, auto_ack=False) as receiver, acknowledging(receiver) as printed:
         shown = await _history(receiver, options)
         left = options.count
         async for event in receiver:
@@ -47,8 +48,11 @@ async def _tail(options: argparse.Namespace) -> None:
                 _notice(event, options)
             elif not isinstance(event, Message):
                 _state(event)
-            elif event.seq > shown.get(event.conversation, 0):
+            elif event.seq <= shown.get(event.conversation, 0):
+                printed.add(event)
+            else:
                 _show(event, options)
+                printed.add(event)
                 left -= 1
                 if left == 0:
                     return
@@ -111,11 +115,12 @@ def _state(event: Event) -> None:
     if isinstance(event, Connected | Reconnected):
         sys.stderr.write(f"connected as {plain.line(event.user)}\n")
     elif isinstance(event, Disconnected):
-        sys.stderr.write(f"disconnected: {plain.line(event.error.message)}; again in {event.retry_in_s:.1f} s\n")
+        sys.stderr.write(
+            f"disconnected ({plain.line(event.error.message)}); reconnecting in {event.retry_in_s:.1f} s\n"
+        )
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if not 0 <= count <= 100_000:
-        raise argparse.ArgumentTypeError(f"expected 0 to 100000, got {text}")
-    return count
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and int(text) <= 100_000):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 100000, got {text!r}")
+    return int(text)

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import sys
 
-from longlink.cli.account import add_account, address, client
+from longlink.cli.account import add_account, address, client, connected
 
 SUMMARY = "chat with a user on the terminal"
 
@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     if options.plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         from longlink.cli.chat.lines import talk
 
-        return asyncio.run(talk(client(options, connect_timeout=5.0), options.peer))
+        return asyncio.run(talk(connected(options, auto_ack=False), options.peer))
     from longlink.cli.chat.screen import Screen
 
     screen = Screen(options.peer, address(options))

@@ -6,6 +6,7 @@ It shows what the client and the transcript say and decides nothing itself. Read
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -23,8 +24,9 @@ from prompt_toolkit.widgets import TextArea
 
 from longlink import errors
 from longlink.cli import plain
+from longlink.cli.chat.commands import asked
 from longlink.cli.chat.transcript import Row, Transcript
-from longlink.client.events import Connected, Delivered, Disconnected, Event, Message, Notice, Reconnected, State
+from longlink.client.events import Connected, Delivered, Disconnected, Event, Message, Notice, Read, Reconnected, State
 from longlink.errors import LonglinkError
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ STYLE: Final = Style.from_dict(
         "peer": "ansimagenta bold",
         "waiting": "ansibrightblack",
         "stored": "ansibrightblack",
-        "delivered": "ansigreen",
+        "delivered": "ansibrightblack",
+        "read": "ansigreen",
         "problem": "ansired",
         "prompt": "ansibrightblue bold",
     }
@@ -107,6 +110,7 @@ class Screen:
         self._connected = False
         self._absent = False
         self._notice = ""
+        self._read_to = 0
         self._whole = False
         self._reading: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -152,8 +156,10 @@ class Screen:
             self._transcript.me = client.user
             chat = await self._open(client)
             self._transcript.delivered(chat.delivered(self._transcript.peer))
+            self._transcript.read_by_peer(chat.read_by(self._transcript.peer))
             await self._show_page(chat, None)
             self._chat = chat
+            self._mark_read()
             self._opened.set()
             async for event in client:
                 self._take(chat, event)
@@ -182,7 +188,19 @@ class Screen:
             self._notice = f"notice: {plain.line(f'[{event.custom.type}]' if event.custom else event.text)}"
         elif isinstance(event, Delivered) and event.conversation == chat.id:
             self._transcript.delivered(event.seq)
+        elif isinstance(event, Read) and event.conversation == chat.id and event.user == self._transcript.peer:
+            self._transcript.read_by_peer(event.seq)
+        self._mark_read()
         self._app.invalidate()
+
+    def _mark_read(self) -> None:
+        """What is shown is read, unless the user has scrolled up and does not see it."""
+        newest = self._transcript.newest_of_peer
+        if self._chat is None or self._messages.scroll or newest <= self._read_to:
+            return
+        self._read_to = newest
+        with contextlib.suppress(LonglinkError):
+            self._chat.read(newest)
 
     def _say(self, text: str) -> None:
         said = self._transcript.sending(text, datetime.now().astimezone())
@@ -271,15 +289,15 @@ class Screen:
         peer = plain.line(self._transcript.peer)
         if not self._connected and self._problem:
             left = self._retry_at - asyncio.get_running_loop().time()
-            again = f"again in {left:.0f} s" if left >= 0.5 else "trying now"
-            return [("class:bad", f" {again}"), ("class:hint", f"  {plain.line(self._problem)}")]
+            again = f"in {left:.0f} s" if left >= 0.5 else "now"
+            return [("class:bad", f" Reconnecting {again}"), ("class:hint", f" ({plain.line(self._problem)})")]
         if self._absent:
-            return [("class:busy", f" {peer} has never connected; what you write waits until that happens")]
+            return [("class:busy", f" No user {peer} yet: check the spelling. What you write waits until they connect")]
         if self._messages.scroll:
             return [("class:busy", " ↓ End"), ("class:hint", " back to the newest message")]
         if self._notice:
             return [("class:busy", f" {self._notice}")]
-        return [("class:hint", " Enter sends · Alt-Enter new line · PgUp PgDn scroll · Ctrl-C leaves")]
+        return [("class:hint", " Enter sends · Alt-Enter new line · PgUp PgDn scroll · /help · Ctrl-C quits")]
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -288,7 +306,7 @@ class Screen:
         keys.add("c-c")(lambda event: event.app.exit())
         keys.add("c-d")(self._end_of_input)
         keys.add("pageup")(lambda _: self._messages.move(self._messages.page()))
-        keys.add("pagedown")(lambda _: self._messages.move(-self._messages.page()))
+        keys.add("pagedown")(self._page_down)
         keys.add("end")(self._end)
         return keys
 
@@ -301,7 +319,13 @@ class Screen:
             return
         self._notice = ""
         self._input.document = Document()
-        self._say(text)
+        wish = asked(text)
+        self._transcript.notes = wish.shown
+        self._messages.scroll = 0
+        if wish.quits:
+            event.app.exit()
+        elif wish.text:
+            self._say(wish.text)
 
     def _end_of_input(self, event: KeyPressEvent) -> None:
         if self._input.text:
@@ -309,9 +333,14 @@ class Screen:
         else:
             event.app.exit()
 
+    def _page_down(self, _: KeyPressEvent) -> None:
+        self._messages.move(-self._messages.page())
+        self._mark_read()
+
     def _end(self, event: KeyPressEvent) -> None:
         if self._messages.scroll:
             self._messages.scroll = 0
+            self._mark_read()
         else:
             buffer = event.current_buffer
             buffer.cursor_position += buffer.document.get_end_of_line_position()

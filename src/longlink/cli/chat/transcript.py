@@ -22,7 +22,9 @@ KEPT: Final = 2_000
 NAME_WIDTH: Final = 12
 NARROW: Final = 44
 """Below this width names and times move out of the way."""
-SENDING, STORED, DELIVERED, FAILED = "…", "✓", "✓✓", "✗"
+SENDING, STORED, DELIVERED, READ, FAILED = "…", "✓", "✓✓", "✓✓ read", "✗"
+MARK_WIDTH: Final = 2 + len(READ)
+NARROW_MARK_WIDTH: Final = 2 + len(DELIVERED)
 
 
 @dataclass(slots=True)
@@ -44,6 +46,9 @@ class Transcript:
         self.me = me
         self.peer = peer
         self.reached = 0
+        self.read = 0
+        self.notes: tuple[str, ...] = ()
+        self._newest_read = 0
         self._stored: dict[int, Said] = {}
         self._waiting: list[Said] = []
 
@@ -83,15 +88,30 @@ class Transcript:
         """Everything up to seq has reached a device of the peer."""
         self.reached = max(self.reached, seq)
 
+    def read_by_peer(self, seq: int) -> None:
+        """The peer has read everything up to seq, and so received it."""
+        self.read = max(self.read, seq)
+        self.delivered(seq)
+
+    @property
+    def newest_of_peer(self) -> int:
+        """Seq of the newest message of the peer that is shown; 0 when there is none."""
+        return max((seq for seq, said in self._stored.items() if said.sender not in ("", self.me)), default=0)
+
     def rows(self, width: int) -> list[Row]:
         """All rows, oldest first, none wider than width columns."""
         found: list[Row] = []
         day = None
+        # The word stands only behind my newest message that the peer has read.
+        mine = (seq for seq, said in self._stored.items() if said.sender in ("", self.me) and seq <= self.read)
+        self._newest_read = max(mine, default=0)
         for said in [*(self._stored[seq] for seq in sorted(self._stored)), *self._waiting]:
             if said.at.date() != day:
                 day = said.at.date()
                 found += _day(said.at, width)
             found += self._message(said, width)
+        for note in self.notes:
+            found += [[("class:hint", f" {line}")] for line in wrap(note, max(8, width - 1))]
         return found
 
     def _keep(self, seq: int, said: Said) -> None:
@@ -113,7 +133,11 @@ class Transcript:
             name = _pad(_fit(sender, column), column)
             lead = [("class:time", f" {said.at:%H:%M}  "), (style, name), ("", "  ")]
             indent = len(" HH:MM  ") + column + 2
-        lines = [part for line in plain.block(said.text).split("\n") for part in wrap(line, max(8, width - indent - 4))]
+        mark = mark if width >= NARROW else mark[: len(DELIVERED)]
+        room = MARK_WIDTH if mine and width >= NARROW else NARROW_MARK_WIDTH
+        lines = [
+            part for line in plain.block(said.text).split("\n") for part in wrap(line, max(8, width - indent - room))
+        ]
         for number, line in enumerate(lines):
             row = [*(lead if number == 0 else [("", " " * indent)]), ("class:text", line)]
             if number == len(lines) - 1 and mark:
@@ -128,6 +152,8 @@ class Transcript:
             return FAILED, "class:problem"
         if not said.seq:
             return SENDING, "class:waiting"
+        if said.seq <= self.read:
+            return (READ if said.seq == self._newest_read else DELIVERED), "class:read"
         return (DELIVERED, "class:delivered") if said.seq <= self.reached else (STORED, "class:stored")
 
 
