@@ -5,11 +5,15 @@ Read next: ../properties/test_storage_model.py, a client that syncs while everyt
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import AsyncIterator
+
 import pytest
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.storage.base import Append, Change, Mark, Store, Synced
+from longlink.storage.base import Append, Change, Changes, Mark, Store, Synced
+from longlink.storage.sqlite import plan
 
 from .scene import NOON_MS, Scene, direct, say
 
@@ -153,16 +157,86 @@ def test_a_conversation_that_overtakes_the_pages_comes_at_their_end(scene: Scene
         assert [change.conversation.id for change in third.changes] == [chats[1]]
         await say(store, chats[1], "2")
         fourth = await _sync(store, cursor=third.next, limit=2)
-        assert [change.conversation.id for change in fourth.changes] == [chats[0], chats[5]]
-        assert [_seqs(change) for change in fourth.changes] == [[1], [1, 2]]
         fifth = await _sync(store, cursor=fourth.next, limit=2)
-        assert [change.conversation.id for change in fifth.changes] == [chats[1]]
-        assert fifth.next == ""
+        late = {change.conversation.id: _seqs(change) for change in (*fourth.changes, *fifth.changes)}
+        assert late == {chats[0]: [1], chats[5]: [1, 2], chats[1]: [1, 2]}
+        assert (len(fourth.changes), fifth.next) == (2, "")
         assert {page.synced_at for page in (first, second, third, fourth, fifth)} == {
             first.changes[0].conversation.stamp
         }
 
     scene.play(story)
+
+
+def test_a_pass_ends_and_shows_everything_though_all_conversations_change_between_its_pages(scene: Scene) -> None:
+    async def story(store: Store) -> None:
+        chats = await _chats(store, 12)
+        for chat in chats:
+            await say(store, chat, "1")
+        synced, listed = Counter[str](), Counter[str]()
+        page = await _sync(store, limit=3)
+        list_ = await store.conversations.changed("alice", since=0, cursor="", limit=3)
+        for number in range(2, 20):
+            synced.update(change.conversation.id for change in page.changes)
+            listed.update(one.id for one in list_.conversations)
+            for chat in reversed(chats):
+                await say(store, chat, str(number))
+            if not page.next and not list_.next:
+                break
+            page = await _sync(store, cursor=page.next, limit=3) if page.next else _END
+            if list_.next:
+                list_ = await store.conversations.changed("alice", since=0, cursor=list_.next, limit=3)
+            else:
+                list_ = Changes((), "", 0)
+        assert synced.keys() == listed.keys() == set(chats)
+        assert max(*synced.values(), *listed.values()) <= 2
+
+    scene.play(story)
+
+
+_END = Synced((), "", 0)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 10])
+def test_pages_go_by_the_newest_change_however_far_their_index_lags_behind(
+    scene: Scene, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "LAG", 7)
+
+    async def story(store: Store) -> None:
+        chats = await _chats(store, 10)
+        # Some change at each commit, some every third, some once.
+        for number in range(30):
+            for place, chat in enumerate(chats):
+                if number % (1 + place * place // 3) == 0:
+                    await say(store, chat, str(number))
+        whole = await store.conversations.changed("alice", since=0, cursor="", limit=20)
+        seen = {one.id: one.stamp for one in whole.conversations}
+        since = sorted(seen.values())[3]
+        newest = sorted((one for one in chats if seen[one] > since), key=lambda one: -seen[one])
+        down = [one async for one in _all_synced(store, since, limit)]
+        assert down == newest
+        cursor, up = "", list[str]()
+        while True:
+            page = await store.conversations.changed("alice", since=since, cursor=cursor, limit=limit)
+            up += [one.id for one in page.conversations]
+            cursor = page.next
+            if not cursor:
+                break
+        assert up == newest[::-1]
+
+    scene.play(story)
+
+
+async def _all_synced(store: Store, since: int, limit: int) -> AsyncIterator[str]:
+    cursor = ""
+    while True:
+        page = await _sync(store, since, cursor, limit=limit)
+        for change in page.changes:
+            yield change.conversation.id
+        cursor = page.next
+        if not cursor:
+            return
 
 
 def test_every_conversation_has_its_newest_message_before_any_has_more(scene: Scene) -> None:

@@ -227,7 +227,8 @@ class Conversations(Protocol):
         At most limit conversations and messages entries of each, and at most page_bytes on the wire, but always one
         conversation. When not all entries fit, each conversation has its newest before any has more; large ones are
         left out, and with them what is older. `more` tells. After the last of several pages come those that have
-        changed since the first, oldest change first: a conversation that overtakes the pages is not passed over.
+        changed since the first, each once: a conversation that overtakes the pages is not passed over, and a pass ends
+        however fast they change. What changes behind its page has a stamp above synced_at, so the next pass shows it.
 
         Raises SINCE_AHEAD for a stamp that this store has not reached, FIELD_INVALID for a cursor that is not `next` of
         a page of this user, STORAGE_UNAVAILABLE, OVERLOADED as history does.

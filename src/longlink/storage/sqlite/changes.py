@@ -1,12 +1,14 @@
 """Conversations as one user sees them: one of them, those that changed, and those with their newest entries (sync).
 
-Each answer is one step of SQLite. A page of changes is a walk along the stamps of the user's conversations, upwards or
-downwards; nothing is kept between pages, so the cursor says all. Never writes and never waits. Read next: reader.py.
+Each answer is one step of SQLite. A page of changes is a walk along the stamps of the user's conversations, and costs
+by its length, not by their number. Nothing is kept between pages, so the cursor says all. Never writes and never
+waits. Read next: reader.py.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -17,6 +19,7 @@ import msgspec
 from longlink import errors
 from longlink.errors import LonglinkError
 from longlink.storage.base import MENTIONS_COUNTED, OWN_COUNTED, Change, Changes, Conversation, Member, Synced
+from longlink.storage.sqlite import plan
 from longlink.storage.sqlite.engine import SENT_AT, first_value
 from longlink.storage.sqlite.history import Rows, entries_of
 from longlink.storage.sqlite.plan import conversation_unknown
@@ -33,6 +36,10 @@ _PARTS: Final = 8
 _LOOKED_AT: Final = 4_096
 # Beyond any stamp.
 _FAR: Final = 1 << 62
+
+# The orders of a page: newest change first; oldest first; by id, behind both, what has changed since the pass began. A
+# conversation that changes leaves its place in the first two, but none in the last, which therefore ends.
+_NEWEST, _OLDEST, _LATE = "newest", "oldest", "late"
 
 # Of a row `found` with a conversation and `me`, the id of the user who asks.
 _SHOWN: Final = f"""
@@ -52,26 +59,66 @@ _ONE: Final = f"""
 SELECT json_array({_SHOWN})
 FROM (SELECT c.*, (SELECT id FROM users WHERE name = ?1) AS me FROM conversations AS c WHERE c.public_id = ?2) AS found
 """  # noqa: S608
-_OF_USER: Final = """
+# What the user is shown, with `listed` in a range. A conversation's newest change lies at `listed` or less than LAG
+# above it (plan.py), so the range is wider than the changes that are wanted, by LAG on each side.
+_MINE: Final = """
 FROM users AS me
-CROSS JOIN members AS mine ON mine.user = me.id
+CROSS JOIN members AS mine ON mine.user = me.id AND mine.listed > {low} AND mine.listed <= {high}
 CROSS JOIN conversations AS c ON c.id = mine.conversation
-WHERE me.name = :user
+WHERE me.name = :user AND c.changed > :since AND (c.head > 0 OR c.creator = me.id)
 """
-# One more than the limit, to know whether there is another page.
-_FOUND: Final = f"""
-SELECT c.*, me.id AS me, row_number() OVER (ORDER BY c.changed * :way, c.public_id) AS number
-{_OF_USER} AND c.changed > :since AND (c.head > 0 OR c.creator = me.id)
-AND (c.changed * :way > :stamp * :way OR (c.changed = :stamp AND c.public_id > :public_id))
-ORDER BY c.changed * :way, c.public_id LIMIT :limit + 1
+# Downwards from the place. Below `stamp - LAG` nothing can have changed after the place: so many as fill the page lie
+# between there and this one, and none that is newer than it lies more than LAG below.
+_LOW: Final = """
+max(0, max(:since, coalesce((SELECT listed FROM members
+    WHERE user = me.id AND listed > 0 AND listed <= :stamp - :lag ORDER BY listed DESC LIMIT 1 OFFSET :limit), 0))
+    - :lag - 1)
 """
-_CHANGED: Final = f"""
-SELECT json_group_array(json_array({_SHOWN}) ORDER BY found.number) FROM ({_FOUND}) AS found
+# Upwards from the place, the same the other way round.
+_HIGH: Final = f"""
+:lag + coalesce((SELECT listed FROM members
+    WHERE user = me.id AND listed > max(:since, :stamp) ORDER BY listed LIMIT 1 OFFSET :limit), {_FAR})
 """  # noqa: S608
+_AFTER: Final = "max(0, max(:since, :stamp) - :lag)"
+_LATE_MINE: Final = _MINE.format(low="max(0, :top - :lag)", high=_FAR) + "AND c.changed > :top"
+# By kind of the page: which conversations it may show, and in which order. One more than the limit, to know whether
+# there is another page.
+_PAGES: Final = {
+    _NEWEST: (
+        _MINE.format(low=_LOW, high=":stamp")
+        + "AND (c.changed < :stamp OR (c.changed = :stamp AND c.public_id > :public_id))",
+        "c.changed DESC, c.public_id",
+    ),
+    _OLDEST: (
+        _MINE.format(low=_AFTER, high=_HIGH)
+        + "AND (c.changed > :stamp OR (c.changed = :stamp AND c.public_id > :public_id)) AND c.changed <= :upto",
+        "c.changed, c.public_id",
+    ),
+    _LATE: (_LATE_MINE + " AND c.public_id > :public_id", "c.public_id"),
+}
+_FOUND: Final = {
+    kind: f"""
+SELECT c.*, me.id AS me, row_number() OVER (ORDER BY {order}) AS number
+{mine} ORDER BY {order} LIMIT :limit + 1
+"""
+    for kind, (mine, order) in _PAGES.items()
+}
+# Whether something has changed since the pass began that its pages may have passed over. Asked behind the last of them.
+_ANY_LATE: Final = f"iif(:ask_late, EXISTS (SELECT 1 {_LATE_MINE}), 0)"
+_CHANGED: Final = {
+    kind: f"""
+WITH found AS MATERIALIZED ({found})
+SELECT json_array(
+    {_ANY_LATE},
+    json((SELECT json_group_array(json_array({_SHOWN}) ORDER BY found.number) FROM found)))
+"""  # noqa: S608
+    for kind, found in _FOUND.items()
+}
 # Entries go into the page by their distance from the head, and at the same distance in the order of the conversations:
 # so each conversation has its newest before any has more. Weights decide which ones; only then contents are read.
-_SYNC: Final = f"""
-WITH found AS MATERIALIZED ({_FOUND}),
+_SYNC: Final = {
+    kind: f"""
+WITH found AS MATERIALIZED ({found}),
 shown AS MATERIALIZED (
     SELECT found.id, found.head, found.number, json_array({_SHOWN}) AS conversation
     FROM found WHERE found.number <= :limit),
@@ -92,7 +139,7 @@ kept AS MATERIALIZED (
     WHERE total <= :page_bytes - (SELECT sum(octet_length(conversation) + {_CONVERSATION_BYTES}) FROM shown))
 SELECT json_array(
     (SELECT count(*) > :limit FROM found),
-    iif(:top < {_FAR}, EXISTS (SELECT 1 {_OF_USER} AND c.changed > :top AND (c.head > 0 OR c.creator = me.id)), 0),
+    {_ANY_LATE},
     json((SELECT json_group_array(json_array(
         json(s.conversation),
         json((SELECT json_group_array(
@@ -103,36 +150,44 @@ SELECT json_array(
                 AND m.seq = s.head - (SELECT count(*) FROM kept AS k WHERE k.number = s.number))
     ) ORDER BY s.number) FROM shown AS s)))
 """  # noqa: S608
+    for kind, found in _FOUND.items()
+}
 
 _Shown = tuple[str, int, int, int, int, int, int, list[tuple[str, int, int]]]
 _one = msgspec.json.Decoder(_Shown)
-_changes = msgspec.json.Decoder(list[_Shown])
+_changes = msgspec.json.Decoder(tuple[int, list[_Shown]])
 _synced = msgspec.json.Decoder(tuple[int, int, list[tuple[_Shown, Rows, int]]])
 
-_LIST, _NEWEST, _LATE = "l", "n", "t"
-_CURSOR: Final = re.compile(r"([lnt])([0-9]{1,18})\.((?:d_[a-z2-7]{20})?)\.([0-9]{1,18})\.([0-9a-f]{12})", re.ASCII)
+# The pass by the letter in its cursor, and in which order the page goes: kinds of _PAGES.
+_PASSES: Final = {"l": _OLDEST, "u": _LATE, "n": _NEWEST, "t": _LATE}
+_LISTS, _SYNCS = "lu", "nt"
+_CURSOR: Final = re.compile(r"([lunt])([0-9]{1,19})\.((?:d_[a-z2-7]{20})?)\.([0-9]{1,18})\.([0-9a-f]{12})", re.ASCII)
 
 
 class Place(NamedTuple):
-    """Where a page begins: behind this stamp and conversation. kind: of the pass and its direction.
+    """Where a page begins: behind this stamp and conversation.
 
-    _LIST lists oldest change first; _NEWEST syncs newest change first, and then _LATE, oldest first, what has changed
-    since the pass began. top: the newest stamp when it began; -1 on the first page, which finds out.
+    letter: of the pass, a key of _PASSES
+    top: the newest stamp when the pass began; -1 on the first page, which finds out
     """
 
-    kind: str
+    letter: str
     stamp: int
     public_id: str
     top: int
 
-    @property
-    def way(self) -> int:
-        """Along the stamps: 1 upwards, -1 downwards."""
-        return -1 if self.kind == _NEWEST else 1
+    def behind(self, row: _Shown) -> Place:
+        """The place of the page that follows this conversation."""
+        return self._replace(stamp=row[3], public_id=row[0])
+
+    def late(self) -> Place:
+        """The place of the first page behind all others."""
+        letter = _LISTS[1] if self.letter in _LISTS else _SYNCS[1]
+        return Place(letter, 0, "", self.top)
 
     def cursor(self, user: str) -> str:
         """As text for `next` of this user's page: at most 80 characters, with everything in it."""
-        return f"{self.kind}{self.stamp}.{self.public_id}.{self.top}.{_tag(user)}"
+        return f"{self.letter}{self.stamp}.{self.public_id}.{self.top}.{_tag(user)}"
 
 
 class OneQuery(NamedTuple):
@@ -166,13 +221,13 @@ class SyncQuery:
 
 def list_query(user: str, since: int, cursor: str, limit: int) -> ListQuery:
     """Raises FIELD_INVALID for a cursor that read_changed did not give to this user."""
-    place = _parse(user, cursor, _LIST) if cursor else Place(_LIST, 0, "", -1)
+    place = _parse(user, cursor, _LISTS) if cursor else Place(_LISTS[0], 0, "", -1)
     return ListQuery(user, max(0, min(since, _FAR)), limit, place)
 
 
 def sync_query(user: str, since: int, cursor: str, limit: int, messages: int, page_bytes: int) -> SyncQuery:
     """Raises FIELD_INVALID for a cursor that read_sync did not give to this user."""
-    place = _parse(user, cursor, _NEWEST + _LATE) if cursor else Place(_NEWEST, _FAR, "", -1)
+    place = _parse(user, cursor, _SYNCS) if cursor else Place(_SYNCS[0], _FAR, "", -1)
     room = page_bytes - _PAGE_BYTES
     limit = max(1, min(limit, room // _LARGEST_CONVERSATION_BYTES))
     return SyncQuery(user, max(0, since), limit, place, min(messages, _LOOKED_AT // limit), room)
@@ -186,11 +241,11 @@ def read_one(connection: apsw.Connection, query: OneQuery) -> Conversation | Lon
 
 def read_changed(connection: apsw.Connection, query: ListQuery, committed: int) -> Changes:
     """committed: the stamp of a commit that this snapshot is certain to hold. May raise apsw.Error."""
-    place = _begun(query.place, committed)
-    text = first_value(connection, _CHANGED, _bindings(query, place))
-    rows = _changes.decode(text) if isinstance(text, str) else []
+    place, bindings = _begun(query, committed)
+    text = first_value(connection, _CHANGED[_PASSES[place.letter]], bindings)
+    late, rows = _changes.decode(text) if isinstance(text, str) else (0, [])
     shown = rows[: query.limit]
-    onward = _behind(place, shown[-1]).cursor(query.user) if len(rows) > query.limit else ""
+    onward = _onward(query.user, place, shown, len(rows) > query.limit, bool(late))
     return Changes(tuple([_conversation(row) for row in shown]), onward, place.top)
 
 
@@ -199,40 +254,43 @@ def read_sync(connection: apsw.Connection, query: SyncQuery, committed: int) -> 
     if query.since > committed:
         message = f"since: expected at most {committed}, the newest change of this server; got {query.since}"
         return LonglinkError(errors.SINCE_AHEAD, message)
-    place = _begun(query.place, committed)
-    # What is committed later than the first page's snapshot lies above `top`, so only a later page has to look there.
-    top = place.top if query.place.kind == _NEWEST and query.place.top >= 0 else _FAR
-    bindings = _bindings(query, place)
-    bindings |= {"messages": query.messages, "page_bytes": query.page_bytes, "top": top}
-    text = first_value(connection, _SYNC, bindings)
+    place, bindings = _begun(query, committed)
+    bindings |= {"messages": query.messages, "page_bytes": query.page_bytes}
+    text = first_value(connection, _SYNC[_PASSES[place.letter]], bindings)
     more, late, rows = _synced.decode(text) if isinstance(text, str) else (0, 0, [])
-    onward = ""
-    if more:
-        onward = _behind(place, rows[-1][0]).cursor(query.user)
-    elif late:
-        onward = Place(_LATE, place.top + 1, "", place.top).cursor(query.user)
+    onward = _onward(query.user, place, [row for row, _, _ in rows], bool(more), bool(late))
     changes = [Change(_conversation(row), entries_of(entries), bool(rest)) for row, entries, rest in rows]
     return Synced(tuple(changes), onward, place.top)
 
 
-def _begun(place: Place, committed: int) -> Place:
-    # The stamp of the first page holds for all: what changes meanwhile comes again at the next pass, rather than never.
-    return place if place.top >= 0 else place._replace(top=committed)
+def _begun(query: ListQuery | SyncQuery, committed: int) -> tuple[Place, dict[str, str | int]]:
+    """The place with the top of its pass, and what the statements are told.
 
-
-def _behind(place: Place, row: _Shown) -> Place:
-    return place._replace(stamp=row[3], public_id=row[0])
-
-
-def _bindings(query: ListQuery | SyncQuery, place: Place) -> dict[str, str | int]:
-    return {
+    The first page shows whatever its snapshot holds. A later one must ask for what has changed since, for that may
+    have left a place that was still to come.
+    """
+    place, first = query.place, query.place.top < 0
+    if first:
+        place = place._replace(top=committed)
+    bindings: dict[str, str | int] = {
         "user": query.user,
         "since": query.since,
-        "way": place.way,
         "stamp": place.stamp,
         "public_id": place.public_id,
         "limit": query.limit,
+        "top": place.top,
+        "lag": plan.LAG,
+        "upto": _FAR if first else place.top,
+        "ask_late": not first and _PASSES[place.letter] is not _LATE,
     }
+    return place, bindings
+
+
+def _onward(user: str, place: Place, shown: Sequence[_Shown], more: bool, late: bool) -> str:
+    """The cursor of the next page; empty behind the last."""
+    if more:
+        return place.behind(shown[-1]).cursor(user)
+    return place.late().cursor(user) if late else ""
 
 
 def _conversation(row: _Shown) -> Conversation:

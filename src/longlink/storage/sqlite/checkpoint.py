@@ -43,6 +43,7 @@ class Checkpointer:
     """gate: held by whoever writes to the log, and by this thread while the log must stand still."""
 
     def __init__(self, file: Path, settings: config.Storage, stats: Stats, health: Health) -> None:
+        """Opens the connection at once. Raises apsw.Error."""
         self._file = file
         self._log = file.with_name(file.name + "-wal")
         self._limit = settings.checkpoint_bytes
@@ -56,6 +57,8 @@ class Checkpointer:
         self.gate = threading.Lock()
         # Why writes are refused; empty while they are not.
         self.overgrown = ""
+        # At once: a connection made later would create a new log if somebody has deleted this one.
+        self._connected()
         self._thread = threading.Thread(target=self._run, name="longlink-checkpoint", daemon=True)
         self._thread.start()
 
@@ -168,17 +171,22 @@ class Checkpointer:
                 # SQLite's own lock as well: another program that writes must not append where the zeros go.
                 connection.execute("BEGIN IMMEDIATE")
                 try:
-                    size = os.fstat(log).st_size
-                    if 0 < size < wanted:
-                        os.pwrite(log, _ZEROS, size)
+                    found = os.fstat(log)
+                    short = self._is_ours(found) and 0 < found.st_size < wanted
+                    if short:
+                        os.pwrite(log, _ZEROS, found.st_size)
                 finally:
                     connection.execute("ROLLBACK")
-            if not 0 < size < wanted:
+            if not short:
                 return False
             os.fdatasync(log)
             return True
         finally:
             os.close(log)
+
+    def _is_ours(self, log: os.stat_result) -> bool:
+        # The file at the path may be another one by now, and nothing is written to that.
+        return self.identity is not None and self.identity.is_open(self._log, log)
 
     def _measure(self, connection: apsw.Connection) -> tuple[int, int]:
         pages, moved = connection.wal_checkpoint(mode=_NOOP)

@@ -42,7 +42,7 @@ log = logs.get("storage")
 
 COMMIT: Final = (
     "INSERT INTO work (stamp, now_ms, new_users, new_conversations, new_directs, new_members, new_messages, contents,"
-    " new_mentions, new_own, heads, marks, probe) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " new_mentions, new_own, heads, listed, marks, probe) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _FIND_MESSAGES: Final = f"""
 SELECT json_group_array(json_array(m.conversation, m.sender, m.client_id, m.seq, {SENT_AT}, m.stamp, hex(m.content)))

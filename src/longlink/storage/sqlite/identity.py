@@ -59,6 +59,10 @@ class Identity:
                 return
         self._check_content()
 
+    def is_open(self, name: Path, found: os.stat_result) -> bool:
+        """Whether this is the file of that name which the store has open."""
+        return self._files.get(str(name)) == (found.st_dev, found.st_ino)
+
     @contextlib.contextmanager
     def moving(self) -> Iterator[None]:
         """While a checkpoint writes to the database: what changes in it is its own doing."""

@@ -30,7 +30,8 @@ CROSS JOIN directs AS d ON d.user_a = wanted.value ->> 0 AND d.user_b = wanted.v
 CROSS JOIN conversations AS c ON c.id = d.conversation
 """
 _FIND_CONVERSATIONS: Final = """
-SELECT json_group_array(json_array(c.id, c.public_id, c.kind, c.head, json((
+SELECT json_group_array(json_array(c.id, c.public_id, c.kind, c.head, (
+    SELECT min(listed) FROM members WHERE conversation = c.id), json((
     SELECT json_group_array(json_array(u.name, u.id, m.delivered, m.read) ORDER BY u.id)
     FROM members AS m CROSS JOIN users AS u ON u.id = m.user WHERE m.conversation = c.id))))
 FROM json_each(?) AS wanted CROSS JOIN conversations AS c ON c.public_id = wanted.value
@@ -44,7 +45,7 @@ _Pair = tuple[int, int]
 _encode = msgspec.json.Encoder().encode
 _users = msgspec.json.Decoder(list[tuple[str, int]])
 _directs = msgspec.json.Decoder(list[tuple[int, int, str]])
-_conversations = msgspec.json.Decoder(list[tuple[int, str, int, int, list[tuple[str, int, int, int]]]])
+_conversations = msgspec.json.Decoder(list[tuple[int, str, int, int, int, list[tuple[str, int, int, int]]]])
 _two = msgspec.json.Decoder(tuple[int, int])
 
 
@@ -53,6 +54,7 @@ class KnownConversation:
     """A conversation as it is on disk. members: name to user id, by id; names: of the members.
 
     marks: user id to the seqs up to which the user has received and has read everything.
+    listed: the stamp by which all its members find it; 0 while not all do.
     """
 
     id: int
@@ -62,6 +64,7 @@ class KnownConversation:
     members: dict[str, int]
     marks: dict[int, tuple[int, int]]
     names: tuple[str, ...]
+    listed: int = 0
 
 
 @dataclass(slots=True)
@@ -97,11 +100,11 @@ class Known:
         if not missing:
             return
         found = _conversations.decode(_text(first_value(connection, _FIND_CONVERSATIONS, (missing,))))
-        for id_, public_id, kind, head, rows in found:
+        for id_, public_id, kind, head, listed, rows in found:
             members = {name: user for name, user, _, _ in rows}
             marks = {user: (delivered, read) for _, user, delivered, read in rows}
             self.conversations[public_id] = KnownConversation(
-                id_, public_id, kind, head, members, marks, tuple(members)
+                id_, public_id, kind, head, members, marks, tuple(members), listed
             )
 
     def trim(self) -> None:

@@ -23,6 +23,8 @@ from longlink.storage.sqlite.requests import Answer, Appends, Marks, OpenDirect,
 # longlink.v1.Conversation.Kind.DIRECT
 DIRECT: Final = 1
 _ID_CHARACTERS: Final = 20
+LAG: Final = 256
+"""So far `listed` of a member may lie below the stamp of the newest change. Rows on disk rely on it: never lower it."""
 
 MessageKey = tuple[int, int, str]
 
@@ -64,6 +66,7 @@ class Plan:
         self._touched: dict[int, KnownConversation] = {}
         self._heads: dict[int, int] = {}
         self._marks: dict[tuple[int, int], tuple[int, int]] = {}
+        self._relisted: list[KnownConversation] = []
         self._probe = False
         self.appended = 0
         self.duplicates = 0
@@ -110,15 +113,22 @@ class Plan:
             _rows([(id_, name) for name, id_ in self._users.items()]),
             _rows([(c.id, c.public_id, c.kind, self._creators[c.public_id]) for c in opened]),
             _rows([(*pair, self._opened[public_id].id) for pair, public_id in self._directs.items()]),
-            _rows([(c.id, user) for c in opened for user in c.marks]),
+            _rows([(c.id, user, user == self._creators[c.public_id]) for c in opened for user in c.marks]),
             _rows(self._messages),
             b"".join(self._contents),
             _rows(self._mentions),
             _rows(self._own),
             _rows({id_: self._heads.get(id_, c.head) for id_, c in self._touched.items()}),
+            _rows([c.id for c in self._listed()]),
             _rows([(*member, *marks) for member, marks in self._marks.items()]),
             self._probe,
         )
+
+    def _listed(self) -> Sequence[KnownConversation]:
+        """The conversations of which all members get a new `listed`."""
+        bound = self._stamp - LAG
+        self._relisted = [c for c in self._touched.values() if c.listed <= bound or not c.listed]
+        return self._relisted
 
     def apply(self) -> None:
         """The commit succeeded: what was planned is now known."""
@@ -130,6 +140,8 @@ class Plan:
         known.last_conversation += len(self._opened)
         for id_, conversation in self._touched.items():
             conversation.head = self._heads.get(id_, conversation.head)
+        for conversation in self._relisted:
+            conversation.listed = self._stamp
         for (id_, user), marks in self._marks.items():
             self._touched[id_].marks[user] = marks
         known.trim()
@@ -259,5 +271,5 @@ def new_direct_id() -> str:
     return "d_" + base64.b32encode(secrets.token_bytes(13)).decode().lower()[:_ID_CHARACTERS]
 
 
-def _rows(rows: Sequence[tuple[object, ...]] | dict[int, int]) -> str | None:
+def _rows(rows: Sequence[tuple[object, ...]] | Sequence[int] | dict[int, int]) -> str | None:
     return _encode(rows).decode() if rows else None

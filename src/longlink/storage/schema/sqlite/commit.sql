@@ -6,7 +6,7 @@
 
 CREATE TEMP VIEW work AS
 SELECT 0 AS stamp, 0 AS now_ms, 0 AS new_users, 0 AS new_conversations, 0 AS new_directs, 0 AS new_members,
-       0 AS new_messages, 0 AS contents, 0 AS new_mentions, 0 AS new_own, 0 AS heads, 0 AS marks, 0 AS probe;
+       0 AS new_messages, 0 AS contents, 0 AS new_mentions, 0 AS new_own, 0 AS heads, 0 AS listed, 0 AS marks, 0 AS probe;
 
 CREATE TEMP TRIGGER commit_work INSTEAD OF INSERT ON work
 BEGIN
@@ -20,8 +20,8 @@ BEGIN
     INSERT INTO directs (user_a, user_b, conversation)
     SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2 FROM json_each(NEW.new_directs) AS j;
 
-    INSERT INTO members (conversation, user, delivered, read)
-    SELECT j.value ->> 0, j.value ->> 1, 0, 0 FROM json_each(NEW.new_members) AS j;
+    INSERT INTO members (conversation, user, delivered, read, listed)
+    SELECT j.value ->> 0, j.value ->> 1, 0, 0, iif(j.value ->> 2, NEW.stamp, 0) FROM json_each(NEW.new_members) AS j;
 
     INSERT INTO messages (conversation, seq, sender, client_id, stamp, content, sent_at)
     SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, NEW.stamp,
@@ -36,6 +36,8 @@ BEGIN
 
     UPDATE conversations SET head = j.value, changed = NEW.stamp, changed_at = NEW.now_ms
     FROM json_each(NEW.heads) AS j WHERE conversations.id = CAST(j.key AS INTEGER);
+
+    UPDATE members SET listed = NEW.stamp WHERE conversation IN (SELECT value FROM json_each(NEW.listed));
 
     -- Always an update. Written so because it looks each row up once, and UPDATE FROM three times.
     INSERT INTO members (conversation, user, delivered, read)
