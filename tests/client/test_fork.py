@@ -8,6 +8,7 @@ import os
 import pickle
 import sqlite3
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_every_use_of_an_entered_client_in_a_fork_raises_and_the_parent_goes_on(
         ):
             chat = await client.direct("bob")
             await chat.send("before")
-            for call in (
+            calls: list[Callable[[], Awaitable[object] | object]] = [
                 lambda: chat.send("x"),
                 lambda: chat.post("x"),
                 lambda: chat.read(1),
@@ -81,9 +82,11 @@ def test_every_use_of_an_entered_client_in_a_fork_raises_and_the_parent_goes_on(
                 client.chats,
                 client.logout,
                 client.close,
-            ):
-                name, message = await asyncio.to_thread(in_fork, lambda call=call: used(call))  # type: ignore[misc]
-                assert (name, "is a fork of it" in message) == ("client_unusable", True)
+            ]
+            for call in calls:
+                error = await asyncio.to_thread(in_fork, partial(used, call))
+                assert isinstance(error, tuple)
+                assert (error[0], "is a fork of it" in error[1]) == ("client_unusable", True)
             sent = await chat.send("after")
             assert (sent.seq, sent.duplicate) == (2, False)
 

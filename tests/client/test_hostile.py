@@ -101,7 +101,6 @@ def test_on_a_connection_that_is_up_every_argument_gives_an_answer_or_an_error_o
     async def scene() -> None:
         async with running() as double, alice(double, send_timeout=0.2, flush_timeout=0.0) as client:
             chat = await client.direct("bob")
-            double.unknown = errors.CONVERSATION_UNKNOWN
             assert await walk(client, chat) == {}
 
     play(scene())

@@ -130,7 +130,7 @@ class NotOpenError(Exception):
 
 
 class _Closed:
-    """Stands for such a stream, of which Python makes None: whoever reads or writes it fails with its name."""
+    """Stands for such a stream, of which Python makes None: reading or writing it fails with its name."""
 
     closed = False
 

@@ -1,6 +1,6 @@
 """For `longlink decode`: takes captured bytes apart into messages, from TCP records or WebSocket frames of either side.
 
-Pure: bytes in, parts out, with the offset of everything, because whoever looks at a capture wants to know where it
+Pure: bytes in, parts out, with the offset of everything, because a reader of a capture wants to know where it
 breaks. More forgiving than the server, which refuses what no client may send. Read next: decode_show.py.
 """
 

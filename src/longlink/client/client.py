@@ -331,7 +331,7 @@ class Client:
         return f"{self._prefix}{self._run}{self._counter:x}"
 
     def _unknown(self, client_id: str) -> LonglinkError:
-        """What to tell whoever gave up waiting: the message may have been stored."""
+        """The error for a send that gave up waiting: the message may have been stored."""
         row = errors.UNANSWERED if self._links.live else errors.DISCONNECTED
         return LonglinkError(row, f"message {client_id} was not acknowledged in time; it may or may not be stored")
 

@@ -41,32 +41,34 @@ def connect(
 ) -> Client:
     """A client for `async with`, which connects on entering. All times are in seconds.
 
-    url: ws://, wss://, tcp:// or tcps://, port 7700 unless given. token: a signed token, or a function (plain or async)
-    that gives one, called whenever there is no session to resume. device: stable name of this installation, 1..64
-    characters of [A-Za-z0-9._:-]; a second connection with the same user and device replaces the first; that of the
-    store, or random, unless given. encoding: "binary" or "json". ssl: for wss, tcps and https, instead of the system's
-    trust.
-
-    connect_timeout: how long entering may take, None for ever; later reconnects never give up. request_timeout: for
-    direct, chats, history, ack. send_timeout: for send, None for ever. resend_after: an unanswered message is written
-    again (F8-9). flush_timeout: how long leaving waits for unacknowledged messages. dead_after: a link that answers
-    nothing for so long is given up.
-
-    max_pending: unacknowledged messages; send waits beyond that. max_events: messages queued for the iteration, and as
-    many held while a gap is read; beyond that they stay on the server until there is room. replay: begin with the whole
-    history of every conversation instead of what no device of the user has received. auto_ack: acknowledge what the
-    iteration has handed out; with False, call `client.ack(message)`. on_state: called with Connected, Reconnected and
-    Disconnected, which are events too.
-
-    store: file that keeps what must not be forgotten: messages to send, how far each conversation has got, the session,
-    and of each conversation the newest `keep` messages to read offline; made when it is not there. It belongs to one
-    user and one device, and one client has it open at a time. Once it knows its user, entering does not wait for a
-    link. keep: 1000 unless given.
-
-    http: address of the short link, http(s)://HOST[:PORT], for the fallback; port 7701 beside 7700, otherwise that of
-    url. fallback: when the long link fails twice in a row, receive by server-sent events and send by POST, and come
-    back when the long link is to be had. platform: kind of device, such as "ios", for servers that allow one of each.
-    heartbeat: longest silence on the link; None finds by trying what the network keeps alive, 30 s to 5 min.
+    url: ws://, wss://, tcp:// or tcps://HOST[:PORT], port 7700 unless given.
+    token: a signed token, or a function (plain or async) that returns one, called when there is no session to resume.
+    device: stable name of this installation, 1 to 64 characters of [A-Za-z0-9._:-]; that of the store, or a random one,
+        unless given. A second connection with the same user and device replaces the first.
+    encoding: "binary" or "json".
+    ssl: TLS context for wss, tcps and https, instead of the system's trust.
+    connect_timeout: how long entering may take, None for ever. Later reconnects never give up.
+    request_timeout: for direct, chats, history, last, ack, background and logout.
+    send_timeout: for send, and for post while there is no room; None for ever.
+    resend_after: an unanswered message is written again after this long (F8-9).
+    flush_timeout: how long leaving waits for unacknowledged messages.
+    dead_after: a connection that answers nothing for this long is replaced.
+    max_pending: unacknowledged messages; send waits beyond that.
+    max_events: messages queued for the iteration, and as many held while a gap is read. Beyond that they stay on the
+        server until there is room.
+    replay: begin with the whole history of every conversation instead of what no device of the user has received.
+    auto_ack: acknowledge what the iteration has handed out; with False, call `client.ack(message)`.
+    on_state: called with Connected, Reconnected and Disconnected, which are events too.
+    store: file that keeps what must not be forgotten, made when it is not there: messages to send, how far each
+        conversation has got, the session, and messages to read offline. It belongs to one user and one device, and one
+        client has it open at a time. Once it knows its user, entering does not wait for a connection.
+    keep: messages of each conversation that the store keeps, the newest.
+    http: address of the HTTP API for the fallback, http(s)://HOST[:PORT]; port 7701 beside 7700, otherwise that of url.
+    platform: kind of device, such as "ios", for servers that allow one of each.
+    heartbeat: longest silence on the connection, 0.001 to 86,400; None finds by trying what the network keeps alive,
+        30 to 300.
+    fallback: when connecting fails twice in a row, receive by server-sent events and send by POST, and come back to the
+        WebSocket or TCP connection when it is to be had.
 
     Raises CONFIG_INVALID for a wrong option, and TOKEN_INVALID for a token that cannot be one. Entering raises
     CONFIG_INVALID for a store of another device, DATA_LOCKED for one that is in use, DATA_NEWER or DATA_UNUSABLE for

@@ -35,7 +35,7 @@ FEW: Final = 8
 
 
 class Exchange:
-    """One per live connection. wake: set by whoever gives the outbox or the inbox something new to do.
+    """One per live connection. wake: set when the outbox or the inbox has something new to do.
 
     notice: called when the inbox may have something for the application.
     """

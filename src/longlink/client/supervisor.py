@@ -143,7 +143,7 @@ class Supervisor:
     async def _open(self) -> Connection:
         options, here = self._options, self._incoming
         if not self._verified:
-            # A key speaks for the user of the store, whoever the application thinks it is: its token must say the same.
+            # A resume token speaks for the user of the store; the application's token must be of the same user.
             self._same_user(given.subject(await self._token()) or self._inbox.user)
         transport, self._found = self._found, None
         if transport is None and self._paths.streaming:

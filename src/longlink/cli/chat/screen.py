@@ -76,7 +76,7 @@ class Messages(UIControl):
     def create_content(self, width: int, height: int) -> UIContent:
         rows = self._transcript.rows(width)
         if self.scroll:
-            # Whoever reads back keeps what he reads in place while new rows come in at the bottom.
+            # What a user has scrolled back to stays in place while new rows come in at the bottom.
             self.scroll = min(self.scroll + max(0, len(rows) - self._total), max(0, len(rows) - height))
         self._total, self._height = len(rows), height
         end = len(rows) - self.scroll

@@ -54,7 +54,7 @@ class Stream:
         self._event: list[bytes] = []
         self._event_bytes = 0
         self._kind = b""
-        # Without a bound of its own: whoever receives takes at once, and what is kept then is bounded by the inbox.
+        # Without a bound of its own: the receiver takes at once, and what is kept then is bounded by the inbox.
         self._came: asyncio.Queue[bytes | LonglinkError] = asyncio.Queue()
         self._waiting: deque[bytes] = deque()
         self._room = asyncio.Semaphore(FRAMES)
