@@ -329,4 +329,4 @@ def test_something_else_that_answers_is_a_lost_connection_with_what_it_said(answ
         assert error.row is errors.DISCONNECTED
         assert said in error.message
 
-    play(scene())
+    asyncio.run(asyncio.wait_for(scene(), 20))
