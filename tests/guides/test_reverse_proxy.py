@@ -153,7 +153,7 @@ def _peer_in_log(server: RunningServer) -> str:
     while time.monotonic() < end:
         for line in list(server.log):
             if line.get("event") == "refused":
-                return str(line["peer"]).rpartition(":")[0]
+                return str(line["peer"]).partition(":")[0]
     raise AssertionError("no refusal was logged")
 
 
