@@ -2,7 +2,7 @@
 # Needs: python3 >= 3.11 with venv, cargo, a C compiler. All else is installed into .venv, and nothing outside it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-rust test-python check bench bench-peers soak fuzz docs clean
+.PHONY: help setup run test test-rust test-python check bench bench-peers soak fuzz fuzz-build docs clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -16,6 +16,7 @@ export UV_PYTHON := $(PYTHON)
 export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV CONDA_PREFIX
 
+FUZZ := http websocket tcp stream proxy
 RUST := Cargo.toml Cargo.lock $(shell find core/engine core/python -name '*.rs' -o -name Cargo.toml)
 GENERATORS := $(wildcard proto/generate.py docs/generate*.py)
 TYPED := $(foreach folder,tests bench examples docs proto,$(if $(wildcard $(folder)/*.py $(folder)/*/*.py),$(folder)))
@@ -76,12 +77,20 @@ bench-peers: .venv/.core ## measure other servers beside this one, in 17 minutes
 soak: .venv/.core ## 500 clients in a storm with kill -9, for a minute; make soak SECONDS=600 ARGS="--workers 2"
 	@exec $(PYTHON) -m longlink.testing.soak --seconds $(or $(SECONDS),60) $(ARGS)
 
-fuzz: ## fuzz the parsers of the core for a minute each (needs cargo-fuzz and a nightly Rust)
+fuzz: fuzz-build ## fuzz the parsers of the core for a minute each (needs cargo-fuzz); make fuzz SECONDS=20
+	@$(MAKE) -j$(JOBS) --output-sync=target $(FUZZ:%=fuzz-%)
+
+# Sanitizers are a matter of nightly compilers; the variable lets a stable one do the same.
+fuzz-build:
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs cargo-fuzz: cargo install cargo-fuzz"; exit 1; }
-	@for target in http websocket tcp stream; do \
-		cargo +nightly fuzz run --fuzz-dir core/fuzz $$target core/fuzz/corpus/$$target core/fuzz/seeds/$$target \
-			-- -max_total_time=$(or $(SECONDS),60) || exit 1; \
-	done
+	RUSTC_BOOTSTRAP=1 cargo fuzz build --fuzz-dir core/fuzz
+
+fuzz-%:
+	@mkdir -p core/fuzz/corpus/$*
+	@RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir core/fuzz $* core/fuzz/corpus/$* core/fuzz/seeds/$* \
+		-- -max_total_time=$(or $(SECONDS),60) -print_final_stats=1 >core/fuzz/target/$*.log 2>&1 || \
+		{ tail -n 60 core/fuzz/target/$*.log; exit 1; }
+	@awk '/number_of_executed_units/ { print "$*: " $$2 " inputs, nothing broken" }' core/fuzz/target/$*.log
 
 docs: .venv/.core ## write what is generated: wire code and reference pages
 	@for script in $(GENERATORS); do PYTHONPATH=. $(PYTHON) $$script || exit 1; done
