@@ -9,10 +9,26 @@ from __future__ import annotations
 import json
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 from docs.generate import ROOT, Schema, read_schema
+from docs.openapi_rules import (
+    CONTENT,
+    CUSTOM,
+    EXAMPLES,
+    ID,
+    ITEM,
+    MARK,
+    MARK_RULE,
+    MORE,
+    RULES,
+    TAG,
+    TAGS,
+    needs_body,
+    required,
+)
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
 from longlink import errors
@@ -27,7 +43,7 @@ JSON_TYPE: Final = "application/json"
 Json = dict[str, Any]
 
 _F = FieldDescriptorProto
-WHOLE: Final = {"type": ["string", "integer"], "pattern": "^-?[0-9]+$"}
+WHOLE: Final = {"type": "string", "pattern": "^-?[0-9]+$"}
 SCALARS: Final[dict[int, Json]] = {
     _F.TYPE_STRING: {"type": "string"},
     _F.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
@@ -36,6 +52,7 @@ SCALARS: Final[dict[int, Json]] = {
     _F.TYPE_UINT64: WHOLE | {"format": "uint64"},
     _F.TYPE_INT64: WHOLE | {"format": "int64"},
 }
+"""As answers have them."""
 INTRO: Final = (
     "Every request of Longlink's protocol that is not about a link, as an HTTP call: the same rules, the same answers "
     "and the same errors as on the long link. Whole numbers of 64 bits are written as strings and taken as either; "
@@ -63,12 +80,13 @@ def document(schema: Schema) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "Longlink, the short link",
-            "version": "1",
+            "title": "Longlink HTTP API",
+            "version": version("longlink"),
             "description": INTRO,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
+        "tags": TAGS,
         "security": [{"token": []}, {"key": []}],
         "paths": {f"/v1/{name}": {"post": operation(schema, name)} for name in METHODS} | {"/v1/frames": frames()},
         "components": {
@@ -83,27 +101,37 @@ def operation(schema: Schema, name: str) -> Json:
     said = schema.comment(*schema.messages[camel(name)])
     return {
         "operationId": name,
+        "tags": [TAG[name]],
         "summary": said.partition(". ")[0].rstrip("."),
         "description": said,
-        "requestBody": {"required": False, "content": {JSON_TYPE: {"schema": ref(camel(name))}}},
+        "requestBody": {
+            "required": needs_body(name),
+            "content": {JSON_TYPE: {"schema": ref(camel(name)), "example": EXAMPLES[name]}},
+        },
         "responses": {"200": content(answer_of(said), ref(answer_of(said))), **refusals()},
     }
 
 
 def frames() -> Json:
-    many = {"type": "array", "items": ref("Frame")}
     asked = {"type": "object", "required": ["frames"], "additionalProperties": False}
-    asked["properties"] = {"frames": many | {"minItems": 1, "maxItems": FRAMES}}
-    told = {"type": "object", "required": ["frames"], "properties": {"frames": many}}
+    asked["properties"] = {
+        "frames": {"type": "array", "items": ITEM, "minItems": 1, "maxItems": FRAMES},
+    }
+    told = {
+        "type": "object",
+        "required": ["frames"],
+        "properties": {"frames": {"type": "array", "items": ref("Reply")}},
+    }
     said = (
         "Many requests at once, as frames with ids of their own; each gets its reply, in order, also if it is an error."
     )
     return {
         "post": {
             "operationId": "frames",
+            "tags": ["messages"],
             "summary": "Many requests at once",
             "description": said,
-            "requestBody": {"required": True, "content": {JSON_TYPE: {"schema": asked}}},
+            "requestBody": {"required": True, "content": {JSON_TYPE: {"schema": asked, "example": EXAMPLES["frames"]}}},
             "responses": {"200": content("The replies.", told), **refusals()},
         }
     }
@@ -139,10 +167,71 @@ def security() -> Json:
 
 
 def schemas(schema: Schema) -> Json:
-    found = {name: shape(schema, schema.message(name)) for name in schema.messages}
-    for name in METHODS:
-        found[camel(name)]["additionalProperties"] = False
-    return found | {"Error": error_shape()}
+    """Requests with their rules, replies as they are, and what both are made of."""
+    replies = {answer_of(schema.comment(*schema.messages[camel(name)])) for name in METHODS}
+    found = {name: shape(schema, schema.message(name)) for name in within(schema, replies)}
+    found |= {camel(name): asked(schema, name) for name in METHODS}
+    found["Mark"] = limited(schema, "Mark", MARK) | MARK_RULE
+    found["SentContent"] = limited(schema, "Content", CONTENT)
+    found["SentContent"] |= {"oneOf": [{"required": ["text"]}, {"required": ["custom"]}]}
+    found["SentCustom"] = limited(schema, "Custom", CUSTOM) | {"required": ["type"]}
+    names: Json = {name: ref(camel(name)) for name in METHODS}
+    found["Request"] = one_of("A request with an id of its own.", names, id=ID) | {"additionalProperties": False}
+    found["Request"]["required"] = ["id"]
+    told = {snake(name): ref(name) for name in sorted(replies)} | {"error": ref("ErrorReply")}
+    found["Reply"] = one_of("The answer to the request of this id.", told, id=ID)
+    return found | {"Error": error_shape(), "ErrorReply": error_fields()}
+
+
+def asked(schema: Schema, name: str) -> Json:
+    made = limited(schema, camel(name), RULES[name])
+    if needed := required(name):
+        made["required"] = needed
+    return made | MORE.get(name, {})
+
+
+def limited(schema: Schema, name: str, rules: Json) -> Json:
+    """A message as callers write it: with its rules, and null for every field that may be left out."""
+    made = shape(schema, schema.message(name))
+    made["additionalProperties"] = False
+    for field, rule in rules.items():
+        said = made["properties"][field].get("description")
+        made["properties"][field] = rule | ({"description": said} if said else {})
+    if {*rules} != {*made["properties"]}:
+        raise ValueError(f"{name}: expected rules for {sorted(made['properties'])}, got {sorted(rules)}")
+    return made
+
+
+def within(schema: Schema, names: set[str]) -> list[str]:
+    """These messages and all that they are made of, in the order of the schema."""
+    found: set[str] = set()
+    due = [*names]
+    while due:
+        name = due.pop()
+        found.add(name)
+        inner = {field.type_name.rpartition(".")[2] for field in schema.message(name).field if field.type_name}
+        due += sorted((inner & {*schema.messages}) - found)
+    return [name for name in schema.messages if name in found]
+
+
+def one_of(said: str, bodies: Json, **fields: Json) -> Json:
+    """An object with exactly one of these bodies."""
+    properties = fields | {lower(name): body for name, body in bodies.items()}
+    return {
+        "description": said,
+        "type": "object",
+        "properties": properties,
+        "oneOf": [{"required": [lower(name)]} for name in bodies],
+    }
+
+
+def lower(name: str) -> str:
+    made = camel(name)
+    return made[0].lower() + made[1:]
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def shape(schema: Schema, message: DescriptorProto) -> Json:
@@ -170,7 +259,7 @@ def field_shape(schema: Schema, field: FieldDescriptorProto, message: Descriptor
     return {"type": "array", "items": one} if field.label == _F.LABEL_REPEATED else one
 
 
-def error_shape() -> Json:
+def error_fields() -> Json:
     rows = [row for row in sorted(TABLE.values(), key=lambda row: row.code) if row.code < SERVER_OWN]
     fields: Json = {
         "code": {"type": "integer", "enum": [row.code for row in rows]},
@@ -185,22 +274,22 @@ def error_shape() -> Json:
         "retry": {"type": "boolean", "description": "Whether the same call may succeed later without any change."},
     }
     needed = ["code", "name", "message", "remedy", "retry"]
-    inner = {"type": "object", "required": needed, "properties": fields}
-    return {"type": "object", "required": ["error"], "properties": {"error": inner}}
+    return {"type": "object", "required": needed, "properties": fields}
+
+
+def error_shape() -> Json:
+    return {"type": "object", "required": ["error"], "properties": {"error": error_fields()}}
 
 
 def openapi(schema: Schema) -> str:
-    made = document(schema)
-    shapes = made["components"]["schemas"]
-    shapes["ErrorReply"] = shape(schema, schema.message("Error"))
-    return json.dumps(made, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(document(schema), ensure_ascii=False, indent=1) + "\n"
 
 
 # The page ------------------------------------------------------------------------------------------------------------
 
 
 def page(schema: Schema) -> str:
-    lines = ["<!-- Made by docs/generate_openapi.py; do not edit. -->", "# The short link", "", INTRO, ""]
+    lines = ["<!-- Made by docs/generate_openapi.py; do not edit. -->", "# The HTTP API", "", INTRO, ""]
     lines += [
         "`GET /v1/openapi.json` is the same for machines (OpenAPI 3.1). How to use it: [guide](../guides/http.md)."
     ]

@@ -82,6 +82,8 @@ def test_pages_beyond_the_ends_are_empty(door: Door) -> None:
     for page in (alice.history(conversation, after=1), alice.history(conversation, after=2**53 - 1)):
         assert (seqs(page), page.head, page.more) == ([], 1, False)
     assert seqs(alice.history(conversation, before=1)) == []
+    page = alice.history(conversation, after=5, before=5)
+    assert (seqs(page), page.more) == ([], False)
     assert seqs(alice.history(conversation, before=2**53 - 1)) == [1]
 
 
@@ -90,7 +92,6 @@ def test_pages_beyond_the_ends_are_empty(door: Door) -> None:
     [
         {"limit": 201},
         {"limit": 2**32 - 1},
-        {"after": 5, "before": 5},
         {"after": 2**53},
         {"before": 2**64 - 1},
         {"conversation": ""},

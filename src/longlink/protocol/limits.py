@@ -192,9 +192,6 @@ def _read_history(frame: Frame) -> None:
     check_range(request.limit, "read_history.limit", 0, PAGE_MAX)
     check_range(request.after, "read_history.after", 0, SEQ_MAX)
     check_range(request.before, "read_history.before", 0, SEQ_MAX)
-    if 0 < request.before <= request.after:
-        message = f"read_history: expected after below before, got after {request.after} and before {request.before}"
-        raise LonglinkError(errors.FIELD_INVALID, message)
 
 
 def _list_conversations(frame: Frame) -> None:

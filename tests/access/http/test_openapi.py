@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,6 +53,21 @@ def test_it_is_an_openapi_document(document: Any) -> None:
     assert document["openapi"].startswith("3.1")
 
 
+def test_it_says_which_version_it_is_of_and_shows_nothing_that_only_connections_have(document: Any) -> None:
+    assert document["info"]["version"] == version("longlink")
+    assert not {"Connect", "Connected", "Adjust", "Delivered", "Closing"} & {*document["components"]["schemas"]}
+
+
+def test_every_example_is_a_request_of_its_schema_that_the_server_takes(document: Any, tmp_path: Path) -> None:
+    stage = Stage(tmp_path, answer_all)
+    for path, methods in document["paths"].items():
+        body = methods["post"]["requestBody"]["content"]["application/json"]
+        schema = {**body["schema"], "components": document["components"]}
+        Draft202012Validator(schema).validate(body["example"])
+        assert stage.post(path, body["example"]).status_code == 200, path
+        assert methods["post"]["tags"]
+
+
 def test_it_names_every_method_and_every_error(document: Any) -> None:
     assert {*document["paths"]} == {f"/v1/{name}" for name in (*METHODS, "frames")}
     names = document["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["name"]["enum"]
@@ -66,7 +82,7 @@ def test_answers_and_errors_have_the_shapes_that_it_gives(document: Any, tmp_pat
     check(document, "History", stage.post("/v1/read_history", {"conversation": "c"}).json())
     check(document, "Error", stage.post("/v1/send", {}).json())
     for reply in stage.post("/v1/frames", {"frames": [{"id": 1, "send": SEND}, {"id": 2}]}).json()["frames"]:
-        check(document, "Frame", reply)
+        check(document, "Reply", reply)
 
 
 REQUESTS: Final = [
@@ -76,6 +92,17 @@ REQUESTS: Final = [
     ("Ack", {"conversation": "c", "seq": "7"}, True),
     ("Ack", {"conversation": "c", "seq": "seven"}, False),
     ("Sync", {"limit": -1}, False),
+    ("Sync", {"limit": "200", "cursor": None}, True),
+    ("Sync", {"limit": 201}, False),
+    ("ReadHistory", {"conversation": "c", "after": "9007199254740993"}, False),
+    ("Send", {"conversation": "c", "clientId": "m"}, False),
+    ("Send", SEND | {"content": {}}, False),
+    ("Send", SEND | {"content": {"text": "a", "custom": {"type": "b"}}}, False),
+    ("Send", SEND | {"clientId": "x" * 65}, False),
+    ("Ack", {"conversation": "c"}, False),
+    ("Ack", {"conversation": "c", "seq": 0, "read": 3}, True),
+    ("Ack", {"marks": [{"conversation": "c", "seq": 1}]}, True),
+    ("Ack", {"conversation": "c", "marks": [{"conversation": "c", "seq": 1}]}, False),
 ]
 
 
