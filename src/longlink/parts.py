@@ -31,6 +31,7 @@ from longlink.access.http import (
     Callers,
     HttpServer,
     Places,
+    Proxies,
     Rate,
     ShortLink,
     Strangers,
@@ -271,7 +272,7 @@ class Access:
 
         callers = Callers(self._verifier, keys, lambda: now_ms() / 1000)
         rate = Rate(config.http.stranger_rate, config.http.stranger_burst, time.monotonic)
-        self._strangers = Strangers(rate, counts)
+        self._strangers = Strangers(rate, counts, http_proxies(config))
         most_bytes = config.connection.max_message_bytes
         self._short_link = ShortLink(callers, accounts, handler, counts, most_bytes, self._strangers)
 
@@ -376,12 +377,16 @@ def reload_quietly(settings: Settings) -> None:
         logs.set_level(settings.config.log.level)
 
 
+def http_proxies(config: Config) -> Proxies:
+    return Proxies(config.listen.trusted_proxies, unnamed=config.listen.behind_proxy)
+
+
 def http_places(config: Config, counts: Counts) -> Places:
-    """For the connections of clients. Behind a proxy they all come from its address, so there only the total holds."""
-    limits, behind_proxy = config.connection, config.listen.behind_proxy
+    """For the connections of clients. From a proxy come those of many clients, so there only the total holds."""
+    limits = config.connection
     arrivals = Rate(limits.accept_rate, limits.accept_burst, time.monotonic)
     most, share = files.http_files(file_limit()), config.http.connections_per_address
-    return Places(most, share, arrivals, counts.http_cuts, free=lambda _: behind_proxy)
+    return Places(most, share, arrivals, counts.http_cuts, http_proxies(config).speaks_for_many)
 
 
 async def serve_operations(app: ASGIApp, config: Config, counts: Counts, *, shared: bool) -> HttpServer | None:

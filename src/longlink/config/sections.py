@@ -95,7 +95,7 @@ class Listen(Struct, frozen=True, forbid_unknown_fields=True):
     trusted_proxies: Annotated[
         list[str],
         Meta(
-            description="Networks of proxies in front of listen.address, such as 10.0.0.0/8. From there the client's "
+            description="Networks of proxies in front of the server, such as 10.0.0.0/8. From there the client's "
             "address is taken from X-Forwarded-For, else Forwarded, or from a PROXY header (listen.proxy_protocol). "
             "Limits and logs then count the client, not the proxy. From anyone else both are ignored."
         ),

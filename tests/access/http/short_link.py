@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2 as httpx
 
-from longlink.access.http import Callers, Rate, ShortLink, Strangers, build_http
+from longlink.access.http import Callers, Proxies, Rate, ShortLink, Strangers, build_http
 from longlink.access.keys import read_data_key
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Signer, Verifier
@@ -30,7 +30,15 @@ Answer = Callable[[Call], Frame | LonglinkError]
 class Stage:
     """answer: what logic says to a call. now_s: the clock of tokens, keys and rates."""
 
-    def __init__(self, folder: Path, answer: Answer, rate: int = 0, burst: int = 10, strangers_rate: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        answer: Answer,
+        rate: int = 0,
+        burst: int = 10,
+        strangers_rate: int = 0,
+        proxies: Sequence[str] = (),
+    ) -> None:
         self.now_s = NOW_S
         self.answer = answer
         self.batches: list[list[Call]] = []
@@ -40,7 +48,7 @@ class Stage:
         self._signer = Signer(read_data_key(folder), lambda: self.now_s)
         callers = Callers(verifier, self.keys, lambda: self.now_s)
         self.accounts = Accounts(rate * HTTP_CALL, burst * HTTP_CALL, lambda: self.now_s)
-        strangers = Strangers(Rate(strangers_rate, burst, lambda: self.now_s), self.counts)
+        strangers = Strangers(Rate(strangers_rate, burst, lambda: self.now_s), self.counts, Proxies(proxies))
         link = ShortLink(callers, self.accounts, self._handle, self.counts, MOST_BYTES, strangers)
         self.app = build_http(ready=_ready, short_link=link, strangers=strangers, counts=self.counts, links_port=7700)
 

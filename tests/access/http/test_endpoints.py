@@ -11,7 +11,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from longlink import errors
-from longlink.access.http import Callers, Rate, ShortLink, Strangers, build_http, build_operations, endpoints
+from longlink.access.http import Callers, Proxies, Rate, ShortLink, Strangers, build_http, build_operations, endpoints
 from longlink.access.jwks import RemoteKeys
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
@@ -37,7 +37,7 @@ async def no_logic(_: Sequence[Call]) -> list[Reply]:
     raise AssertionError("operators ask no logic")
 
 
-STRANGERS = Strangers(Rate(0, 1, float), Counts())
+STRANGERS = Strangers(Rate(0, 1, float), Counts(), Proxies())
 NOBODY = ShortLink(
     Callers(Verifier(Auth(), list, NO_ADDRESSES), ResumeKeys(b""), float),
     Accounts(0, 1, float),

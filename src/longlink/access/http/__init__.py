@@ -5,6 +5,7 @@ from longlink.access.http.calls import ShortLink
 from longlink.access.http.certificates import pair_bytes, server_context
 from longlink.access.http.endpoints import build_http, build_operations
 from longlink.access.http.places import Places, Rate
+from longlink.access.http.proxies import Proxies
 from longlink.access.http.server import HttpServer, serve_http
 from longlink.access.http.strangers import Strangers
 
@@ -12,6 +13,7 @@ __all__ = [
     "Callers",
     "HttpServer",
     "Places",
+    "Proxies",
     "Rate",
     "ShortLink",
     "Strangers",

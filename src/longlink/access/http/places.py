@@ -110,9 +110,10 @@ class Places:
     def __len__(self) -> int:
         return len(self._held)
 
-    def admit(self, address: str) -> bool:
-        """Whether a new connection of this address gets a place; another one may be closed for it."""
-        if not self._free(address):
+    def admit(self, host: str) -> bool:
+        """Whether a new connection from there gets a place; another one may be closed for it."""
+        address = bounded_address(host)
+        if not self._free(host):
             if self._arrivals.take(address):
                 return self._refuse("rate")
             if self._by_address[address] >= self._share and not self._make_room(address):

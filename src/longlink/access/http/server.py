@@ -193,9 +193,8 @@ class _Server(uvicorn.Server):
                 log.error("http_accept_failed", error=error.strerror, held=len(self._places))
                 await asyncio.sleep(ACCEPT_AGAIN_S)
                 continue
-            address = bounded_address(remote[0])
-            if self._places.admit(address):
-                state = self.lifespan.state
+            if self._places.admit(remote[0]):
+                address, state = bounded_address(remote[0]), self.lifespan.state
                 connection = HttpConnection(self.config, self.server_state, state, address, self._places)
                 self._places.add(connection)
                 connection.opening = self._start(self._open(peer, connection))

@@ -14,6 +14,7 @@ from longlink import errors
 from longlink.access.http.connection import CONNECTION
 from longlink.access.http.exchange import Headers
 from longlink.access.http.places import Rate, bounded_address
+from longlink.access.http.proxies import Proxies
 from longlink.errors import LonglinkError
 from longlink.ops.metrics import Counts
 
@@ -26,14 +27,17 @@ class StrangerError(LonglinkError):
 
 
 class Strangers:
-    def __init__(self, rate: Rate, counts: Counts) -> None:
+    """proxies: tell whose address counts; without one that is known, nothing is refused."""
+
+    def __init__(self, rate: Rate, counts: Counts, proxies: Proxies) -> None:
         self._rate = rate
+        self._proxies = proxies
         self._counts = counts
 
     def check(self, scope: Scope) -> None:
         """Count a request without a valid token. Raises StrangerError when its address has sent too many."""
-        client = scope.get("client")
-        wait_s = self._rate.take(bounded_address(client[0])) if client else 0.0
+        host = self._proxies.client(scope)
+        wait_s = self._rate.take(bounded_address(host)) if host else 0.0
         if not wait_s:
             return
         self._counts.http_strangers += 1
