@@ -101,3 +101,14 @@ def test_a_client_of_a_real_server_outlives_its_tokens_on_one_link(tmp_path: Pat
             assert not [line for line in server.log if line.get("event") == "refused"]
 
     asyncio.run(scene())
+
+
+def test_a_token_of_a_clock_that_runs_ahead_does_not_end_the_client() -> None:
+    async def scene() -> None:
+        async with running() as double:
+            double.connect_refusals.append(LonglinkError(errors.TOKEN_EARLY, "wait", retry_after_ms=10))
+            async with longlink.connect(double.url, token="alice") as alice:
+                assert alice.user == "alice"
+            assert len(double.connects) == 2
+
+    asyncio.run(scene())
