@@ -35,6 +35,7 @@ class Identity:
     def __init__(self, file: Path, epoch: str, health: Health) -> None:
         """Raises apsw.Error, OSError."""
         self._file = file
+        self._name = str(file)
         self._epoch = epoch
         self._health = health
         # Open as long as the store is: the last connection that is closed takes the log and the index with it.
@@ -48,16 +49,22 @@ class Identity:
         """Look at the files, and report to the health of the store if they are others. Blocks for microseconds."""
         if self._health.lost:
             return
+        # Each look gives the GIL away, which costs a commit beside a busy event loop more than the look itself.
+        moving, round_ = self._moving, self._rounds
+        content = self._content
         for name, place in self._files.items():
             try:
-                found = _place(name)
+                found = os.stat(name)
             except OSError as error:
                 self._lose(f"{name} is gone: {error.strerror}")
                 return
-            if found != place:
+            if (found.st_dev, found.st_ino) != place:
                 self._lose(f"{name} is another file than the one that was opened")
                 return
-        self._check_content()
+            if name == self._name:
+                content = (found.st_size, found.st_mtime_ns)
+        if not moving:
+            self._check_content(round_, content)
 
     def is_open(self, name: Path, found: os.stat_result) -> bool:
         """Whether this is the file of that name which the store has open."""
@@ -84,12 +91,7 @@ class Identity:
         """Idempotent."""
         close_quietly(self._anchor, checkpoint=not self._health.lost)
 
-    def _check_content(self) -> None:
-        round_ = self._rounds
-        try:
-            found = _content(self._file)
-        except OSError:
-            return
+    def _check_content(self, round_: int, found: tuple[int, int]) -> None:
         known = self._content
         if self._moving or self._rounds != round_ or found == known:
             return

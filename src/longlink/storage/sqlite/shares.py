@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 SHARE: Final = 8
@@ -28,7 +28,7 @@ class Owner:
     waiting: int = 0
     size: int = 0
     done: int = 0
-    watchers: deque[tuple[int, asyncio.Future[None]]] = field(default_factory=deque)
+    watchers: deque[tuple[int, asyncio.Future[None]]] | None = None
 
 
 class Shares:
@@ -49,19 +49,22 @@ class Shares:
         """
         room = max(_LEAST, (self._most - self.waiting) // SHARE)
         room_bytes = max(_LEAST_BYTES, (self._most_bytes - self.size) // SHARE)
+        owners = self._owners
         left_out: list[int] = []
         full: set[str] = set()
+        added = 0
         for place, (user, size) in enumerate(entries):
-            owner = self._owners.get(user)
+            owner = owners.get(user)
             if owner is None:
-                owner = self._owners[user] = Owner()
-            if user in full or owner.waiting >= room or (owner.size and owner.size + size > room_bytes):
+                owner = owners[user] = Owner()
+            elif owner.waiting >= room or (owner.size and owner.size + size > room_bytes) or user in full:
                 full.add(user)
                 left_out.append(place)
                 continue
             owner.waiting += 1
             owner.size += size
-            self.size += size
+            added += size
+        self.size += added
         self.waiting += len(entries) - len(left_out)
         return left_out
 
@@ -74,13 +77,17 @@ class Shares:
             owner.size -= size
             self.size -= size
             self.waiting -= 1
-            while owner.watchers and owner.watchers[0][0] <= owner.done:
-                self.watching -= 1
-                watcher = owner.watchers.popleft()[1]
-                if not watcher.done():
-                    watcher.set_result(None)
+            if owner.watchers is not None:
+                self._tell(owner.watchers, owner.done)
             if not owner.waiting:
                 del self._owners[user]
+
+    def _tell(self, watchers: deque[tuple[int, asyncio.Future[None]]], done: int) -> None:
+        while watchers and watchers[0][0] <= done:
+            self.watching -= 1
+            watcher = watchers.popleft()[1]
+            if not watcher.done():
+                watcher.set_result(None)
 
     def watch(self, user: str) -> asyncio.Future[None] | None:
         """Done once everything that the user has in the line now has left it; None: there is nothing."""
@@ -88,6 +95,8 @@ class Shares:
         if owner is None:
             return None
         watcher: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if owner.watchers is None:
+            owner.watchers = deque()
         owner.watchers.append((owner.done + owner.waiting, watcher))
         self.watching += 1
         return watcher
@@ -95,4 +104,4 @@ class Shares:
     def may_watch(self, user: str) -> bool:
         """Whether another of the user's things may wait for those in the line."""
         owner = self._owners.get(user)
-        return owner is None or len(owner.watchers) < max(_LEAST, (self._most - self.watching) // SHARE)
+        return owner is None or len(owner.watchers or ()) < max(_LEAST, (self._most - self.watching) // SHARE)

@@ -119,9 +119,11 @@ class Writer:
 
     def _refuse_beyond_bounds(self, entries: Sequence[tuple[str, int]]) -> None:
         settings, shares = self._settings, self._shares
+        if shares.waiting <= settings.queue and shares.size <= settings.queue_bytes:
+            return
         waiting, size = shares.waiting - len(entries), shares.size - sum([size for _, size in entries])
-        # Whatever comes first is taken, or a call that is larger than the line never would be.
-        if not waiting or (shares.waiting <= settings.queue and shares.size <= settings.queue_bytes):
+        if not waiting:
+            # Whatever comes first is taken, or a call that is larger than the line never would be.
             return
         shares.release(entries)
         if waiting + len(entries) > settings.queue:
