@@ -179,7 +179,7 @@ class Logic:
             heartbeats=agree_on(connection),
             detached_ms=config.sessions.detached_ms,
             max_frame_bytes=connection.max_message_bytes,
-            page_bytes=min(connection.queue_bytes // 4, LARGEST_PAGE),
+            page_bytes=page_bytes(config),
             receipts=RECEIPTS[config.receipts.direct],
             accounts=accounts,
             slots=Slots(),
@@ -429,6 +429,11 @@ def tls_files(config: Config) -> tuple[str, str] | None:
 def open_accounts(config: Config) -> Accounts:
     """The accounts of this process; in one process Access and Logic share them."""
     return Accounts(config.limits.work_rate, config.limits.work_burst, time.monotonic)
+
+
+def page_bytes(config: Config) -> int:
+    """Bytes of content in one page: it must fit the queue of a connection, also in JSON."""
+    return min(config.connection.queue_bytes // 4, LARGEST_PAGE)
 
 
 def agree_on(limits: Connection) -> Heartbeats:

@@ -270,4 +270,4 @@ def play(folder: Path, story: Callable[[Bench], Awaitable[None]], bounds: Bounds
             bench.gateway.stop()
             await turns(2)
 
-    asyncio.run(asyncio.wait_for(whole(), 10))
+    asyncio.run(asyncio.wait_for(whole(), 60))

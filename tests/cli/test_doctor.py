@@ -24,7 +24,7 @@ def test_each_check_is_a_line_with_its_state(capsys: pytest.CaptureFixture[str])
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
     assert {line[:4].strip() for line in lines} <= {"ok", "warn"}
     names = [line[6:23].strip() for line in lines]
-    first = ["versions", "file limit", "listen.address", "listen.http", "listen.operations", "data folder"]
+    first = ["versions", "file limit", "memory", "listen.address", "listen.http", "listen.operations", "data folder"]
     first += ["disk flush", "clock", "tls"]
     assert names == [*first, "signing key", "database", "accept queue", "port range"]
     assert "SQLite 3." in lines[0]

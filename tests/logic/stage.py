@@ -81,7 +81,7 @@ class Stage:
             max_frame_bytes=2_000,
             page_bytes=PAGE_BYTES,
             receipts=RECEIPTS["read"],
-            accounts=accounts or Accounts(0, 1, lambda: 0.0),
+            accounts=Accounts(0, 1, lambda: 0.0) if accounts is None else accounts,
             slots=Slots(),
             accept_unknown=accept_unknown,
             new_conversations=Quota(new_conversations, (), lambda: 0.0),
@@ -140,13 +140,16 @@ def play(
     *,
     accept_unknown: bool = True,
     new_conversations: int = 0,
+    accounts: Accounts | None = None,
 ) -> None:
     """Open a store, run the story, close the store."""
 
     async def whole() -> None:
         store = await open_store(folder / "data", Storage(), now_ms=lambda: NOON_MS)
         try:
-            await story(Stage(store, accept_unknown=accept_unknown, new_conversations=new_conversations))
+            await story(
+                Stage(store, accept_unknown=accept_unknown, new_conversations=new_conversations, accounts=accounts)
+            )
         finally:
             await store.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from longlink.logic import commands
 from longlink.logic.services import Services
 from longlink.protocol.frames import REQUESTS, Frame, ListConversations
 from longlink.routing.calls import Call
+from longlink.routing.work import Accounts
 
 from .stage import Stage, play, text
 
@@ -70,3 +72,39 @@ def test_replies_carry_the_ids_of_their_requests(tmp_path: Path) -> None:
         assert [answer.id for answer in await stage.ask_together(*calls)] == [2**32 - 1, 7, 7]
 
     play(tmp_path, story)
+
+
+def test_an_error_holds_nothing_of_the_calls_that_it_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = LonglinkError(errors.OVERLOADED, "too many writes wait")
+
+    async def refusing(_: Services, __: Sequence[Call]) -> list[Frame]:
+        waiting = asyncio.get_running_loop().create_future()
+        waiting.set_exception(refused)
+        return [await waiting]
+
+    async def story(stage: Stage) -> None:
+        alice = await stage.enter("alice")
+        monkeypatch.setitem(commands.TABLE, "send", refusing)
+        await stage.ask(alice, text("d_any", "1"))
+        assert refused.__traceback__ is None, "or the calls stay in memory until the collector looks"
+
+    play(tmp_path, story)
+
+
+def test_a_user_whose_account_is_overdrawn_is_refused_call_by_call(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        alice, bob = await stage.enter("alice"), await stage.enter("bob")
+        for _ in range(3):
+            stage.services.accounts.charge("alice", 60)
+        requests = [(alice, 1), (bob, 2), (alice, 3)]
+        calls = [Call(who, Frame(id=id_, list_conversations=ListConversations(limit=1))) for who, id_ in requests]
+        replies = [Frame.FromString(reply.payload) for reply in await commands.handler(stage.services)(calls)]
+        assert [(reply.id, reply.error.code) for reply in replies] == [
+            (1, errors.RATE_LIMITED.code),
+            (2, 0),
+            (3, errors.RATE_LIMITED.code),
+        ]
+        assert replies[0].error.retry_after_ms > 0
+        assert stage.counts.account_refused == 2
+
+    play(tmp_path, story, accounts=Accounts(100, 100, lambda: 0.0))

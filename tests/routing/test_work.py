@@ -54,6 +54,7 @@ def test_a_refusal_costs_little_but_not_nothing() -> None:
     assert take(accounts, "alice", 12) == 0.0
     assert take(accounts, "alice", 12) == pytest.approx(0.2, abs=0.0011)
     assert accounts.wait_s("alice") == pytest.approx(0.2 + REFUSED / 10)
+    assert take(accounts, "alice", 0) == 0.0, "what is free is not refused"
 
 
 def test_a_debt_is_never_longer_than_a_burst() -> None:

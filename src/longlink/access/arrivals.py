@@ -14,7 +14,7 @@ Event = tuple[int, int, bytes | int]
 """As the core tells it: kind, connection, data."""
 
 MOST: Final = 65_536
-MOST_BYTES: Final = 8 * 2**20
+MOST_BYTES: Final = 4 * 2**20
 """Of messages; exceeded by what one pass brings."""
 
 

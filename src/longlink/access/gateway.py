@@ -42,18 +42,18 @@ POLL_LIMIT: Final = 4096
 POLL_BYTES: Final = 2**20
 """Of their messages."""
 PASS_S: Final = 0.004
-"""How long a pass may serve connected clients; what is left waits for its turn in the next one."""
+"""CPU time for which a pass may serve connected clients; what is left waits for its turn in the next one."""
 LOOK_EVERY: Final = 4
 """Events between two looks at the clock."""
 ARRIVALS: Final = 128
 """Events of connections that have no session yet, in one pass."""
 ARRIVALS_S: Final = 0.002
-"""How long a pass may serve these."""
+"""CPU time for which a pass may serve these."""
 COMMAND_BYTES: Final = 16 * 2**20
 """Of commands that wait for the core's threads: from so many on no events are taken."""
 HELD_S: Final = 0.002
 """How long no events are taken before the gateway looks again whether it may."""
-CROWDED_MS: Final = 100
+CROWDED_MS: Final = 1_000
 """How long nothing is read of a connection whose user has more waiting than their turns can keep up with."""
 PAUSE_MS: Final = (100, 1_000)
 """The shortest and longest such time for a user whose account is overdrawn; their next request extends it."""
@@ -112,7 +112,7 @@ class Gateway:
         accounts: Accounts,
         bounds: Bounds,
         missed_per_s: int = MISSED_PER_S,
-        now_s: Callable[[], float] = time.perf_counter,
+        now_s: Callable[[], float] = time.thread_time,
     ) -> None:
         self._ids = ids
         self._core = core

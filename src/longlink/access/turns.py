@@ -12,9 +12,9 @@ from typing import Final
 
 from longlink.access.arrivals import Event, size_of
 
-MOST: Final = 16_384
-MOST_BYTES: Final = 8 * 2**20
-"""Of messages; exceeded by what one pass brings."""
+MOST: Final = 65_536
+MOST_BYTES: Final = 16 * 2**20
+"""Of messages; exceeded by what one pass brings. As much as waits in the core, or other users would wait there."""
 CROWDED: Final = 512
 """Events of one user from which on nothing more is read of the connections that they come from."""
 CROWDED_BYTES: Final = 2**20

@@ -51,6 +51,7 @@ TITLES: Final = {
     "chat": "Chat: durable direct messages",
     "slow": "Slow: receivers that stop reading",
     "sync": "Sync: a device that was away comes back",
+    "hostile": "Hostile: a pair while others ask for as much as they can",
     "start": "Start: from exec to ready",
 }
 """The figures in the order of the page."""
@@ -258,6 +259,30 @@ ROWS: Final = (
     Row("sync.first_ms", "ms", "the first pass of a new device over all conversations", digits=0),
     Row("sync.first_exchanges", "", "... exchanges", digits=0),
     Row("sync.missing", "", "conversations that did not come, or not as they are", at_most=0, digits=0, wrong=True),
+    # hostile
+    Row("hostile.alone_p50_ms", "ms", "the pair alone: from due to acknowledged (on disk), median", digits=2),
+    Row("hostile.alone_p99_ms", "ms", "... 99 %", digits=2),
+    Row("hostile.alone_missing", "", "... messages not acknowledged or not delivered", at_most=0, digits=0, wrong=True),
+    Row("hostile.strangers_p50_ms", "ms", "strangers who send the dearest frame: median", digits=2),
+    Row("hostile.strangers_p99_ms", "ms", "... 99 %", at_most=100, digits=2),
+    Row("hostile.strangers_missing", "", "... messages missing", at_most=0, digits=0, wrong=True),
+    Row("hostile.strangers_cpus", "", "... CPUs used by the server", digits=2),
+    Row("hostile.user_p50_ms", "ms", "one user who makes the dearest requests: median", digits=2),
+    Row("hostile.user_p99_ms", "ms", "... 99 %", at_most=150, digits=2),
+    Row("hostile.user_missing", "", "... messages missing", at_most=0, digits=0, wrong=True),
+    Row("hostile.user_cpus", "", "... CPUs used by the server", digits=2),
+    Row("hostile.user_told", "", "... requests answered `rate_limited`", at_least=1, digits=0, wrong=True),
+    Row("hostile.long_p50_ms", "ms", "one user who sends the longest messages to themselves: median", digits=2),
+    Row("hostile.long_p99_ms", "ms", "... 99 %", digits=2),
+    Row("hostile.long_missing", "", "... messages missing", at_most=0, digits=0, wrong=True),
+    Row("hostile.long_cpus", "", "... CPUs used by the server", digits=2),
+    Row("hostile.long_told", "", "... requests answered `rate_limited`", digits=0),
+    Row(
+        "hostile.peak_mib",
+        "MiB",
+        "the most memory of all processes of the server, shared pages counted in each",
+        digits=0,
+    ),
     # start
     Row("start.fresh_wall_ms", "ms", "fresh data folder", at_most=1_000, digits=0),
     Row("start.fresh_cpu_ms", "ms", "... CPU", digits=0),

@@ -10,12 +10,12 @@ from types import ModuleType
 from typing import Final
 
 from longlink.bench import rounds, serve
-from longlink.bench.figures import chat, connect, echo, fanout, idle, resume, slow, start, sync
+from longlink.bench.figures import chat, connect, echo, fanout, hostile, idle, resume, slow, start, sync
 
 SUMMARY = "benchmark this machine (CPU, memory, latency) against a minimal C baseline"
 
 FIGURES: Final[dict[str, ModuleType]] = {
-    figure.NAME: figure for figure in (idle, connect, resume, echo, fanout, chat, slow, sync, start)
+    figure.NAME: figure for figure in (idle, connect, resume, echo, fanout, chat, slow, sync, hostile, start)
 }
 """In the order of --help and of a round."""
 ALL: Final = "every figure, also over TLS, in alternating rounds"

@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
 def examine(config: Config) -> list[Finding]:
     """Every check; takes about a second."""
+    from longlink import memory
     from longlink.access.keys import DATA_KEY
     from longlink.storage.sqlite.engine import DATABASE
 
@@ -45,6 +46,7 @@ def examine(config: Config) -> list[Finding]:
     return [
         _versions(),
         checks.check_files(config.connection.max_connections, config.server.workers),
+        checks.check_memory(memory.ceiling(config)),
         checks.check_port("listen.address", listen.address, listen.http),
         checks.check_port("listen.http", listen.http, listen.http),
         *([_operations(operations)] if operations else []),

@@ -44,7 +44,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
             "`overloaded`."
         ),
     ] = 20_000
-    call_bytes: Annotated[Count, Meta(description="The same limit in bytes of their frames.")] = 67_108_864
+    call_bytes: Annotated[Count, Meta(description="The same limit in bytes of their frames.")] = 16_777_216
     answer_timeout_ms: Annotated[
         Milliseconds,
         Meta(
@@ -212,7 +212,7 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 262_144
     total_queue_bytes: Annotated[
         Count, Meta(description="Outgoing bytes that may wait for all connections together.")
-    ] = 268_435_456
+    ] = 100_663_296
     coalesce_ms: Annotated[
         MillisecondsOrOff,
         Meta(
@@ -243,7 +243,7 @@ class Connection(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 65_536
     ring_bytes: Annotated[
         Count, Meta(description="Bytes that may wait for Python. Beyond that, sockets are not read.")
-    ] = 67_108_864
+    ] = 16_777_216
 
 
 class Http(Struct, frozen=True, forbid_unknown_fields=True):
@@ -286,7 +286,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
             description="Requests that one process works on at once. Beyond that, it reads nothing more from clients."
         ),
     ] = 10_000
-    call_bytes: Annotated[Count, Meta(description="The same limit in bytes of their frames.")] = 16_777_216
+    call_bytes: Annotated[Count, Meta(description="The same limit in bytes of their frames.")] = 8_388_608
 
 
 class Receipts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -355,7 +355,7 @@ class Storage(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 20_000
     queue_bytes: Annotated[
         Count, Meta(description="Bytes of content that may wait for a commit. More are rejected with `overloaded`.")
-    ] = 67_108_864
+    ] = 16_777_216
     batch: Annotated[Count, Meta(description="Writes in one commit.")] = 1_024
     mark_delay_ms: Annotated[
         MillisecondsOrOff,

@@ -78,7 +78,8 @@ async def _run(services: Services, name: FrameName | None, calls: Sequence[Call]
             services.sessions.require(caller)
         return await TABLE[str(name)](services, calls)
     except LonglinkError as error:
-        return [error] * len(calls)
+        # The traceback holds the frames that hold the calls, in a cycle with the future that raised it.
+        return [error.with_traceback(None)] * len(calls)
     except Exception:
         log.exception("command_failed", command=name, calls=len(calls))
         return [LonglinkError(errors.INTERNAL, f"{name} failed; the server's log says why")] * len(calls)

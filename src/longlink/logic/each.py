@@ -22,7 +22,7 @@ async def each(
         try:
             return await one(services, call)
         except LonglinkError as error:
-            return error
+            return error.with_traceback(None)
         finally:
             services.slots.give_back(user)
 

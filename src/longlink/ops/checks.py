@@ -67,6 +67,22 @@ def check_files(most_connections: int, workers: int = 0) -> Finding:
     )
 
 
+def check_memory(ceiling: int, meminfo: Path = Path("/proc/meminfo")) -> Finding:
+    """Whether the machine has the memory that the settings allow the server to use. ceiling: of longlink.memory."""
+    total = 1024 * next(
+        int(line.split()[1]) for line in meminfo.read_text().splitlines() if line.startswith("MemTotal")
+    )
+    found = f"at most {ceiling / 2**20:,.0f} MiB with these settings, and about 0.9 KB for each connection"
+    if total >= ceiling:
+        return Finding("memory", "ok", found)
+    return Finding(
+        "memory",
+        "warn",
+        f"{found}; the machine has {total / 2**20:,.0f} MiB",
+        "lower connection.total_queue_bytes, connection.ring_bytes, limits.call_bytes or storage.queue_bytes",
+    )
+
+
 def check_port(setting: str, address: str, http: str) -> Finding:
     """Whether address is free or held by a Longlink, which is asked on http."""
     host, port = split_address(address)

@@ -29,6 +29,8 @@ READ_TEXT: Final = 4
 """A frame in JSON."""
 READ_BYTES: Final = 512
 """So many bytes of a frame are one more unit: reading, storing and delivering them."""
+READ_TEXT_BYTES: Final = 128
+"""The same of a frame in JSON."""
 WRITTEN_TEXT_BYTES: Final = 64
 """So many bytes of a reply, as it is in Protocol Buffers, are one unit if the client reads JSON."""
 REFUSED: Final = 2
@@ -68,6 +70,7 @@ def _sync(frame: Frame) -> int:
 
 _SYNC_MESSAGES: Final = 12
 _COSTS: Final[Mapping[str, _Cost]] = {
+    # Free, so that a user whose account is overdrawn keeps their connections.
     "connect": lambda _: 0,
     "open_direct": lambda _: 20,
     "send": lambda _: 10,
@@ -87,7 +90,7 @@ def cost(name: FrameName, frame: Frame) -> int:
 
 def read_cost(size: int, *, text: bool) -> int:
     """What reading a frame of so many bytes costs, in units."""
-    return (READ_TEXT if text else READ) + size // READ_BYTES
+    return READ_TEXT + size // READ_TEXT_BYTES if text else READ + size // READ_BYTES
 
 
 class Accounts:
@@ -129,8 +132,11 @@ class Accounts:
     def take(self, user: str, units: int) -> None:
         """Charge a request that is about to be done.
 
-        Raises RATE_LIMITED with the wait if the account is overdrawn; then only the refusal is charged.
+        Raises RATE_LIMITED with the wait if the account is overdrawn; then only the refusal is charged. What costs
+        nothing is never refused.
         """
+        if not units:
+            return
         wait_s = self.wait_s(user)
         if wait_s:
             self.charge(user, REFUSED)

@@ -26,6 +26,8 @@ from longlink.testing.framing import PREFACES
 HOME: Final = "127.0.0.2"
 """Where attacks come from: another address than the pair's, so that limits by address do not hit both."""
 LONGEST: Final = 65_536
+HELLO: Final = 16_384
+"""The longest message that the server reads from a stranger, by default (connection.hello_bytes)."""
 LINKS: Final = 32
 WINDOW: Final = 8
 """Requests of one connection under way; a refusal counts as an answer."""
@@ -171,10 +173,10 @@ class Pair:
 # The attacks ----------------------------------------------------------------------------------------------------------
 
 
-async def strangers(port: int, seconds: float, rate: float, size: int = LONGEST) -> Counter[str]:
+async def strangers(port: int, seconds: float, rate: float) -> Counter[str]:
     """Connections without a token, each of which sends the dearest frame there is, so many a second."""
     counts: Counter[str] = Counter()
-    texts = itertools.cycle([record(text) for text in dear_texts(size)])
+    texts = itertools.cycle([record(text) for text in dear_texts(HELLO) + dear_texts()])
     tasks = set()
 
     async def stranger() -> None:
@@ -297,7 +299,9 @@ class Attack:
         self.counts: Counter[str] = Counter()
 
     def end(self) -> None:
-        """Wait for its end. Raises RuntimeError if it failed."""
+        """Wait for its end, at once if it has ended. Raises RuntimeError if it failed."""
+        if self._process.returncode is not None:
+            return
         said, _ = self._process.communicate()
         if self._process.returncode:
             raise RuntimeError(f"the attack ended with {self._process.returncode}")

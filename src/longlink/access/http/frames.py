@@ -27,7 +27,7 @@ from longlink.routing.sessions import Session
 FRAMES: Final = 64
 """Frames in one call."""
 PAGES: Final = frozenset({"read_history", "list_conversations", "sync"})
-ANSWER_BYTES: Final = 512 * 1024
+ANSWER_BYTES: Final = 256 * 1024
 """Of an answer, which is in memory as a whole: from here on the other frames are refused with `overloaded`."""
 
 

@@ -43,19 +43,19 @@ def measure(run: Run) -> Numbers:
     """Medians over the asks; the first pass once."""
     with tempfile.TemporaryDirectory(dir=run.home, prefix="sync-") as folder:
         run.progress.phase("sync: writing conversations")
-        asyncio.run(_fill(Path(folder) / "data", run.sizes.conversations, run.sizes.changed))
+        since = asyncio.run(fill(Path(folder) / "data", run.sizes.conversations, run.sizes.changed))
         settings = {"LONGLINK_DRAIN_DURATION_MS": "0", "LONGLINK_CONNECTION_MESSAGE_RATE": "0"}
         settings |= {"LONGLINK_LIMITS_WORK_RATE": "1000000000"}
         server = RunningServer(Path(folder) / "data", settings)
         server.start()
         try:
             with socket.create_connection(split_address(server.url.partition("://")[2]), PATIENCE_S) as link:
-                return _ask(run, server, link)
+                return _ask(run, server, link, since)
         finally:
             server.stop()
 
 
-def _ask(run: Run, server: RunningServer, link: socket.socket) -> Numbers:
+def _ask(run: Run, server: RunningServer, link: socket.socket, since: int) -> Numbers:
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     link.sendall(b"\x00LLP")
     _exchange(link, Frame(id=1, connect=Connect(version=1, token=server.token(USER), device="bench")))
@@ -67,7 +67,7 @@ def _ask(run: Run, server: RunningServer, link: socket.socket) -> Numbers:
     cpu, took_ms = machine.cpu(server.pid).total_s, []
     for _ in range(run.sizes.asks):
         begun = time.perf_counter()
-        back = _pass(link, LONG_AGO_MS + 1)
+        back = _pass(link, since)
         took_ms.append((time.perf_counter() - begun) * 1000)
     cpu = machine.cpu(server.pid).total_s - cpu
     heads = [change.conversation.head for page in back for change in page.changes]
@@ -114,8 +114,8 @@ def _read(link: socket.socket, size: int) -> bytes:
     return data
 
 
-async def _fill(folder: Path, conversations: int, changed: int) -> None:
-    """All of them long ago, then some again a second later."""
+async def fill(folder: Path, conversations: int, changed: int) -> int:
+    """All of them long ago, then some again a second later; returns `since` of a client that saw the first."""
     now_ms = LONG_AGO_MS
     store = await open_store(folder, Storage(), now_ms=lambda: now_ms)
     peers = [f"peer-{number}" for number in range(conversations)]
@@ -125,10 +125,12 @@ async def _fill(folder: Path, conversations: int, changed: int) -> None:
         opened = [store.conversations.open_direct(USER, peer) for peer in peers[begin : begin + _TOGETHER]]
         chats += [each.conversation.id for each in await asyncio.gather(*opened)]
     await _say(store, chats, peers, "before")
+    seen = await store.conversations.sync(USER, since=0, cursor="", limit=1, messages=1, page_bytes=1_000)
     now_ms += 1_000
     for number in range(MESSAGES):
         await _say(store, chats[:changed], peers, f"message-{number}-of-the-time-away")
     await store.close()
+    return seen.synced_at + 1
 
 
 async def _say(store: SqliteStore, chats: list[str], peers: list[str], client_id: str) -> None:

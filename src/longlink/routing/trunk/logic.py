@@ -43,7 +43,7 @@ from longlink.routing.trunk.stream import Stream
 
 log = logs.get("trunk")
 
-WAITING_BYTES: Final = 64 * 2**20
+WAITING_BYTES: Final = 16 * 2**20
 """What may wait for one gateway before its parcels are dropped."""
 
 
