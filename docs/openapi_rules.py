@@ -86,7 +86,14 @@ RULES: Final[dict[str, Json]] = {
     },
     "read_history": {"conversation": printable(), "after": PLACE, "before": PLACE, "limit": PAGE},
     "list_conversations": {"since": PLACE, "limit": PAGE, "cursor": CURSOR},
-    "sync": {"since": PLACE, "cursor": CURSOR, "limit": PAGE, "messages": whole(MESSAGES_MAX)},
+    "sync": {
+        "since": PLACE,
+        "cursor": CURSOR,
+        "limit": PAGE,
+        "messages": whole(MESSAGES_MAX),
+        "epoch": CURSOR,
+        "newest": PLACE,
+    },
     "logout": {"everywhere": FLAG},
 }
 """Of each request, by the names of its fields in JSON."""

@@ -153,7 +153,9 @@ CONVERSATION_UNKNOWN = _row("conversation_unknown", 4531, 404, "Check the id, or
 NOT_A_MEMBER = _row("not_a_member", 4532, 403, "Only members can read and write a conversation.")
 SEQ_AHEAD = _row("seq_ahead", 4533, 422, "Acknowledge only what was received.")
 CONTENT_DIFFERS = _row("content_differs", 4534, 409, "Use a new client_id for a new message.")
-SINCE_AHEAD = _row("since_ahead", 4535, 409, "Sync from the beginning: the place is ahead of this server's log.")
+SINCE_AHEAD = _row(
+    "since_ahead", 4535, 409, "Sync from the beginning: the client has seen what is not in this log (restored data)."
+)
 PATH_UNKNOWN = _row("path_unknown", 4540, 404, "Check the path. See the message for what there is.")
 METHOD_UNKNOWN = _row("method_unknown", 4541, 405, "Use a method that the message names.")
 

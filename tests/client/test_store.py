@@ -171,7 +171,7 @@ def test_a_number_is_never_given_twice(store: Store) -> None:
 
 
 def test_places_and_what_holds_with_them_come_back(store: Store, path: Path) -> None:
-    track = Track(position=4, head=9, taken=4, acked=3, read=2, read_acked=1, mentions_counted=2, changed_at=5)
+    track = Track(position=4, head=9, taken=4, acked=3, read=2, read_acked=1, mentions_counted=2, changed=5)
     track.delivered, track.reads = {"bob": 7}, {"bob": 6}
     store.place([("c", track)], synced_at=99)
     store.close()

@@ -34,6 +34,7 @@ def test_the_answer_says_who_the_session_is_and_what_the_server_expects(tmp_path
             max_frame_bytes=2_000,
             server="longlink/test",
             detached_ms=60_000,
+            epoch=stage.store.epoch,
         )
 
     play(tmp_path, story)

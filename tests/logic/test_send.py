@@ -18,7 +18,10 @@ def test_a_message_is_answered_and_pushed_to_all_others(tmp_path: Path) -> None:
         laptop = await stage.enter("alice", "laptop")
         conversation = await stage.direct(phone, "bob")
         (answer,) = await stage.ask(phone, text(conversation, "1", "hello"))
-        assert answer.sent == Sent(conversation=conversation, seq=1, client_id="1", sent_at=NOON_MS)
+        assert answer.sent == Sent(
+            conversation=conversation, seq=1, client_id="1", sent_at=NOON_MS, stamp=answer.sent.stamp
+        )
+        assert answer.sent.stamp > 0
         message = Message(
             conversation=conversation,
             seq=1,
@@ -26,6 +29,7 @@ def test_a_message_is_answered_and_pushed_to_all_others(tmp_path: Path) -> None:
             client_id="1",
             sent_at=NOON_MS,
             content=Content(text="hello"),
+            stamp=answer.sent.stamp,
         )
         expected = Frame(message=message)
         assert sorted(stage.heard(), key=lambda heard: heard[0]) == [

@@ -128,14 +128,21 @@ class Exchange:
     async def _sync(self) -> None:
         """Every conversation that changed since the last complete sync, newest change first, page by page."""
         # Only here: a task that is cancelled before it begins must leave the sync due.
+        if not self._inbox.lineage.checked and not self._inbox.synced_at:
+            # Places without a pass: what the server would refuse is known already.
+            self._incoming.restart()
         self._inbox.sync_wanted = False
         since, cursor, done = self._inbox.synced_at, "", False
+        seen = self._inbox.lineage.epoch, self._inbox.lineage.newest
         # The first time there is nothing to catch up with: most often all devices have received everything.
         newest = NEWEST if since or self._incoming.keeps else 1
         try:
             while True:
                 request = Sync(since=since, cursor=cursor, limit=PAGE_MAX, messages=newest)
+                request.epoch, request.newest = seen
                 page = (await self._ask(Frame(sync=request))).synced
+                if not self._inbox.lineage.replacing:
+                    self._inbox.lineage.agreed(page.epoch)
                 behind = await self._take_page(page)
                 if newest < NEWEST and behind > FEW:
                     newest = NEWEST
@@ -148,7 +155,7 @@ class Exchange:
             self._sync_failed(error)
         else:
             self._sync_backoff.reset()
-            self._incoming.synced(page.synced_at, self._now())
+            self._incoming.synced(page, self._now())
         finally:
             self._inbox.sync_wanted |= not done
             self._syncing = False

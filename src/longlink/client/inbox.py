@@ -16,6 +16,7 @@ from typing import Final
 
 from longlink.client import events
 from longlink.client.events import Event, Message, Notice, Refused, Sent, State
+from longlink.client.lineage import Lineage
 from longlink.client.marks import Marks
 from longlink.client.receipts import Due, Receipts
 from longlink.client.track import Track
@@ -45,7 +46,9 @@ class Inbox:
     eager: bool = True
     synced_at: int = 0
     sync_wanted: bool = True
+    lineage: Lineage = field(default_factory=Lineage)
     _tracks: dict[str, Track] = field(default_factory=dict)
+    _unreplaced: set[str] = field(default_factory=set)
     _ready: deque[Message] = field(default_factory=deque)
     _marks: Marks = field(default_factory=Marks)
     _receipts: Receipts = field(init=False)
@@ -57,6 +60,7 @@ class Inbox:
     _fetching: set[str] = field(default_factory=set)
     _changed: set[str] = field(default_factory=set)
     _open: Message | None = None
+    _gone: list[str] = field(default_factory=list)
     _mark_next: bool = False
 
     def __post_init__(self) -> None:
@@ -77,14 +81,19 @@ class Inbox:
 
     def pushed(self, frame: frames.Message, now: float) -> None:
         """A message came by itself."""
+        if not self.lineage.counts():
+            return
         track = self._track(frame.conversation)
         if track.position is None:
             lowest = track.lowest_pushed
             track.lowest_pushed = frame.seq if lowest is None else min(lowest, frame.seq)
         self._offer(frame.conversation, track, frame.seq, self._content(track, frame), now + GRACE_S)
 
-    def own(self, conversation: str, seq: int, now: float) -> None:
+    def own(self, conversation: str, seq: int, now: float, stamp: int = 0) -> None:
         """A message of this client was stored as seq; it is no event."""
+        if not self.lineage.counts():
+            return
+        self.lineage.saw(stamp)
         track = self._tracks.get(conversation)
         if track is not None:
             self._offer(conversation, track, seq, None, now + GRACE_S)
@@ -92,12 +101,14 @@ class Inbox:
 
     def delivered(self, frame: frames.Delivered) -> None:
         """A user's mark moved; marks of the own user say what another device has."""
-        if frame.user != self.user:
+        if frame.user != self.user and self.lineage.counts():
             self._marks.delivered(frame.conversation, self._track(frame.conversation), frame.user, frame.seq)
             self._changed.add(frame.conversation)
 
     def read_by(self, frame: frames.Read) -> None:
         """A user has read; also the own one, on another device."""
+        if not self.lineage.counts():
+            return
         moved = self._marks.read_here if frame.user == self.user else self._marks.read
         moved(frame.conversation, self._track(frame.conversation), frame.user, frame.seq)
         self._changed.add(frame.conversation)
@@ -122,7 +133,8 @@ class Inbox:
         self._marks.listed(listed, track, self.user, new=new)
         self._changed.add(listed.id)
         track.head = max(track.head, listed.head)
-        track.changed_at = max(track.changed_at, listed.changed_at)
+        track.changed = max(track.changed, listed.stamp)
+        self.lineage.saw(listed.stamp)
         self._settle(listed.id, track, now)
 
     def seen(self, listed: frames.Conversation) -> None:
@@ -131,7 +143,8 @@ class Inbox:
         self._marks.listed(listed, track, self.user, new=track.position is None)
         self._changed.add(listed.id)
         track.head = max(track.head, listed.head)
-        track.changed_at = max(track.changed_at, listed.changed_at)
+        track.changed = max(track.changed, listed.stamp)
+        self.lineage.saw(listed.stamp)
 
     def change(self, change: frames.Change, now: float) -> bool:
         """A conversation of a sync: how it stands, and its newest messages. What lies between is fetched.
@@ -139,15 +152,23 @@ class Inbox:
         Returns whether there is something between.
         """
         conversation = change.conversation.id
+        if conversation in self._unreplaced:
+            self._replace(change)
         self.listed(change.conversation, now)
         track = self._tracks[conversation]
         for message in change.messages:
             self._offer(conversation, track, message.seq, self._content(track, message), now)
         return conversation in self._behind
 
-    def synced(self, synced_at: int, now: float) -> None:
+    def synced(self, synced_at: int, now: float, epoch: str = "") -> None:
         """The last page of a sync was applied. What was pushed but never listed starts at its beginning."""
         self.synced_at = synced_at
+        for conversation in list(self._unreplaced):
+            self._forget(conversation)
+        self.lineage.agreed(epoch)
+        self.lineage.saw(synced_at)
+        if self.lineage.skipped:
+            self.lineage.skipped, self.sync_wanted = False, True
         for conversation in list(self._unplaced):
             track = self._tracks[conversation]
             self._place(conversation, track, 0)
@@ -155,7 +176,7 @@ class Inbox:
 
     def fetches(self, now: float, limit: int) -> list[tuple[str, int]]:
         """(conversation, after) to read from history now, at most limit; each is under way until fetched or failed."""
-        if not self.roomy:
+        if not self.roomy or not self.lineage.checked:
             return []
         due = [name for name in self._behind - self._fetching if self._tracks[name].fetch_at <= now][:limit]
         self._fetching.update(due)
@@ -167,7 +188,7 @@ class Inbox:
 
     def next_fetch(self) -> float | None:
         """When `fetches` has something to say, if nothing else happens before."""
-        if not self.roomy:
+        if not self.roomy or not self.lineage.checked:
             return None
         return min((self._tracks[name].fetch_at for name in self._behind - self._fetching), default=None)
 
@@ -176,6 +197,7 @@ class Inbox:
         self._fetching.discard(page.conversation)
         track = self._tracks[page.conversation]
         before = track.position
+        self.lineage.saw(page.stamp)
         track.head = max(track.head, page.head)
         for message in page.messages:
             self._offer(page.conversation, track, message.seq, self._content(track, message), now)
@@ -245,6 +267,8 @@ class Inbox:
     def settle(self, conversation: str, seq: int) -> None:
         """Without auto_ack: the application is done with everything up to seq."""
         track = self._track(conversation)
+        # What was taken before the server was restored may lie beyond what is in the log.
+        seq = min(seq, track.position or 0)
         if seq > track.taken:
             track.taken = seq
             self._changed.add(conversation)
@@ -257,8 +281,8 @@ class Inbox:
             self._changed.add(conversation)
 
     def acks(self, limit: int, *, final: bool = False) -> list[Due]:
-        """See Receipts.due."""
-        return self._receipts.due(limit, final=final)
+        """See Receipts.due. None while it is not known whether the server has these messages."""
+        return self._receipts.due(limit, final=final) if self.lineage.checked else []
 
     def acked(self, conversation: str, seq: int, read: int = 0) -> None:
         """The server has the marks."""
@@ -277,13 +301,69 @@ class Inbox:
     def known(self) -> list[tuple[str, Track]]:
         """Every conversation that has its place, the one that changed last at the end."""
         found = [(name, track) for name, track in self._tracks.items() if track.position is not None]
-        return sorted(found, key=lambda each: each[1].changed_at)
+        return sorted(found, key=lambda each: each[1].changed)
 
     def changed(self) -> list[tuple[str, Track]]:
         """What is to be kept for the next process: what has changed since the last call and has its place."""
         found = [(name, track) for name in self._changed if (track := self._tracks[name]).position is not None]
         self._changed.clear()
         return found
+
+    # Another log ------------------------------------------------------------------------------------------------------
+
+    def restart(self) -> None:
+        """The log of the server is another one: every place is found again by the sync from the beginning."""
+        self.synced_at = 0
+        self.sync_wanted = True
+        self.lineage.replace()
+        self._unreplaced = set(self._tracks)
+
+    def _replace(self, change: frames.Change) -> None:
+        """Go back to where the two logs part. What lies above is other messages, and the marks are the server's."""
+        listed, name = change.conversation, change.conversation.id
+        track = self._tracks[name]
+        self._unreplaced.discard(name)
+        own = next((member for member in listed.members if member.user == self.user), frames.Member())
+        kept = change.kept if change.HasField("kept") else own.delivered
+        self._drop_above(name, track, kept)
+        if track.position is not None:
+            track.position = min(track.position, kept)
+            track.taken = min(track.taken, kept)
+        track.go_back(listed.head, own.delivered, own.read, kept)
+        others = [member for member in listed.members if member.user != self.user]
+        track.delivered = {member.user: member.delivered for member in others}
+        track.reads = {member.user: member.read for member in others}
+        self._marks.forget(name)
+        self._receipts.want(name)
+        self._changed.add(name)
+
+    def _drop_above(self, name: str, track: Track, kept: int) -> None:
+        """Forget messages of the other log that the application has not finished."""
+        self._ready = deque(each for each in self._ready if each.conversation != name or each.seq <= kept)
+        if self._open is not None and self._open.conversation == name and self._open.seq > kept:
+            self._open = None
+        if self.auto_ack:
+            left = sum(each.conversation == name for each in self._ready)
+            track.queued = left + (self._open is not None and self._open.conversation == name)
+        self._held -= len(track.held)
+        track.held.clear()
+        track.lowest_pushed = None
+        self._behind.discard(name)
+
+    def _forget(self, name: str) -> None:
+        """A conversation that is not in the log of the server."""
+        self._unreplaced.discard(name)
+        self._drop_above(name, self._tracks.pop(name), 0)
+        self._marks.forget(name)
+        self._receipts.forget(name)
+        self._unplaced.discard(name)
+        self._changed.discard(name)
+        self._gone.append(name)
+
+    def gone(self) -> list[str]:
+        """Conversations that were forgotten since the last call."""
+        gone, self._gone = self._gone, []
+        return gone
 
     # The rules --------------------------------------------------------------------------------------------------------
 
@@ -309,7 +389,8 @@ class Inbox:
             self._held -= 1
 
     def _content(self, track: Track, frame: frames.Message) -> Message | None:
-        track.changed_at = max(track.changed_at, frame.sent_at)
+        track.changed = max(track.changed, frame.stamp)
+        self.lineage.saw(frame.stamp)
         if frame.sender == self.user:
             track.wrote(frame.seq)
             if frame.client_id.startswith(self.prefix):

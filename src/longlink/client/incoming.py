@@ -22,6 +22,7 @@ class Incoming:
             inbox.eager = False
             inbox.user = store.fact("user")
             inbox.restore(store.places(), store.number("synced_at"))
+            inbox.lineage.epoch, inbox.lineage.newest = store.fact("epoch"), store.number("newest")
 
     @property
     def keeps(self) -> bool:
@@ -29,7 +30,7 @@ class Incoming:
         return self._store is not None
 
     def pushed(self, frame: frames.Message, now: float) -> None:
-        if self._store is not None:
+        if self._store is not None and self.inbox.lineage.checked:
             self._store.keep([frame])
         self.inbox.pushed(frame, now)
 
@@ -41,17 +42,21 @@ class Incoming:
     def change(self, change: frames.Change, now: float) -> bool:
         """See Inbox.change."""
         if self._store is not None:
+            if self.inbox.lineage.replacing:
+                self._store.forget([(change.conversation.id, change.kept)])
             self._store.keep(change.messages)
         return self.inbox.change(change, now)
 
-    def synced(self, synced_at: int, now: float) -> None:
+    def synced(self, page: frames.Synced, now: float) -> None:
         """The last page of a sync was applied; on disk it counts only together with the heads that it brought."""
-        self.inbox.synced(synced_at, now)
-        self.save(synced_at=synced_at)
+        self.inbox.synced(page.synced_at, now, page.epoch)
+        if self._store is not None:
+            self._store.forget_all(self.inbox.gone())
+        self.save(synced_at=page.synced_at)
 
     def restart(self) -> None:
-        """The place of the last sync means nothing to this server."""
-        self.inbox.synced_at = 0
+        """The server's log is another one than that of the places that are known here."""
+        self.inbox.restart()
         self.save(synced_at=0)
 
     def take(self, now: float) -> Event | None:
@@ -88,5 +93,9 @@ class Incoming:
         if self._store is None:
             return
         changed = self.inbox.changed()
+        lineage = self.inbox.lineage
+        if lineage.checked:
+            # With the places that they vouch for.
+            facts |= {"epoch": lineage.epoch, "newest": lineage.newest}
         if changed or facts:
             self._store.place(changed, **facts)

@@ -27,6 +27,10 @@ class Marks:
         kind, conversation, user = oldest = next(iter(self._waiting))
         return kind(conversation, user, self._waiting.pop(oldest))
 
+    def forget(self, conversation: str) -> None:
+        """What waits of a conversation is of another log."""
+        self._waiting = {key: seq for key, seq in self._waiting.items() if key[1] != conversation}
+
     def delivered(self, conversation: str, track: Track, user: str, seq: int) -> bool:
         """A member has received everything up to seq; whether that is new."""
         if seq <= track.delivered.get(user, 0):

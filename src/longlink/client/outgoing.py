@@ -59,7 +59,7 @@ class Outgoing:
 
     def stored(self, frame: frames.Sent, now: float) -> None:
         """A message is in the log, whichever attempt was answered."""
-        self._inbox.own(frame.conversation, frame.seq, now)
+        self._inbox.own(frame.conversation, frame.seq, now, frame.stamp)
         pending = self.outbox.stored(frame.conversation, frame.client_id)
         if pending is None:
             return

@@ -60,6 +60,11 @@ class Receipts:
         if not retry:
             self._wanted.discard(conversation)
 
+    def forget(self, conversation: str) -> None:
+        """There is no such conversation."""
+        self._under_way.discard(conversation)
+        self._wanted.discard(conversation)
+
     def link_lost(self) -> None:
         self._under_way.clear()
 

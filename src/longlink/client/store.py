@@ -125,7 +125,7 @@ class Store:
             "FROM places ORDER BY changed_at"
         ):
             track = found[name] = Track(handled, head, acked=acked, read=read, read_acked=read_acked)
-            track.mentions_counted, track.counted_at, track.changed_at = mentions, head, changed_at
+            track.mentions_counted, track.counted_at, track.changed = mentions, head, changed_at
             track.own_counted = own
             for user, delivered, read_by in json.loads(members):
                 track.delivered[user], track.reads[user] = delivered, read_by
@@ -136,6 +136,18 @@ class Store:
         with self._writing():
             self._database.executemany(PLACE, (_row(name, track) for name, track in changed))
             self._note(facts)
+
+    def forget(self, above: Iterable[tuple[str, int]]) -> None:
+        """Messages of each conversation with a higher seq are of another log."""
+        with self._writing():
+            self._database.executemany("DELETE FROM messages WHERE conversation = ? AND seq > ?", above)
+
+    def forget_all(self, conversations: Iterable[str]) -> None:
+        """These conversations are not in the server's log."""
+        with self._writing():
+            for name in conversations:
+                self._database.execute("DELETE FROM messages WHERE conversation = ?", (name,))
+                self._database.execute("DELETE FROM places WHERE conversation = ?", (name,))
 
     # Messages to read -------------------------------------------------------------------------------------------------
 
@@ -305,5 +317,5 @@ def _told(path: Path) -> Iterator[None]:
 
 def _row(name: str, track: Track) -> tuple[str | int, ...]:
     members = json.dumps([[user, mark, track.reads.get(user, 0)] for user, mark in track.delivered.items()])
-    marks = (track.done, track.head, track.acked, track.read, track.read_acked, track.mentions, track.changed_at)
+    marks = (track.done, track.head, track.acked, track.read, track.read_acked, track.mentions, track.changed)
     return (name, *marks, members, track.own_above)

@@ -186,6 +186,7 @@ class Supervisor:
         self._failed = [None, None]
         self._paths.held()
         self._inbox.sync_wanted |= here.missed or not here.resumed
+        self._inbox.lineage.connected(here.epoch)
         self.live = connection
         self.up.set()
         kind = Reconnected if self._greeted else Connected

@@ -37,8 +37,8 @@ class Track:
     reads: dict[str, int] = field(default_factory=dict)
     fetch_at: float = 0.0
     misses: int = 0
-    changed_at: int = 0
-    """ms since the Unix epoch, of the newest change that was seen."""
+    changed: int = 0
+    """Stamp of the newest change that was seen."""
     mentions_counted: int = 0
     """Mentions above the read mark, as the server counted them when head was counted_at."""
     counted_at: int = 0
@@ -106,6 +106,14 @@ class Track:
         if seq >= self.counted_at:
             self.mentions_counted = 0
         return True
+
+    def go_back(self, head: int, delivered: int, read: int, kept: int) -> None:
+        """The server's log is another one above `kept`. head, delivered, read: what the server has now."""
+        self.head, self.acked, self.read_acked = head, delivered, read
+        self.read = min(self.read, kept)
+        self.mentions_counted = self.counted_at = self.own_counted = self.changed = self.misses = 0
+        self.mentioned = self.own = frozenset()
+        self.fetch_at = 0.0
 
     def wrote(self, seq: int) -> None:
         """The user has written a message, here or on another device: a user's own messages are not unread.

@@ -60,4 +60,5 @@ def _connected(services: Services, call: Call) -> Connected:
         max_frame_bytes=services.max_frame_bytes,
         server=services.server,
         detached_ms=services.detached_ms,
+        epoch=services.store.epoch,
     )

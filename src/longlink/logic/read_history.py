@@ -40,4 +40,5 @@ def _history(conversation: str, page: Page) -> History:
         messages=[replies.message(conversation, entry) for entry in page.entries],
         head=page.head,
         more=page.more,
+        stamp=page.stamp,
     )

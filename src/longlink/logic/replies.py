@@ -21,6 +21,7 @@ def conversation(stored: base.Conversation, user: str, receipts: Receipts) -> fr
         changed_at=stored.changed_at,
         unread=stored.unread,
         mentions=stored.mentions,
+        stamp=stored.stamp,
     )
 
 
@@ -32,6 +33,7 @@ def message(conversation_id: str, entry: base.Entry) -> frames.Message:
         sender=entry.sender,
         client_id=entry.client_id,
         sent_at=entry.sent_at,
+        stamp=entry.stamp,
     )
     shown.content.ParseFromString(entry.content)
     return shown

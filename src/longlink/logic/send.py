@@ -61,6 +61,7 @@ def _sent(call: Call, appended: Appended) -> Frame:
     sent.client_id = call.frame.send.client_id
     sent.sent_at = appended.sent_at
     sent.duplicate = appended.duplicate
+    sent.stamp = appended.stamp
     return frame
 
 
@@ -73,5 +74,6 @@ def _message(call: Call, appended: Appended) -> Frame:
     message.sender = call.session.user
     message.client_id = request.client_id
     message.sent_at = appended.sent_at
+    message.stamp = appended.stamp
     message.content.CopyFrom(request.content)
     return frame

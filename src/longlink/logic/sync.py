@@ -36,10 +36,13 @@ async def _one(services: Services, call: Call) -> Frame:
         limit=request.limit or PAGE_DEFAULT,
         messages=request.messages or MESSAGES_DEFAULT,
         page_bytes=min(LARGEST, services.page_bytes),
+        seen=base.Seen(request.epoch, request.newest),
     )
     changes = [_change(services, call.session.user, change) for change in page.changes]
     complete = not page.next and not any(change.more for change in page.changes)
-    return Frame(synced=Synced(changes=changes, next=page.next, synced_at=page.synced_at, complete=complete))
+    synced = Synced(changes=changes, next=page.next, synced_at=page.synced_at, complete=complete)
+    synced.epoch = services.store.epoch
+    return Frame(synced=synced)
 
 
 def _change(services: Services, user: str, change: base.Change) -> Change:
@@ -48,4 +51,5 @@ def _change(services: Services, user: str, change: base.Change) -> Change:
         conversation=replies.conversation(change.conversation, user, services.receipts),
         messages=[replies.message(id_, entry) for entry in change.entries],
         more=change.more,
+        kept=change.kept,
     )

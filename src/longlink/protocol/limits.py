@@ -34,7 +34,7 @@ KEY_MAX: Final = 512
 TYPE_MAX: Final = 128
 """Characters of Custom.type."""
 CURSOR_MAX: Final = 256
-"""Characters of a cursor."""
+"""Characters of a cursor and of an epoch."""
 PAGE_MAX: Final = 200
 """Entries or conversations of one page."""
 PAGE_DEFAULT: Final = 50
@@ -207,6 +207,9 @@ def _sync(frame: Frame) -> None:
     check_range(request.since, "sync.since", 0, SEQ_MAX)
     check_range(request.limit, "sync.limit", 0, PAGE_MAX)
     check_range(request.messages, "sync.messages", 0, MESSAGES_MAX)
+    check_range(request.newest, "sync.newest", 0, SEQ_MAX)
+    if request.epoch:
+        check_printable(request.epoch, "sync.epoch", CURSOR_MAX)
     if request.cursor:
         check_printable(request.cursor, "sync.cursor", CURSOR_MAX)
 

@@ -9,7 +9,7 @@ says nothing of the time of day. Nothing here is SQL. Read next: sqlite/, the em
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -136,11 +136,27 @@ class Change(Struct, frozen=True, gc=False):
     """A conversation that changed, with its newest entries of that time in ascending order of seq.
 
     more: whether there are older entries of that time.
+    kept: up to which seq the log is the one that the client has seen; None if that was not asked or nobody can tell.
     """
 
     conversation: Conversation
     entries: tuple[Entry, ...]
     more: bool
+    kept: int | None = None
+
+
+class Seen(NamedTuple):
+    """What a client has seen of this log, or of a copy that went another way.
+
+    epoch: Store.epoch of that time; empty if it does not say.
+    newest: the highest stamp that it has seen then.
+    """
+
+    epoch: str = ""
+    newest: int = 0
+
+
+NOTHING: Final = Seen()
 
 
 class Synced(Struct, frozen=True, gc=False):
@@ -219,7 +235,7 @@ class Conversations(Protocol):
         """
 
     async def sync(
-        self, user: str, *, since: int, cursor: str, limit: int, messages: int, page_bytes: int
+        self, user: str, *, since: int, cursor: str, limit: int, messages: int, page_bytes: int, seen: Seen = NOTHING
     ) -> Synced:  # fmt: skip
         """The user's conversations with a stamp above since, newest change first, each with its newest entries above
         since.
@@ -230,7 +246,10 @@ class Conversations(Protocol):
         changed since the first, each once: a conversation that overtakes the pages is not passed over, and a pass ends
         however fast they change. What changes behind its page has a stamp above synced_at, so the next pass shows it.
 
-        Raises SINCE_AHEAD for a stamp that this store has not reached, FIELD_INVALID for a cursor that is not `next` of
+        With since 0 nothing is refused for what was seen: each change says up to where that is in this log, too.
+
+        Raises SINCE_AHEAD for a stamp that this store has not reached and for what was not seen in this log,
+        FIELD_INVALID for a cursor that is not `next` of
         a page of this user, STORAGE_UNAVAILABLE, OVERLOADED as history does.
         """
 
@@ -264,6 +283,11 @@ class Store(Protocol):
     @property
     def problem(self) -> str:
         """Why the store is not ready since something failed; empty while nothing does. Costs nothing."""
+        ...
+
+    @property
+    def epoch(self) -> str:
+        """Names this log since it was opened, for Seen: printable ASCII, at most 256 characters."""
         ...
 
     async def check(self) -> None:

@@ -416,6 +416,8 @@ class Sync(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    NEWEST_FIELD_NUMBER: _builtins.int
     since: _builtins.int
     """`synced_at` of the last complete pass, a stamp; 0 the first time. Ahead of the server: since_ahead."""
     cursor: _builtins.str
@@ -424,6 +426,11 @@ class Sync(_message.Message):
     """Conversations of a page, 1..200; 0 means 50."""
     messages: _builtins.int
     """Messages of each conversation, 1..100; 0 means 20."""
+    epoch: _builtins.str
+    """The `epoch` of the server that the client knew last, and the highest `stamp` that it has seen in it. The server
+    answers since_ahead when that is not in its log. Empty and 0: the client has seen nothing, or keeps no account.
+    """
+    newest: _builtins.int
     def __init__(
         self,
         *,
@@ -431,10 +438,12 @@ class Sync(_message.Message):
         cursor: _builtins.str = ...,
         limit: _builtins.int = ...,
         messages: _builtins.int = ...,
+        epoch: _builtins.str = ...,
+        newest: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "limit", b"limit", "messages", b"messages", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "epoch", b"epoch", "limit", b"limit", "messages", b"messages", "newest", b"newest", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -547,6 +556,7 @@ class Connected(_message.Message):
     MISSED_FIELD_NUMBER: _builtins.int
     DETACHED_MS_FIELD_NUMBER: _builtins.int
     LIFETIME_MS_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
     user: _builtins.str
     device: _builtins.str
     session: _builtins.str
@@ -570,6 +580,8 @@ class Connected(_message.Message):
     """How long the session waits for its client after a connection has ended, in ms."""
     lifetime_ms: _builtins.int
     """How long the token is good from now on, in ms; then the connection is closed with token_expired. Adjust.token renews it."""
+    epoch: _builtins.str
+    """Names this log since the server's last start: printable ASCII, at most 256 characters. See Sync.epoch."""
     def __init__(
         self,
         *,
@@ -585,10 +597,11 @@ class Connected(_message.Message):
         missed: _builtins.bool = ...,
         detached_ms: _builtins.int = ...,
         lifetime_ms: _builtins.int = ...,
+        epoch: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached_ms", b"detached_ms", "device", b"device", "heartbeat_ms", b"heartbeat_ms", "key", b"key", "lifetime_ms", b"lifetime_ms", "max_frame_bytes", b"max_frame_bytes", "missed", b"missed", "resumed", b"resumed", "server", b"server", "server_time", b"server_time", "session", b"session", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached_ms", b"detached_ms", "device", b"device", "epoch", b"epoch", "heartbeat_ms", b"heartbeat_ms", "key", b"key", "lifetime_ms", b"lifetime_ms", "max_frame_bytes", b"max_frame_bytes", "missed", b"missed", "resumed", b"resumed", "server", b"server", "server_time", b"server_time", "session", b"session", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -618,6 +631,7 @@ class Conversation(_message.Message):
     CHANGED_AT_FIELD_NUMBER: _builtins.int
     UNREAD_FIELD_NUMBER: _builtins.int
     MENTIONS_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     kind: Global___Conversation.Kind.ValueType
     head: _builtins.int
@@ -629,6 +643,8 @@ class Conversation(_message.Message):
     (1,000 stands for more).
     """
     mentions: _builtins.int
+    stamp: _builtins.int
+    """Of the newest change; see Sync.newest."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___Member]: ...
     def __init__(
@@ -641,10 +657,11 @@ class Conversation(_message.Message):
         changed_at: _builtins.int = ...,
         unread: _builtins.int = ...,
         mentions: _builtins.int = ...,
+        stamp: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "head", b"head", "id", b"id", "kind", b"kind", "members", b"members", "mentions", b"mentions", "unread", b"unread"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "head", b"head", "id", b"id", "kind", b"kind", "members", b"members", "mentions", b"mentions", "stamp", b"stamp", "unread", b"unread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -688,6 +705,7 @@ class Sent(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
     DUPLICATE_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     seq: _builtins.int
     client_id: _builtins.str
@@ -695,6 +713,8 @@ class Sent(_message.Message):
     """What the server's clock said, ms since the Unix epoch. For people: it goes back when the clock is set back."""
     duplicate: _builtins.bool
     """True when this was a resend and the message had been stored before."""
+    stamp: _builtins.int
+    """Of the commit that stored it; see Sync.newest."""
     def __init__(
         self,
         *,
@@ -703,10 +723,11 @@ class Sent(_message.Message):
         client_id: _builtins.str = ...,
         sent_at: _builtins.int = ...,
         duplicate: _builtins.bool = ...,
+        stamp: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation", b"conversation", "duplicate", b"duplicate", "sent_at", b"sent_at", "seq", b"seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation", b"conversation", "duplicate", b"duplicate", "sent_at", b"sent_at", "seq", b"seq", "stamp", b"stamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -782,10 +803,13 @@ class History(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     head: _builtins.int
     more: _builtins.bool
     """True when there are more entries in the direction that was asked."""
+    stamp: _builtins.int
+    """Of the conversation's newest change; see Sync.newest."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]: ...
     def __init__(
@@ -795,10 +819,11 @@ class History(_message.Message):
         messages: _abc.Iterable[Global___Message] | None = ...,
         head: _builtins.int = ...,
         more: _builtins.bool = ...,
+        stamp: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "head", b"head", "messages", b"messages", "more", b"more"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "head", b"head", "messages", b"messages", "more", b"more", "stamp", b"stamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -840,12 +865,15 @@ class Synced(_message.Message):
     NEXT_FIELD_NUMBER: _builtins.int
     SYNCED_AT_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
     next: _builtins.str
     """Pass as `cursor` to get the next page; empty on the last one."""
     synced_at: _builtins.int
     """A stamp: pass it as `since` next time, once the last page has been applied. The same on all pages of one pass."""
     complete: _builtins.bool
     """True when nothing lies behind this answer: it is the last page, and no change in it has `more`."""
+    epoch: _builtins.str
+    """As Connected.epoch."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]: ...
     def __init__(
@@ -855,10 +883,11 @@ class Synced(_message.Message):
         next: _builtins.str = ...,
         synced_at: _builtins.int = ...,
         complete: _builtins.bool = ...,
+        epoch: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "complete", b"complete", "next", b"next", "synced_at", b"synced_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "complete", b"complete", "epoch", b"epoch", "next", b"next", "synced_at", b"synced_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -873,8 +902,13 @@ class Change(_message.Message):
     CONVERSATION_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
     more: _builtins.bool
     """True when there are older messages of that time, which ReadHistory gives."""
+    kept: _builtins.int
+    """In a pass with `since` 0 and an `epoch`: up to this seq the log is the one that the client knows. Missing when the
+    server cannot tell.
+    """
     @_builtins.property
     def conversation(self) -> Global___Conversation: ...
     @_builtins.property
@@ -885,12 +919,15 @@ class Change(_message.Message):
         conversation: Global___Conversation | None = ...,
         messages: _abc.Iterable[Global___Message] | None = ...,
         more: _builtins.bool = ...,
+        kept: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kept", b"_kept", "conversation", b"conversation", "kept", b"kept"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "messages", b"messages", "more", b"more"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kept", b"_kept", "conversation", b"conversation", "kept", b"kept", "messages", b"messages", "more", b"more"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__kept: _TypeAlias = _typing.Literal["kept"]  # noqa: Y015
+    _WhichOneofArgType__kept: _TypeAlias = _typing.Literal["_kept", b"_kept"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kept) -> _WhichOneofReturnType__kept | None: ...
 
 Global___Change: _TypeAlias = Change  # noqa: Y015
 
@@ -959,12 +996,15 @@ class Message(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     seq: _builtins.int
     """1, 2, 3, ... per conversation, without gaps."""
     sender: _builtins.str
     client_id: _builtins.str
     sent_at: _builtins.int
+    stamp: _builtins.int
+    """Of the commit that stored it; see Sync.newest."""
     @_builtins.property
     def content(self) -> Global___Content: ...
     def __init__(
@@ -976,10 +1016,11 @@ class Message(_message.Message):
         client_id: _builtins.str = ...,
         sent_at: _builtins.int = ...,
         content: Global___Content | None = ...,
+        stamp: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "content", b"content", "conversation", b"conversation", "sender", b"sender", "sent_at", b"sent_at", "seq", b"seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "content", b"content", "conversation", b"conversation", "sender", b"sender", "sent_at", b"sent_at", "seq", b"seq", "stamp", b"stamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -64,7 +64,7 @@ class SqliteStore:
         self._probe: asyncio.Future[Answer] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._messages = SqliteMessages(writer, readers)
-        self._conversations = SqliteConversations(writer, readers)
+        self._conversations = SqliteConversations(writer, readers, epochs)
         self._users = SqliteUsers(writer)
 
     @property
@@ -83,6 +83,11 @@ class SqliteStore:
     def gate(self) -> threading.Lock:
         """While someone holds it no commit starts; a test holds it to stand for a disk that hangs."""
         return self._checkpointer.gate
+
+    @property
+    def epoch(self) -> str:
+        """As base.Store.epoch."""
+        return self._epochs.place
 
     async def check(self) -> None:
         """As base.Store.check. Raises STORAGE_UNAVAILABLE also when no commit came within 2 s.

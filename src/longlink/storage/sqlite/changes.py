@@ -153,9 +153,18 @@ SELECT json_array(
     for kind, found in _FOUND.items()
 }
 
+# Stamps rise with seq, so each of these is a walk down from the head over what came later.
+_KEPT: Final = """
+SELECT json_group_array(coalesce((
+    SELECT max(m.seq) FROM messages AS m WHERE m.conversation = c.id AND m.stamp <= :agreed), 0) ORDER BY w.key)
+FROM json_each(:ids) AS w CROSS JOIN conversations AS c ON c.public_id = w.value
+"""
+
 _Shown = tuple[str, int, int, int, int, int, int, list[tuple[str, int, int]]]
 _one = msgspec.json.Decoder(_Shown)
 _changes = msgspec.json.Decoder(tuple[int, list[_Shown]])
+_seqs = msgspec.json.Decoder(list[int])
+_encode = msgspec.json.Encoder().encode
 _synced = msgspec.json.Decoder(tuple[int, int, list[tuple[_Shown, Rows, int]]])
 
 # The pass by the letter in its cursor, and in which order the page goes: kinds of _PAGES.
@@ -217,6 +226,7 @@ class SyncQuery:
     place: Place
     messages: int
     page_bytes: int
+    agreed: int | None
 
 
 def list_query(user: str, since: int, cursor: str, limit: int) -> ListQuery:
@@ -225,12 +235,17 @@ def list_query(user: str, since: int, cursor: str, limit: int) -> ListQuery:
     return ListQuery(user, max(0, min(since, _FAR)), limit, place)
 
 
-def sync_query(user: str, since: int, cursor: str, limit: int, messages: int, page_bytes: int) -> SyncQuery:
-    """Raises FIELD_INVALID for a cursor that read_sync did not give to this user."""
+def sync_query(
+    user: str, since: int, cursor: str, limit: int, messages: int, page_bytes: int, agreed: int | None
+) -> SyncQuery:  # fmt: skip
+    """agreed: the stamp up to which the client has seen this log; None if nobody can tell.
+
+    Raises FIELD_INVALID for a cursor that read_sync did not give to this user.
+    """
     place = _parse(user, cursor, _SYNCS) if cursor else Place(_SYNCS[0], _FAR, "", -1)
     room = page_bytes - _PAGE_BYTES
     limit = max(1, min(limit, room // _LARGEST_CONVERSATION_BYTES))
-    return SyncQuery(user, max(0, since), limit, place, min(messages, _LOOKED_AT // limit), room)
+    return SyncQuery(user, max(0, since), limit, place, min(messages, _LOOKED_AT // limit), room, agreed)
 
 
 def read_one(connection: apsw.Connection, query: OneQuery) -> Conversation | LonglinkError:
@@ -259,8 +274,20 @@ def read_sync(connection: apsw.Connection, query: SyncQuery, committed: int) -> 
     text = first_value(connection, _SYNC[_PASSES[place.letter]], bindings)
     more, late, rows = _synced.decode(text) if isinstance(text, str) else (0, 0, [])
     onward = _onward(query.user, place, [row for row, _, _ in rows], bool(more), bool(late))
-    changes = [Change(_conversation(row), entries_of(entries), bool(rest)) for row, entries, rest in rows]
+    kept = _kept(connection, [row[0] for row, _, _ in rows], query.agreed)
+    changes = [
+        Change(_conversation(row), entries_of(entries), bool(rest), seq)
+        for (row, entries, rest), seq in zip(rows, kept, strict=True)
+    ]
     return Synced(tuple(changes), onward, place.top)
+
+
+def _kept(connection: apsw.Connection, public_ids: list[str], agreed: int | None) -> list[int | None]:
+    """The last seq with a stamp up to `agreed` of each conversation."""
+    if agreed is None or not public_ids:
+        return [None] * len(public_ids)
+    text = first_value(connection, _KEPT, {"ids": _encode(public_ids).decode(), "agreed": agreed})
+    return list(_seqs.decode(text)) if isinstance(text, str) else [None] * len(public_ids)
 
 
 def _begun(query: ListQuery | SyncQuery, committed: int) -> tuple[Place, dict[str, str | int]]:

@@ -9,8 +9,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 from longlink.errors import LonglinkError
-from longlink.storage.base import Changes, Conversation, Mark, Marked, Opened, Synced
+from longlink.storage.base import NOTHING, Changes, Conversation, Mark, Marked, Opened, Seen, Synced
 from longlink.storage.sqlite.changes import OneQuery, list_query, sync_query
+from longlink.storage.sqlite.epochs import Epochs
 from longlink.storage.sqlite.reader import Readers
 from longlink.storage.sqlite.requests import Answer, Marks, OpenDirect
 from longlink.storage.sqlite.writer import Writer
@@ -19,7 +20,8 @@ from longlink.storage.sqlite.writer import Writer
 class SqliteConversations:
     """base.Conversations."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: Writer, readers: Readers, epochs: Epochs) -> None:
+        self._epochs = epochs
         self._writer = writer
         self._readers = readers
 
@@ -40,10 +42,13 @@ class SqliteConversations:
         return cast("Changes", await self._readers.submit(query))
 
     async def sync(
-        self, user: str, *, since: int, cursor: str, limit: int, messages: int, page_bytes: int
+        self, user: str, *, since: int, cursor: str, limit: int, messages: int, page_bytes: int, seen: Seen = NOTHING
     ) -> Synced:  # fmt: skip
         """As base.Conversations.sync. Sees every write that this user called before it."""
-        query = sync_query(user, since, cursor, limit, messages, page_bytes)
+        if since:
+            self._epochs.refuse_ahead(seen.epoch, max(since, seen.newest))
+        agreed = None if since else self._epochs.agreed(seen.epoch)
+        query = sync_query(user, since, cursor, limit, messages, page_bytes, agreed)
         await self._writer.settled(user)
         return cast("Synced", await self._readers.submit(query))
 
