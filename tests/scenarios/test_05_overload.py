@@ -18,7 +18,7 @@ import pytest
 
 from longlink import errors
 from longlink.protocol.frames import Frame, History, ReadHistory, body_name
-from longlink.testing import run_server
+from longlink.testing import RunningServer, run_server
 
 from .people import Couple, Door, Guest, Reachable, error_of, eventually, failures, metric
 from .raw import NO_CODE, ClosedError, Kind, RefusedError, dial, upgrade_request
@@ -179,6 +179,7 @@ def test_a_receiver_that_reads_nothing_for_too_long_is_dropped_and_loses_nothing
         eventually(lambda: metric(door.server, "longlink_core_stalled_total") == 1, "the stalled link is dropped")
         others.talk()
         assert lazy.end().code in (NO_CODE, errors.SLOW_CONSUMER.code)
+        assert isinstance(door.server, RunningServer)
         ends = [entry for entry in list(door.server.log) if entry["event"] == "closed"]
         assert [(entry["user"], entry["device"], entry["reason"]) for entry in ends] == [
             (lazy.user, "lazy", errors.SLOW_CONSUMER.name)
