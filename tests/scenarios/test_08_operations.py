@@ -23,6 +23,7 @@ import pytest
 
 from longlink import errors
 from longlink.errors import Row
+from longlink.ops.numbers import CORE_NAMES
 from longlink.protocol.frames import body_name
 from longlink.testing import RunningServer, run_server
 
@@ -255,7 +256,7 @@ def test_every_number_of_the_core_is_in_the_metrics(server: RunningServer) -> No
     assert status == 200
     lines = text.splitlines()
     for name in names:
-        pattern = rf"longlink_core_{name}(_total|_bucket\{{.*\}})? [0-9.e+]+"
+        pattern = rf"longlink_core_{CORE_NAMES.get(name, name)}(_total|_bucket\{{.*\}})? [0-9.e+]+"
         assert any(re.fullmatch(pattern, line) for line in lines), name
 
 
