@@ -37,14 +37,14 @@ def test_a_pass_ends_by_time_and_the_rest_is_served_in_turns_by_user(tmp_path: P
         await bench.enter(1)
         await bench.enter(2, "bob")
         await bench.enter(3, "carol")
-        bench.tick_s = PASS_S / 4
+        bench.tick_s = PASS_S
         bench.core.happen(*(send(1, number) for number in range(1, 41)), send(2, 1), send(3, 1), send(2, 2))
         await turns(100)
         order = served(bench)
         assert sorted(order) == sorted([("alice", n) for n in range(1, 41)] + [("bob", 1), ("bob", 2), ("carol", 1)])
         assert [number for user, number in order if user == "alice"] == list(range(1, 41))
         assert order.index(("bob", 2)) < order.index(("alice", 25)), "forty frames of another user are not waited for"
-        assert len(bench.batches) > 5, "in several passes"
+        assert len(bench.batches) > 3, "in several passes"
         assert bench.counts.passes_cut > 3
 
     play(tmp_path, story)
@@ -54,7 +54,7 @@ def test_nothing_overtakes_what_the_same_user_said_before_least_of_all_an_end(tm
     async def story(bench: Bench) -> None:
         await bench.enter(1)
         await bench.enter(2, "bob")
-        bench.tick_s = PASS_S / 4
+        bench.tick_s = PASS_S
         bench.core.happen(*(send(1, number) for number in range(1, 31)))
         bench.core.happen((_core.MISSED, 1, 3), (_core.CLOSED, 1, 1000), send(2, 1))
         await turns(100)

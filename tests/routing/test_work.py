@@ -78,30 +78,39 @@ def test_users_do_not_share_an_account_and_rate_0_is_no_limit() -> None:
     assert len(free) == 0
 
 
-def test_an_account_that_is_full_again_is_forgotten() -> None:
+def test_accounts_that_are_full_again_are_forgotten_and_no_other() -> None:
     clock = Clock()
-    accounts = Accounts(1, 2, clock)
-    for user in ("alice", "bob"):
-        accounts.charge(user, 1)
-    accounts.charge("carol", 2)
-    clock.s = 1.0
+    accounts = Accounts(1, 10, clock)
+    accounts.charge("alice", 5)
+    accounts.charge("bob", 1_000)
+    clock.s = 19.0
+    accounts.charge("carol", 1_000)
+    assert accounts.wait_s("bob") == pytest.approx(0.0)
+    clock.s = 21.0
     accounts.charge("dave", 1)
-    assert len(accounts) == 2, "carol still owes a second, and dave has just come"
+    clock.s = 30.0
+    assert accounts.wait_s("carol") == pytest.approx(0.0)
+    assert take(accounts, "carol", 1) == 0.0
+    clock.s = 42.0
+    accounts.charge("dave", 1)
+    assert len(accounts) == 2, "carol and dave were charged in the last two bursts, alice and bob long before"
 
 
-def test_the_table_is_bounded_and_forgets_who_was_charged_least_lately() -> None:
-    accounts = Accounts(1, 1, Clock(), users=2)
-    for user in ("alice", "bob", "alice", "carol"):
-        accounts.charge(user, 1)
-    assert len(accounts) == 2
-    assert (accounts.wait_s("alice") > 0, accounts.wait_s("bob")) == (True, 0.0)
+def test_the_table_is_bounded_and_keeps_who_was_charged_last() -> None:
+    accounts = Accounts(1, 1, Clock(), users=4)
+    for number in range(20):
+        accounts.charge(f"user-{number}", 2)
+        assert len(accounts) <= 6
+    assert accounts.wait_s("user-19") > 0
+    assert accounts.wait_s("user-0") == 0.0
 
 
 def test_every_request_has_a_cost_and_the_dear_ones_cost_by_what_they_ask_for() -> None:
     for name in REQUESTS:
         assert work.cost(name, Frame(id=1)) >= 0
     marks = Ack(marks=[Mark(conversation="c", seq=1)] * 200)
-    assert work.cost("ack", Frame(ack=marks)) > 50 * work.cost("ack", Frame(ack=Ack(seq=1)))
+    assert work.cost("ack", Frame(ack=marks)) > 50 * work.READ
+    assert all(work.cost(name, Frame(id=1)) == 0 for name in work.FREE), "these are charged by whoever reads them"
     page, entry = Frame(read_history=ReadHistory(limit=200)), Frame(read_history=ReadHistory(limit=1))
     assert work.cost("read_history", page) > 10 * work.cost("read_history", entry)
     assert work.cost("sync", Frame(sync=Sync(limit=200))) > 3 * work.cost("sync", Frame(sync=Sync()))

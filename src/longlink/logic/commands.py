@@ -59,9 +59,11 @@ def _charge(
 ) -> tuple[Mapping[int, LonglinkError], Sequence[Call]]:
     """The refusals by the place of their call, and the other calls, which have been charged."""
     refused: dict[int, LonglinkError] = {}
+    if name is None or name in work.FREE:
+        return refused, calls
     for place, call in enumerate(calls):
         try:
-            services.accounts.take(call.session.user, work.cost(name, call.frame) if name else 0)
+            services.accounts.take(call.session.user, work.cost(name, call.frame))
         except LonglinkError as error:
             refused[place] = error
     if not refused:

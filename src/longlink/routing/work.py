@@ -9,24 +9,23 @@ Pure: the clock is injected. Read next: ../logic/commands.py, ../access/gateway.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from longlink import errors
 from longlink.errors import LonglinkError
-from longlink.protocol.frames import Frame, FrameName
+from longlink.protocol.frames import REQUESTS, Frame, FrameName
 from longlink.protocol.limits import MESSAGES_DEFAULT, PAGE_DEFAULT
 
 USERS: Final = 65_536
-"""Accounts that are remembered; above it the one that was charged least lately is full again."""
+"""Accounts that are remembered; above it those that were charged least lately are full again."""
 
 # What gateways charge -------------------------------------------------------------------------------------------------
 
-READ: Final = 1
-"""A frame in Protocol Buffers that was read."""
-READ_TEXT: Final = 4
-"""A frame in JSON."""
+READ: Final = 10
+"""A request in Protocol Buffers, with what every request costs, such as its part of a commit."""
+READ_TEXT: Final = 14
+"""A request in JSON."""
 READ_BYTES: Final = 512
 """So many bytes of a frame are one more unit: reading, storing and delivering them."""
 READ_TEXT_BYTES: Final = 128
@@ -51,7 +50,7 @@ _Cost = Callable[[Frame], int]
 
 
 def _ack(frame: Frame) -> int:
-    return 4 + 6 * len(frame.ack.marks)
+    return 6 * len(frame.ack.marks)
 
 
 def _read_history(frame: Frame) -> int:
@@ -70,22 +69,23 @@ def _sync(frame: Frame) -> int:
 
 _SYNC_MESSAGES: Final = 12
 _COSTS: Final[Mapping[str, _Cost]] = {
-    # Free, so that a user whose account is overdrawn keeps their connections.
-    "connect": lambda _: 0,
-    "open_direct": lambda _: 20,
-    "send": lambda _: 10,
+    "open_direct": lambda _: 10,
     "ack": _ack,
     "read_history": _read_history,
     "list_conversations": _list_conversations,
     "sync": _sync,
-    "adjust": lambda _: 3,
-    "logout": lambda _: 3,
 }
+"""Of requests that cost more than reading them. Connect is free, so that users who ask for too much stay connected."""
+
+
+FREE: Final = frozenset(set(REQUESTS) - set(_COSTS))
+"""Requests for which logic charges nothing before they begin."""
 
 
 def cost(name: FrameName, frame: Frame) -> int:
     """What logic charges for a request before it begins, in units."""
-    return _COSTS[name](frame)
+    price = _COSTS.get(name)
+    return 0 if price is None else price(frame)
 
 
 def read_cost(size: int, *, text: bool) -> int:
@@ -99,35 +99,39 @@ class Accounts:
     rate: units that an account gets back in a second; 0 means no limit
     burst: units of a full account
     now_s: any monotonic clock, in seconds
+
+    An account is the time at which it will be full again: each unit moves it by the time that a unit takes. It is full
+    two bursts after its last charge at the latest, so accounts are forgotten by the generation: those that were not
+    charged for so long.
     """
 
     def __init__(self, rate: int, burst: int, now_s: Callable[[], float], users: int = USERS) -> None:
-        # An account is the time at which it will be full again: each unit moves it by the time that a unit takes.
         self._unit_s = 1 / rate if rate else 0.0
         self._burst_s = burst * self._unit_s
+        self._most_s = 2 * self._burst_s
         self._now_s = now_s
         self._users = users
-        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._recent: dict[str, float] = {}
+        self._older: dict[str, float] = {}
+        self._turn_s = now_s() + self._most_s
 
     def __len__(self) -> int:
-        """Accounts that are remembered: those that were not full when they were charged last."""
-        return len(self._full_at)
+        """Accounts that are remembered; some of them may be full again."""
+        return len(self._recent.keys() | self._older.keys())
 
     def wait_s(self, user: str) -> float:
         """Seconds until the account is not overdrawn any more; 0.0 if it is not."""
-        full_at = self._full_at.get(user)
-        return 0.0 if full_at is None else max(0.0, full_at - self._now_s() - self._burst_s)
+        return max(0.0, self._full_at(user) - self._now_s() - self._burst_s)
 
     def charge(self, user: str, units: int) -> float:
         """Take units off. An account may be overdrawn, by one burst at most. Returns wait_s as it was before."""
         if not self._unit_s or not units:
             return 0.0
         now_s = self._now_s()
-        full_at = max(now_s, self._full_at.get(user, 0.0))
-        self._full_at[user] = min(full_at + units * self._unit_s, now_s + 2 * self._burst_s)
-        self._full_at.move_to_end(user)
-        self._forget(now_s)
-        return max(0.0, full_at - now_s - self._burst_s)
+        full_at = self._full_at(user)
+        self._put(user, full_at, units, now_s)
+        wait_s = full_at - now_s - self._burst_s
+        return wait_s if wait_s > 0.0 else 0.0
 
     def take(self, user: str, units: int) -> None:
         """Charge a request that is about to be done.
@@ -135,23 +139,28 @@ class Accounts:
         Raises RATE_LIMITED with the wait if the account is overdrawn; then only the refusal is charged. What costs
         nothing is never refused.
         """
-        if not units:
+        if not self._unit_s or not units:
             return
-        wait_s = self.wait_s(user)
-        if wait_s:
-            self.charge(user, REFUSED)
+        now_s = self._now_s()
+        full_at = self._full_at(user)
+        wait_s = full_at - now_s - self._burst_s
+        if wait_s > 0.0:
+            self._put(user, full_at, REFUSED, now_s)
             raise refusal(wait_s)
-        self.charge(user, units)
+        self._put(user, full_at, units, now_s)
 
-    def _forget(self, now_s: float) -> None:
-        """At most two, so that no request pays for many."""
-        for _ in range(2):
-            first = next(iter(self._full_at))
-            if len(self._full_at) <= self._users and self._full_at[first] > now_s:
-                return
-            del self._full_at[first]
-            if not self._full_at:
-                return
+    def _full_at(self, user: str) -> float:
+        full_at = self._recent.get(user)
+        return self._older.get(user, 0.0) if full_at is None else full_at
+
+    def _put(self, user: str, full_at: float, units: int, now_s: float) -> None:
+        # Comparisons and not min and max: this is on the way of every message.
+        full_at = (full_at if full_at > now_s else now_s) + units * self._unit_s
+        most_s = now_s + self._most_s
+        self._recent[user] = full_at if full_at < most_s else most_s
+        if now_s >= self._turn_s or 2 * len(self._recent) > self._users:
+            self._older, self._recent = self._recent, {}
+            self._turn_s = most_s
 
 
 def refusal(wait_s: float) -> LonglinkError:
