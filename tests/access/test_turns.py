@@ -30,12 +30,12 @@ def test_somebody_new_waits_for_one_event_of_each_other_user() -> None:
 def test_it_is_full_by_events_or_by_bytes_and_not_any_more_when_they_are_gone() -> None:
     few, small = Turns(most=2, most_bytes=1_000), Turns(most=100, most_bytes=10)
     for turns in (few, small):
-        assert not turns.full
+        states = [turns.full]
         for _ in range(2):
             turns.add("alice", (_core.BINARY, 1, b"12345"))
-        assert turns.full
+        states.append(turns.full)
         turns.take()
-        assert not turns.full
+        assert [*states, turns.full] == [False, True, False]
 
 
 def test_a_user_with_too_many_events_or_bytes_is_crowded_and_others_are_not() -> None:
