@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -113,3 +115,57 @@ def test_a_client_that_was_away_while_the_log_grew_past_its_place_gets_what_is_s
 
     with run_server(tmp_path / "data") as server:
         asyncio.run(story(server))
+
+
+def _longlink(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "longlink", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_backup_of_a_running_server_is_restored_and_its_clients_go_on(tmp_path: Path) -> None:
+    """What docs/guides/backup.md says, with the commands that it gives."""
+
+    async def story(server: RunningServer) -> None:
+        await _begins(server)
+        made = await asyncio.to_thread(_longlink, "backup", str(tmp_path / "b"), "--data", str(server.data))
+        assert (made.returncode, "3 messages" in made.stdout) == (0, True), made
+        async with _bob(server) as bob:
+            await _alice_says(server, *_numbered("lost", 4, 10))
+            await _gets(bob, [*_numbered("old", 1, 3), *_numbered("lost", 4, 10)])
+            await asyncio.to_thread(_restored_by_command, server, tmp_path)
+            await _alice_says(server, *_numbered("new", 4, 12))
+            await _gets(bob, _numbered("new", 4, 12))
+
+    with run_server(tmp_path / "data") as server:
+        asyncio.run(story(server))
+
+
+def _restored_by_command(server: RunningServer, place: Path) -> None:
+    server.stop()
+    shutil.rmtree(server.data)
+    made = _longlink("restore", str(place / "b"), "--data", str(server.data))
+    assert (made.returncode, "3 messages" in made.stdout) == (0, True), made
+    modes = {file.name: file.stat().st_mode & 0o777 for file in server.data.iterdir()}
+    assert modes == {"lock": 0o600, "longlink.db": 0o600, "signing-key.json": 0o600}
+    server.start()
+
+
+def test_a_copy_replaces_nothing_and_a_damaged_one_leaves_nothing_behind(tmp_path: Path) -> None:
+    backup = tmp_path / "backup"
+    with run_server(tmp_path / "data") as server:
+        assert _longlink("backup", str(backup), "--data", str(server.data)).returncode == 0
+        again = _longlink("backup", str(backup), "--data", str(server.data))
+        assert (again.returncode, "exists already" in again.stderr) == (1, True)
+        in_use = _longlink("restore", str(backup), "--data", str(server.data))
+        assert (in_use.returncode, "data_locked" in in_use.stderr) == (1, True)
+        server.stop()
+        full = _longlink("restore", str(backup), "--data", str(server.data))
+        assert (full.returncode, "not empty" in full.stderr) == (1, True)
+    size = (backup / "longlink.db").stat().st_size
+    with (backup / "longlink.db").open("r+b") as raw:
+        raw.seek(4096)
+        raw.write(b"\xa5" * (size - 4096))
+    damaged = _longlink("restore", str(backup), "--data", str(tmp_path / "new"))
+    assert damaged.returncode == 1
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["lock"]

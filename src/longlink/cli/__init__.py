@@ -30,6 +30,8 @@ COMMANDS: Final = (
     "top",
     "end",
     "config",
+    "backup",
+    "restore",
     "doctor",
     "decode",
     "bench",
