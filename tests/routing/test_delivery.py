@@ -13,7 +13,7 @@ from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding
 from longlink.protocol.frames import Frame, Message
 from longlink.routing.bus.base import Ending, Parcel
-from longlink.routing.delivery import EVENT, Delivery, Outgoing
+from longlink.routing.delivery import EVENT, PORTION, Delivery, Outgoing
 from longlink.routing.ids import COUNTER_BITS
 from longlink.routing.registry import MemorySessions
 from longlink.routing.sessions import Session
@@ -98,3 +98,29 @@ def test_a_batch_keeps_its_order_and_is_handed_over_at_once() -> None:
     bus, _ = _deliver([receiver], [Outgoing(_frame(seq), ("a",), None) for seq in range(1, 20)])
     ((_, parcels),) = bus.published
     assert [Encoding.BINARY.decode(parcel.payload).message.seq for parcel in parcels] == list(range(1, 20))
+
+
+def test_a_user_who_causes_many_frames_leaves_turns_to_others_and_keeps_their_order() -> None:
+    async def story() -> None:
+        bus, counts = Notebook(), Counts()
+        registry = MemorySessions(config.Sessions(), counts, lambda: 0.0)
+        registry.add(session("bob", "phone", EAST, 1))
+        delivery = Delivery(registry, bus, counts)
+
+        def batch(first: int, number: int) -> list[Outgoing]:
+            return [Outgoing(_frame(seq), ("bob",), None) for seq in range(first, first + number)]
+
+        many, few = batch(1, 5 * PORTION), batch(1_000, 2)
+        large = asyncio.ensure_future(delivery.deliver_by_user(many, ["alice"] * len(many)))
+        await asyncio.sleep(0)
+        later = asyncio.ensure_future(delivery.deliver_by_user(few, ["alice", "carol"]))
+        reached = await asyncio.gather(large, later)
+        assert [len(each) for each in reached] == [len(many), 2]
+        assert all(count == 1 for each in reached for count in each)
+        order = [Frame.FromString(parcel.payload).message.seq for _, parcels in bus.published for parcel in parcels]
+        assert order.index(1_001) < 3 * PORTION, "carol does not wait for all of alice's"
+        order.remove(1_001)
+        assert order == [*range(1, len(many) + 1), 1_000], "alice's keep their order, across batches too"
+        assert delivery._portions == {}
+
+    asyncio.run(story())

@@ -37,7 +37,7 @@ async def ack(services: Services, calls: Sequence[Call]) -> list[Frame | Longlin
                 services.counts.marks += 1
                 pushes += _told(services.receipts, mark, marked, call)
         callers += [call.session.user] * (len(pushes) - len(callers))
-    for user, reached in zip(callers, await services.delivery.deliver_in_portions(pushes), strict=True):
+    for user, reached in zip(callers, await services.delivery.deliver_by_user(pushes, callers), strict=True):
         services.accounts.charge(user, reached * DELIVERED)
     return results
 

@@ -7,6 +7,7 @@ he comes back, because the registry counts. Read next: registry.py, bus/.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -17,7 +18,7 @@ from longlink.routing.bus.base import Bus, Parcel
 from longlink.routing.sessions import Session, Sessions
 
 PORTION: Final = 32
-"""Frames of a large batch that are handed over in one go: about two milliseconds, if each has 32 receivers."""
+"""Frames of one user that are handed over in one go: about two milliseconds, if each has 32 receivers."""
 EVENT = 1
 """The core's delivery class for events that the log can repeat (core/BOUNDARY.md)."""
 
@@ -37,7 +38,7 @@ class Delivery:
         self._sessions = sessions
         self._bus = bus
         self._counts = counts
-        self._portions = asyncio.Lock()
+        self._portions: dict[str, asyncio.Event] = {}
 
     async def deliver(self, batch: Sequence[Outgoing]) -> list[int]:
         """Hand over in order. Returns when the bus has the parcels, which says nothing of arrival.
@@ -56,19 +57,43 @@ class Delivery:
             self._bus.publish(gateway, parcels)
         return reached
 
-    async def deliver_in_portions(self, batch: Sequence[Outgoing]) -> list[int]:
-        """As deliver, but others get a turn between two portions of a large batch.
+    async def deliver_by_user(self, batch: Sequence[Outgoing], users: Sequence[str]) -> list[int]:
+        """As deliver, but others get a turn between two portions of a user who caused many frames.
 
-        For events of which only the newest counts: a smaller batch may overtake a large one.
+        users: for each frame the user who caused it. Frames that one user caused keep their order, also with those of
+        batches before; frames that different users caused may overtake one another.
         """
-        if len(batch) <= PORTION:
+        caused = Counter(users)
+        large = [user for user, frames in caused.items() if frames > PORTION or user in self._portions]
+        if not large:
             return await self.deliver(batch)
-        reached: list[int] = []
-        async with self._portions:
-            for begin in range(0, len(batch), PORTION):
-                reached += await self.deliver(batch[begin : begin + PORTION])
-                await asyncio.sleep(0)
+        reached = [0] * len(batch)
+        small = [place for place, user in enumerate(users) if user not in large]
+        await self._deliver_places(batch, small, reached)
+        for user in large:
+            places = [place for place, each in enumerate(users) if each == user]
+            await self._deliver_in_portions(batch, user, places, reached)
         return reached
+
+    async def _deliver_in_portions(
+        self, batch: Sequence[Outgoing], user: str, places: Sequence[int], reached: list[int]
+    ) -> None:
+        before = self._portions.get(user)
+        done = self._portions[user] = asyncio.Event()
+        try:
+            if before is not None:
+                await before.wait()
+            for begin in range(0, len(places), PORTION):
+                await self._deliver_places(batch, places[begin : begin + PORTION], reached)
+                await asyncio.sleep(0)
+        finally:
+            done.set()
+            if self._portions[user] is done:
+                del self._portions[user]
+
+    async def _deliver_places(self, batch: Sequence[Outgoing], places: Sequence[int], reached: list[int]) -> None:
+        for place, count in zip(places, await self.deliver([batch[place] for place in places]), strict=True):
+            reached[place] = count
 
 
 def _pack(frame: Frame, targets: Sequence[Session], by_gateway: dict[int, list[Parcel]]) -> None:
