@@ -18,6 +18,7 @@ from longlink.config import Storage
 from longlink.errors import LonglinkError, Row
 from longlink.storage.base import Append, Member
 from longlink.storage.sqlite import engine, migrations, open_store
+from longlink.storage.sqlite.folder import check_folder
 from longlink.storage.sqlite.migrations import Migration
 
 from .scene import NOON_MS, stored, texts
@@ -264,11 +265,25 @@ def test_a_folder_of_somebody_else_is_refused_with_what_to_do(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o702, 0o1777])
-def test_a_folder_that_everybody_may_write_to_is_refused_with_what_to_do(tmp_path: Path, mode: int) -> None:
+def test_a_folder_of_ours_that_everybody_may_write_to_is_repaired(
+    tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
     tmp_path.chmod(mode)
-    _refused(tmp_path, errors.DATA_UNUSABLE, f"mode {mode:04o}", f"chmod o-w {tmp_path}")
-    _opened(tmp_path / "inside")
-    assert (tmp_path / "inside").stat().st_mode & 0o777 == 0o700
+    _opened(tmp_path)
+    assert tmp_path.stat().st_mode & 0o7777 == mode & ~0o002
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["data_folder_repaired"]
+
+
+def test_a_folder_of_root_that_everybody_may_write_to_is_used_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a folder of root needs root")
+    tmp_path.chmod(0o777)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    check_folder(tmp_path)
+    assert tmp_path.stat().st_mode & 0o777 == 0o777
+    assert [record.message for record in caplog.records] == ["data_folder_open"]
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o750, 0o2770, 0o775])

@@ -1,4 +1,4 @@
-"""The data folder: made for its owner alone, and refused when others could put files into it.
+"""The data folder: made for its owner alone, and refused when it belongs to somebody else.
 
 Read next: lock.py.
 """
@@ -12,6 +12,9 @@ from typing import Final
 
 from longlink import errors
 from longlink.errors import LonglinkError
+from longlink.ops import logs
+
+log = logs.get("storage")
 
 _ROOT: Final = 0
 
@@ -26,9 +29,10 @@ def make_folder(folder: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Only this user and root may put files into the folder; its group may too, because platforms share volumes so.
+    """The folder must belong to this user or to root. Its group may write to it: platforms share volumes so.
 
-    Raises DATA_UNUSABLE with what to do, OSError.
+    A folder of ours that everybody may write to is repaired. One of root's is not ours to repair, and volumes of
+    Kubernetes are often made so: it is used, with a warning. Raises DATA_UNUSABLE with what to do, OSError.
     """
     found, user = folder.stat(), os.geteuid()
     if found.st_uid not in (user, _ROOT):
@@ -39,11 +43,12 @@ def check_folder(folder: Path) -> None:
         raise LonglinkError(errors.DATA_UNUSABLE, message)
     if found.st_mode & stat.S_IWOTH:
         mode = stat.S_IMODE(found.st_mode)
-        message = (
-            f"everybody may write to the data folder {folder} (mode {mode:04o}): `chmod o-w {folder}`, or use a folder"
-            " inside it, which the server makes for itself"
-        )
-        raise LonglinkError(errors.DATA_UNUSABLE, message)
+        if found.st_uid == user:
+            folder.chmod(mode & ~stat.S_IWOTH)
+            log.warning("data_folder_repaired", folder=str(folder), mode=f"{mode:04o}", repaired="chmod o-w")
+        else:
+            advice = f"chmod o-w {folder}, or use a folder inside it, which the server makes for itself"
+            log.warning("data_folder_open", folder=str(folder), mode=f"{mode:04o}", advice=advice)
 
 
 def sync_folder(folder: Path) -> None:
