@@ -129,7 +129,10 @@ def _number(value: float) -> str:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0.5 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"expected 0.5 to 3600, got {text}")
+        raise argparse.ArgumentTypeError(f"expected seconds from 0.5 to 3600, got {text!r}")
     return value
