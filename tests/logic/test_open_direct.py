@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
 from longlink import errors
+from longlink.errors import LonglinkError
 from longlink.protocol.frames import Frame, ListConversations, OpenDirect, Sync
 from longlink.routing.sessions import Session
+from longlink.storage.base import Opened
 
 from .stage import Stage, play, text
 
@@ -76,6 +81,22 @@ def test_a_user_creates_so_many_conversations_and_opens_existing_ones_freely(tmp
     play(tmp_path, story, new_conversations=3)
 
 
+@pytest.mark.parametrize("failure", [errors.STORAGE_UNAVAILABLE, errors.OVERLOADED])
+def test_a_conversation_that_the_store_could_not_create_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: errors.Row
+) -> None:
+    async def story(stage: Stage) -> None:
+        alice = await stage.enter("alice")
+        with monkeypatch.context() as broken:
+            broken.setattr(stage.store.conversations, "open_direct", _failing(failure))
+            for _ in range(5):
+                (refused,) = await stage.ask(alice, _open("bob"))
+                assert refused.error.name == failure.name
+        await stage.direct(alice, "bob")
+
+    play(tmp_path, story, new_conversations=1)
+
+
 def test_names_cannot_be_tried_without_end_where_unknown_users_are_refused(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         _, alice = await stage.enter("known"), await stage.enter("alice")
@@ -93,3 +114,10 @@ async def _listed(stage: Stage, session: Session) -> list[str]:
     ids = [conversation.id for conversation in listed.conversations.conversations]
     assert [change.conversation.id for change in synced.synced.changes] == ids
     return ids
+
+
+def _failing(failure: errors.Row) -> Callable[..., Awaitable[Opened]]:
+    async def open_direct(*_: object, **__: object) -> Opened:
+        raise LonglinkError(failure, "not now")
+
+    return open_direct

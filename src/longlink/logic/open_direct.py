@@ -32,6 +32,9 @@ async def _one(services: Services, call: Call) -> Frame:
         opened = await conversations.open_direct(user, peer, accept=services.accept_unknown, create=not wait_s)
     except LonglinkError as error:
         if error.row is not errors.CONVERSATION_UNKNOWN:
+            if not wait_s and error.row is not errors.USER_UNKNOWN:
+                # Nothing was created: who tries again until the disk works must not use up the quota.
+                quota.give_back(user)
             raise
         services.counts.quota_refused += 1
         message = "you have created as many conversations as one user may in an hour"
