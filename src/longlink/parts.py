@@ -32,7 +32,6 @@ from longlink.access.http import (
     HttpServer,
     Places,
     Proxies,
-    Rate,
     ShortLink,
     Strangers,
     build_http,
@@ -60,6 +59,7 @@ from longlink.routing.bus.base import Bus
 from longlink.routing.calls import Handler
 from longlink.routing.delivery import Delivery
 from longlink.routing.ids import SessionIds
+from longlink.routing.rates import Rate
 from longlink.routing.registrar import Registrar
 from longlink.routing.registry import MemorySessions
 from longlink.routing.sessions import Registry

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
-import ipaddress
 import ssl
 import threading
 import time
@@ -27,6 +26,7 @@ from joserfc.errors import JoseError
 from longlink import errors
 from longlink.access.keys import Key, parse_set
 from longlink.access.secret_files import read_secret, write_secret
+from longlink.config.check import is_loopback
 from longlink.errors import LonglinkError
 from longlink.ops import logs
 from longlink.ops.metrics import Counts
@@ -246,7 +246,7 @@ def check_address(address: str) -> None:
     if not host or parts.scheme not in ("https", "http") or "@" in parts.netloc or parts.fragment:
         what = "auth.keys: expected the address of a JWKS as https://host/path, without user and fragment"
         raise LonglinkError(errors.CONFIG_INVALID, f"{what}, got one with the scheme {parts.scheme[:10]!r}")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         message = f"auth.keys: expected https, because anybody on the way could change the keys, got {shown(address)}"
         raise LonglinkError(errors.CONFIG_INVALID, message)
 
@@ -255,13 +255,6 @@ def shown(address: str) -> str:
     """An address for logs and errors: without query."""
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

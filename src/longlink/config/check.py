@@ -83,7 +83,7 @@ def _check_address(name: str, address: str, origin: str) -> str:
 
 
 def _check_secure(config: Config, name: str, address: str, bare: str, origin: str) -> None:
-    if not (config.listen.tls_certificate or config.listen.behind_proxy or _is_loopback(bare)):
+    if not (config.listen.tls_certificate or config.listen.behind_proxy or is_loopback(bare)):
         raise LonglinkError(
             errors.INSECURE,
             f"{name} ({origin}) is {address!r}, which others can reach, and there is no TLS: tokens and messages would "
@@ -93,7 +93,7 @@ def _check_secure(config: Config, name: str, address: str, bare: str, origin: st
 
 def _check_operations(config: Config, origin: str) -> None:
     name, address = "listen.operations", config.listen.operations
-    if address and not _is_loopback(_check_address(name, address, origin)) and not config.listen.operations_exposed:
+    if address and not is_loopback(_check_address(name, address, origin)) and not config.listen.operations_exposed:
         raise LonglinkError(
             errors.INSECURE,
             f"{name} ({origin}) is {address!r}, which others can reach: metrics would be public; use a loopback "
@@ -124,7 +124,8 @@ def _is_network(text: str) -> bool:
     return "%" not in text and (not slash or (prefix.isascii() and prefix.isdigit()))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host, which is a name or an address."""
     if host == "localhost":
         return True
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2 as httpx
 
-from longlink.access.http import Callers, Proxies, Rate, ShortLink, Strangers, build_http
+from longlink.access.http import Callers, Proxies, ShortLink, Strangers, build_http
 from longlink.access.keys import read_data_key
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Signer, Verifier
@@ -19,6 +19,7 @@ from longlink.ops.metrics import Counts
 from longlink.protocol.codec import Encoding, encode
 from longlink.protocol.frames import Frame
 from longlink.routing.calls import Call, Reply, refusal
+from longlink.routing.rates import Rate
 from longlink.routing.sessions import Session
 from longlink.routing.work import HTTP_CALL, Accounts
 

@@ -11,7 +11,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from longlink import errors
-from longlink.access.http import Callers, Proxies, Rate, ShortLink, Strangers, build_http, build_operations, endpoints
+from longlink.access.http import Callers, Proxies, ShortLink, Strangers, build_http, build_operations, endpoints
 from longlink.access.jwks import RemoteKeys
 from longlink.access.resume import ResumeKeys
 from longlink.access.tokens import Verifier
@@ -19,6 +19,7 @@ from longlink.config import Auth
 from longlink.errors import LonglinkError
 from longlink.ops.metrics import Counts
 from longlink.routing.calls import Call, Reply
+from longlink.routing.rates import Rate
 from longlink.routing.work import Accounts
 
 

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from longlink.access.http.places import LEAST_SHARE, SHARE, Places, Rate, bounded_address
+from longlink.access.http.places import LEAST_SHARE, SHARE, Places, bounded_address
+from longlink.routing.rates import Rate
 
 
 class Clock:
@@ -98,25 +99,6 @@ def test_an_address_connects_so_often_and_no_more() -> None:
     clock.now_s += 0.5
     assert [made.admit("a") for _ in range(2)] == [True, False]
     assert made.cuts == {"rate": 2}
-
-
-def test_a_rate_tells_how_long_to_wait_and_refills_to_its_burst() -> None:
-    clock = Clock()
-    rate = Rate(4, 2, clock)
-    assert [rate.take("a") for _ in range(3)] == [0.0, 0.0, pytest.approx(0.25)]
-    clock.now_s += 1_000
-    assert [rate.take("a") for _ in range(3)] == [0.0, 0.0, pytest.approx(0.25)]
-
-
-def test_a_rate_remembers_a_bounded_number_of_addresses_and_forgets_those_who_lose_nothing() -> None:
-    clock = Clock()
-    rate = Rate(1, 1, clock, addresses=3)
-    for number in range(10):
-        rate.take(str(number))
-    assert len(rate) == 3
-    clock.now_s += 10
-    rate.take("new")
-    assert len(rate) == 1
 
 
 @pytest.mark.parametrize(

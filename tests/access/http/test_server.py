@@ -20,8 +20,9 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from longlink import errors
-from longlink.access.http import HttpServer, Places, Rate, connection, serve_http, server, server_context
+from longlink.access.http import HttpServer, Places, connection, serve_http, server, server_context
 from longlink.errors import LonglinkError
+from longlink.routing.rates import Rate
 
 DEADLINE_S = 10.0
 ANY = Places(512, 512, Rate(0, 1, float), Counter())

@@ -4,7 +4,7 @@ from longlink.access.http.callers import Callers
 from longlink.access.http.calls import ShortLink
 from longlink.access.http.certificates import pair_bytes, server_context
 from longlink.access.http.endpoints import build_http, build_operations
-from longlink.access.http.places import Places, Rate
+from longlink.access.http.places import Places
 from longlink.access.http.proxies import Proxies
 from longlink.access.http.server import HttpServer, serve_http
 from longlink.access.http.strangers import Strangers
@@ -14,7 +14,6 @@ __all__ = [
     "HttpServer",
     "Places",
     "Proxies",
-    "Rate",
     "ShortLink",
     "Strangers",
     "build_http",

@@ -8,12 +8,11 @@ Pure: sockets and clocks are the caller's. Read next: connection.py, server.py.
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
-ADDRESSES: Final = 65_536
-"""Addresses that are remembered by a rate; above it the one that was seen least lately starts with a full burst."""
+from longlink.routing.rates import Rate
 
 
 def bounded_address(host: str) -> str:
@@ -43,42 +42,6 @@ class Guest(Protocol):
 
     def give_way(self) -> None:
         """Close it now."""
-
-
-class Rate:
-    """How often an address may do something.
-
-    rate: times a second; 0 means no limit.
-    burst: times at once.
-    now_s: any monotonic clock, in seconds.
-    """
-
-    def __init__(self, rate: int, burst: int, now_s: Callable[[], float], addresses: int = ADDRESSES) -> None:
-        # Of each address the time at which its burst will be full again: each use moves it by 1 / rate.
-        self._once_s = 1 / rate if rate else 0.0
-        self._burst_s = burst * self._once_s
-        self._now_s = now_s
-        self._addresses = addresses
-        self._full_at: OrderedDict[str, float] = OrderedDict()
-
-    def __len__(self) -> int:
-        """Addresses that are remembered."""
-        return len(self._full_at)
-
-    def take(self, address: str) -> float:
-        """0.0 if the address may do it now, which then is counted; otherwise the seconds until it may."""
-        if not self._once_s:
-            return 0.0
-        now_s = self._now_s()
-        full_at = max(now_s, self._full_at.get(address, 0.0)) + self._once_s
-        wait_s = full_at - now_s - self._burst_s
-        if wait_s > 1e-9:
-            return wait_s
-        self._full_at[address] = full_at
-        self._full_at.move_to_end(address)
-        while len(self._full_at) > self._addresses or next(iter(self._full_at.values())) <= now_s:
-            self._full_at.popitem(last=False)
-        return 0.0
 
 
 class Places:

@@ -13,10 +13,11 @@ from starlette.types import Scope
 from longlink import errors
 from longlink.access.http.connection import CONNECTION
 from longlink.access.http.exchange import Headers
-from longlink.access.http.places import Rate, bounded_address
+from longlink.access.http.places import bounded_address
 from longlink.access.http.proxies import Proxies
 from longlink.errors import LonglinkError
 from longlink.ops.metrics import Counts
+from longlink.routing.rates import Rate
 
 CLOSE: Final[Headers] = ((b"connection", b"close"),)
 """Behind a refusal: the next request then needs a connection, of which an address gets so many a second and no more."""
