@@ -166,6 +166,15 @@ MISTAKES: Final[dict[str, tuple[bytes, str]]] = {
     "a token": (b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJlLi4u\n", "got a token (JWT)"),
     "PEM behind text": (b"Certificate:\n" + pem(RSA), "YAML"),
     "PEM behind a sentence": (b"My key\n" + pem(RSA), "PEM behind other text"),
+    "a line of an environment file": (b"JWT_SECRET=" + SECRET.encode(), "a line NAME=VALUE"),
+    "a line of TOML": (b'secret = "' + SECRET.encode() + b'"', "a line NAME=VALUE"),
+    "a path": (b"/etc/longlink/keys/jwks.production.json\n", "got a path"),
+    "a key with options": (b'command="date" ' + SSH, "got a key of OpenSSH"),
+    "a token of a header": (b"Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln\n", "got a token (JWT)"),
+    "a key set in base64": (base64.b64encode(TEXT.encode()), "got a JSON object in base64 or hex"),
+    "PEM in base64": (base64.encodebytes(pem(RSA)), "got PEM in base64 or hex"),
+    "HTML in hex": (HTML.hex().encode(), "got HTML or XML in base64 or hex"),
+    "DER in hex": (DER.hex().encode(), "got a key in base64"),
     "a text": (b"upstream connect error or disconnect before headers\n", "got what looks like text"),
     "a secret that does not say so": (b"K" + SECRET.encode(), "looks like text in base64 or hex; if it is an HMAC"),
     "raw bytes": (bytes(range(128, 160)), "looks like raw bytes; if it is an HMAC secret, write secret:PATH"),
@@ -229,7 +238,7 @@ def test_an_oct_key_of_public_text_is_no_secret(tmp_path: Path, data: bytes) -> 
         (b"-----BEGIN PUBLIC KEY-----\nAAAA\n", "whole blocks of PEM"),
         (pem(RSA) + b"<p>", "whole blocks of PEM"),
         (pem(RSA).replace(b"PUBLIC KEY", b"DH PARAMETERS"), "got a block DH PARAMETERS"),
-        (RSA_1024, "an RSA key of at least 2048 bits, got 1024"),
+        (RSA_1024, "an RSA key of 2048 to 16384 bits, got 1024"),
         (OKPKey.generate_key("Ed448").as_pem(private=False), "a key for RSA, Ed25519 or P-256, got a Ed448PublicKey"),
         (ECKey.generate_key("P-384").as_pem(private=False), "on the curve secp384r1"),
         (OKPKey.generate_key("Ed25519").as_pem(private=True), "public keys, got a private key"),
@@ -250,10 +259,37 @@ def test_what_is_no_good_key_is_refused_without_showing_it(
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(b"short", "at least 32 bytes, got 5"), (b" " * 40, "a random secret, got white space")]
+    ("data", "said"),
+    [
+        (b"short", "at least 32 bytes, got 5"),
+        (b" " * 40, "a random secret, got white space"),
+        (bytes(64), "a random secret, got nothing but zeros"),
+        (b"kid,kty,n,e\n" + b"r1,RSA,AQAB,AQAB\n" * 3, "a random secret, got text of several lines"),
+    ],
 )
 def test_a_weak_secret_is_refused(tmp_path: Path, data: bytes, said: str) -> None:
     assert said in refusal(f"secret:{write(tmp_path, data)}").message
+
+
+@pytest.mark.parametrize("secret", [base64.encodebytes(bytes(range(64))), b"0123456789abcdef" * 4, bytes(range(32))])
+def test_a_secret_may_be_wrapped_base64_hex_or_raw_bytes(tmp_path: Path, secret: bytes) -> None:
+    [key] = read_keys(f"secret:{write(tmp_path, secret)}")
+    assert key.verify(b"x", hmac.digest(secret.removesuffix(b"\n"), b"x", "sha256"))
+
+
+@pytest.mark.parametrize("sign", [0, 0x80], ids=["as it is", "with the other sign"])
+@pytest.mark.parametrize("y", [bytes(32), b"\1" + bytes(31), b"\xec" + b"\xff" * 30 + b"\x7f"], ids=["0", "1", "-1"])
+def test_an_ed25519_key_under_which_anybody_can_sign_is_refused(tmp_path: Path, y: bytes, sign: int) -> None:
+    x = base64.urlsafe_b64encode(y[:31] + bytes([y[31] | sign])).rstrip(b"=").decode()
+    error = refusal(write(tmp_path, {"kty": "OKP", "crv": "Ed25519", "x": x}))
+    assert "an Ed25519 key that somebody made" in error.message
+
+
+@pytest.mark.parametrize("operations", [None, 7, "verify"])
+def test_a_key_with_a_wrong_list_of_operations_is_passed_over_in_a_set(tmp_path: Path, operations: object) -> None:
+    odd = {**JWKS["keys"][0], "kid": "odd", "key_ops": operations}
+    [key] = read_keys(str(write(tmp_path, {"keys": [odd, *JWKS["keys"]]})))
+    assert key.kid != "odd"
 
 
 def test_an_entry_that_seems_to_be_the_key_itself_is_not_shown(tmp_path: Path) -> None:

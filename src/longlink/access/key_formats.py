@@ -26,11 +26,18 @@ class Kind(Enum):
 _PRINTABLE: Final = bytes(range(0x20, 0x7F)) + b"\t\r\n"
 _UTF16: Final = re.compile(rb"(?:[^\0]\0){4,}|(?:\0[^\0]){4,}")
 _URL: Final = re.compile(rb"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_OPENSSH: Final = re.compile(rb"(ssh-|ecdsa-sha2-|sk-ssh-)[\w@.-]+ ")
+_OPENSSH: Final = re.compile(rb"(.*\s)?(ssh-|ecdsa-sha2-|sk-ssh-)[\w@.-]+ AAAA")
 _MARKUP: Final = re.compile(rb"<[!?a-zA-Z]")
 _YAML: Final = re.compile(rb"(---\s*\n|- )?[\w.-]+:(\s|$)")
-_TOKEN: Final = re.compile(rb"eyJ[\w-]*\.[\w-]*\.[\w-]*\s*")
+_TOKEN: Final = re.compile(rb"(Bearer )?eyJ[\w-]*\.[\w-]*\.[\w-]*\s*")
+_ASSIGNED: Final = re.compile(rb"(export |set )?[A-Za-z_]{3,}[A-Za-z0-9_]* ?= ?[^=\s]")
+_PATH: Final = re.compile(rb"(/|\.{1,2}/|~/|[A-Za-z]:\\)[\w./\\ -]*\.\w{1,8}\s*")
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_=\s-]+")
+_HEX: Final = re.compile(rb"([0-9A-Fa-f]{2})+")
+_SECRET_LIKE: Final = 40
+"""Bytes of a long secret; the DER of the shortest public key, of Ed25519, has 44."""
+_INNER_BYTES: Final = 16
+"""What base64 or hex decodes to is looked at from so many bytes on: a shorter text may match by chance."""
 
 
 def recognise(data: bytes) -> Kind | None:
@@ -53,7 +60,14 @@ def why_no_secret(data: bytes) -> str:
     """What the file of a secret holds instead; empty when it may be one."""
     if data.startswith(BOM):
         return "text with a byte order mark"
-    return _other_text(data) or ("" if data.strip() else "white space")
+    if other := _other_text(data):
+        return other
+    if not data.strip():
+        return "white space"
+    if not data.strip(b"\0"):
+        return "nothing but zeros"
+    several = _is_text(data) and not _BASE64.fullmatch(data) and len(data.split(b"\n")) > 1
+    return "text of several lines" if several else ""
 
 
 def _other_text(data: bytes) -> str:
@@ -68,6 +82,8 @@ def _other_text(data: bytes) -> str:
         (_URL, "a URL"),
         (_OPENSSH, "a key of OpenSSH"),
         (_TOKEN, "a token (JWT)"),
+        (_ASSIGNED, "a line NAME=VALUE"),
+        (_PATH, "a path"),
         (_YAML, "YAML"),
     ):
         if pattern.match(text):
@@ -108,14 +124,25 @@ def _json_of_a_kind(text: bytes) -> str:
 
 
 def _key_in_base64(data: bytes) -> str:
+    """A key, or another text that is no secret, in base64 or hex."""
+    inner = _decoded(data)
+    if _is_der(inner) and len(inner) > _SECRET_LIKE:
+        return "a key in base64, without the lines of PEM around it"
+    name = _other_text(inner) if len(inner) >= _INNER_BYTES and _is_text(inner) else ""
+    return f"{name} in base64 or hex" if name else ""
+
+
+def _decoded(data: bytes) -> bytes:
+    digits = b"".join(data.split())
+    if _HEX.fullmatch(digits):
+        return bytes.fromhex(digits.decode())
     if not _BASE64.fullmatch(data):
-        return ""
-    digits = b"".join(data.split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
+        return b""
+    digits = digits.translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
     try:
-        inner = base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+        return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
     except binascii.Error:
-        return ""
-    return "a key in base64, without the lines of PEM around it" if _is_der(inner) else ""
+        return b""
 
 
 def _is_der(data: bytes) -> bool:

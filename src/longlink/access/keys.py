@@ -43,6 +43,8 @@ SECRET_BYTES: Final = 32
 """Least length of an HS256 secret: the output of its hash (RFC 7518 section 3.2)."""
 RSA_BITS: Final = 2048
 """Least size of an RSA key (RFC 7518 section 3.3)."""
+LARGEST_RSA_BITS: Final = 16_384
+"""OpenSSL verifies with no larger one."""
 LARGEST_FILE: Final = 262_144
 MOST_KEYS: Final = 64
 HINT: Final = f"if it is an HMAC secret, write {SECRET}PATH in auth.keys"
@@ -150,15 +152,32 @@ def _secret(value: bytes, kid: str | None) -> Key:
 def _public(key: object, kid: str | None) -> Key:
     """Any public key of the library cryptography."""
     if isinstance(key, rsa.RSAPublicKey):
-        if key.key_size < RSA_BITS:
-            raise ValueError(f"expected an RSA key of at least {RSA_BITS} bits, got {key.key_size}")
+        if not RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
+            raise ValueError(f"expected an RSA key of {RSA_BITS} to {LARGEST_RSA_BITS} bits, got {key.key_size}")
         return Key("RS256", kid, RSAKey.import_key(_spki(key)))
     if isinstance(key, ed25519.Ed25519PublicKey):
+        if _is_of_low_order(key):
+            raise ValueError("expected an Ed25519 key that somebody made, got one under which anybody can sign")
         return Key("EdDSA", kid, OKPKey.import_key(_spki(key)))
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return Key("ES256", kid, ECKey.import_key(_spki(key)))
     curve = f" on the curve {key.curve.name}" if isinstance(key, ec.EllipticCurvePublicKey) else ""
     raise ValueError(f"expected a key for RSA, Ed25519 or P-256, got a {type(key).__name__.strip('_')}{curve}")
+
+
+_FIELD: Final = 2**255 - 19
+_ORDER_8: Final = int.from_bytes(
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
+)
+
+
+def _is_of_low_order(key: ed25519.Ed25519PublicKey) -> bool:
+    """Whether the point has an order of 8 or less: then a fixed signature fits messages that nobody signed.
+
+    The first 255 bits are its y (RFC 8032 section 5.1.2). A key of zeros, which is a placeholder, is such a point.
+    """
+    y = int.from_bytes(key.public_bytes_raw(), "little") % 2**255 % _FIELD
+    return y in (0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8)
 
 
 def _spki(key: rsa.RSAPublicKey | ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey) -> bytes:
@@ -258,7 +277,8 @@ def _unusable(member: Any) -> str:
     alg = member.get("alg", algorithm)
     if not isinstance(alg, str) or ALIASES.get(alg, alg) != algorithm:
         return f"alg {alg!r:.20}"
-    if member.get("use", "sig") != "sig" or "verify" not in member.get("key_ops", ["verify"]):
+    operations = member.get("key_ops", ["verify"])
+    if member.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return "not for verifying signatures"
     return ""
 
