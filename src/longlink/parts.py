@@ -197,7 +197,7 @@ class Logic:
         self.control = Control(Path(config.data.dir), verbs)
 
     async def stop(self) -> None:
-        """Let no operator in any more, and look after nothing. Idempotent."""
+        """Close the control socket and cancel the expiry timer. Idempotent."""
         await self.control.stop()
         self.registrar.stop()
 

@@ -36,7 +36,7 @@ def test_something_bad_is_exit_code_1_with_how_to_mend_it(capsys: pytest.Capture
     assert main(["doctor", "--json", "--data", "d", *FREE]) == 1
     findings = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)}
     assert findings["signing key"]["state"] == "bad"
-    assert findings["signing key"]["mend"] == "chmod 600 d/signing-key.json"
+    assert findings["signing key"]["remedy"] == "chmod 600 d/signing-key.json"
 
 
 def test_a_database_that_others_can_read_is_a_warning_with_how_to_mend_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,7 +45,7 @@ def test_a_database_that_others_can_read_is_a_warning_with_how_to_mend_it(capsys
     assert main(["doctor", "--json", "--data", "d", *FREE]) == 0
     findings = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)}
     assert findings["database"]["state"] == "warn"
-    assert findings["database"]["mend"] == "chmod 600 d/longlink.db"
+    assert findings["database"]["remedy"] == "chmod 600 d/longlink.db"
 
 
 def test_a_port_of_another_program_is_bad(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,7 +66,7 @@ def test_a_port_held_by_a_longlink_is_ok(longlink: str) -> None:
 def test_a_port_held_by_something_else_is_bad(stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "ASK_S", 0.05)
     finding = checks.check_port("listen.address", stranger, stranger)
-    assert (finding.state, finding.mend) == ("bad", "stop what listens there, or change listen.address")
+    assert (finding.state, finding.remedy) == ("bad", "stop what listens there, or change listen.address")
 
 
 def test_an_address_that_this_machine_does_not_have_is_bad() -> None:
@@ -136,7 +136,7 @@ def test_a_certificate_is_ok_until_it_is_about_to_expire(tmp_path: Path) -> None
     assert checks.check_tls("", "").state == "ok"
     assert checks.check_tls(*make_certificate(tmp_path, 30)).state == "ok"
     finding = checks.check_tls(*make_certificate(tmp_path, 13))
-    assert (finding.state, finding.mend) == ("warn", "renew it, then send SIGHUP to the server")
+    assert (finding.state, finding.remedy) == ("warn", "renew it, then send SIGHUP to the server")
 
 
 def test_a_certificate_that_cannot_be_used_is_bad(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_every_request_has_a_cost_and_the_dear_ones_cost_by_what_they_ask_for() 
         assert work.cost(name, Frame(id=1)) >= 0
     marks = Ack(marks=[Mark(conversation="c", seq=1)] * 200)
     assert work.cost("ack", Frame(ack=marks)) > 50 * work.READ
-    assert all(work.cost(name, Frame(id=1)) == 0 for name in work.FREE), "these are charged by whoever reads them"
+    assert all(work.cost(name, Frame(id=1)) == 0 for name in work.FREE), "the process that reads them charges these"
     page, entry = Frame(read_history=ReadHistory(limit=200)), Frame(read_history=ReadHistory(limit=1))
     assert work.cost("read_history", page) > 10 * work.cost("read_history", entry)
     assert work.cost("sync", Frame(sync=Sync(limit=200))) > 3 * work.cost("sync", Frame(sync=Sync()))

@@ -43,7 +43,7 @@ class FailingDisk:
         device = Path(_run("findmnt", "-n", "-o", "SOURCE", str(self.folder)).strip()).name
         Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("test")
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """What an operator does: check the disk and mount it again. No file of it may be open."""
         self.unmount()
         subprocess.run(["e2fsck", "-p", "-f", str(self._image)], capture_output=True, check=False)
@@ -96,9 +96,9 @@ def test_a_disk_that_turns_read_only_refuses_what_it_cannot_store_and_forgets_no
         assert bob.pending() == ["message"] * len(stored), "nobody hears of what was not stored"
         check_stored(bob, conversation, stored)
         server.kill()
-        failing_disk.mend()
+        failing_disk.repair()
         server.start()
-        eventually(lambda: ready(server)[0] == 200, "ready again on the mended disk")
+        eventually(lambda: ready(server)[0] == 200, "ready again on the repaired disk")
         alice, bob = door.enter("alice"), door.enter("bob")
         sent = alice.say(conversation, "after", "lost?")
         assert (sent.seq, sent.duplicate) == (len(stored) + 1, False)

@@ -1,4 +1,4 @@
-"""A disk that is full, cannot be written or hangs: said in words, nothing acknowledged, and it mends itself.
+"""A disk that is full, cannot be written or hangs: said in words, nothing acknowledged, and it recovers by itself.
 
 Read next: full_child.py.
 """

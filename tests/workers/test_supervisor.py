@@ -85,7 +85,7 @@ def test_pauses_grow_to_a_bound() -> None:
     pauses = [Worker("gateway-1", lambda _: _never, deaths=deaths).pause_s for deaths in range(1, MOST_DEATHS + 1)]
     assert pauses[: len(PAUSES_S)] == list(PAUSES_S)
     assert all(one <= other for one, other in itertools.pairwise(pauses))
-    assert 30 < sum(pauses) < 120, "time enough for somebody to mend it, and an end"
+    assert 30 < sum(pauses) < 120, "time enough for somebody to fix it, and an end"
 
 
 async def _never(*_: object) -> None:

@@ -25,7 +25,7 @@ LONGEST_LINE: Final = 2**24
 ASK_S: Final = 10.0
 """How long either side waits for the other."""
 MOST: Final = 16
-"""Operators at once; one more is let go."""
+"""Operators at once; one more is closed."""
 
 Verbs = Mapping[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]]
 """What can be done, by name. May raise LonglinkError."""

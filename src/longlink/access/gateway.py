@@ -159,7 +159,7 @@ class Gateway:
         self._announce(closing)
         self._core.drain(duration_ms, closing.code, closing.name)
         deadline = asyncio.get_running_loop().time() + duration_ms / 1000 + GOODBYE_S
-        # The core tells no event when the last connection goes, most of which never were sessions.
+        # The core has no event for the end of the last connection, most of which never were sessions.
         while self._core.counters()["connections"] and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_STEP_S)
         if self._tasks.under_way:
@@ -180,7 +180,7 @@ class Gateway:
     # Events -----------------------------------------------------------------------------------------------------------
 
     def _poll(self) -> None:
-        """One pass. Whoever has a session is served first, and then some of those who come."""
+        """One pass. Connections with a session are served first, and then some of the new ones."""
         if self._crowded():
             self._hold_back()
             return

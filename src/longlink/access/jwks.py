@@ -2,7 +2,7 @@
 
 The last good copy is kept in the data folder, for a start while the address cannot be reached. What fails is logged and
 counted, and the keys of before stay. A kid that nobody knows brings the next fetch forward, at most one in GAP_S. Only
-public keys are taken from an address, because whoever can fetch them knows them. Read next: keys.py, tokens.py.
+public keys are taken from an address, because anyone who can fetch them knows them. Read next: keys.py, tokens.py.
 """
 
 from __future__ import annotations

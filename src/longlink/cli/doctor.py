@@ -64,7 +64,9 @@ def examine(config: Config) -> list[Finding]:
 def _operations(address: str) -> Finding:
     found = checks.check_port("listen.operations", address, address)
     if found.state == "bad" and address == DEFAULT_OPERATIONS:
-        return replace(found, state="warn", mend="the server will use a free port; set listen.operations to choose one")
+        return replace(
+            found, state="warn", remedy="the server will use a free port; set listen.operations to choose one"
+        )
     return found
 
 
@@ -87,6 +89,6 @@ def _lines(findings: list[Finding]) -> list[str]:
         state = f"{finding.state:<4}"
         shown = f"{_COLOURS[finding.state]}{state}\x1b[0m" if colour else state
         lines.append(f"{shown}  {finding.name:<17}  {finding.found}\n")
-        if finding.mend:
-            lines.append(f"{'':23}  -> {finding.mend}\n")
+        if finding.remedy:
+            lines.append(f"{'':23}  -> {finding.remedy}\n")
     return lines

@@ -1,4 +1,4 @@
-"""What the server is to be told of this user: up to where he has received, and read. One ack under way a conversation.
+"""What the server is to be told of this user: up to where they received and read. One ack under way a conversation.
 
 Pure: no I/O, no clock. While one is under way the next one gathers. Read next: exchange.py, which sends them.
 """

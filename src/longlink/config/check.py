@@ -38,7 +38,7 @@ MOST_PROXIES: Final = 1_000
 def check(config: Config, origins: Mapping[str, str]) -> None:
     """origins: where each setting came from, as far as known.
 
-    Raises CONFIG_INVALID, or INSECURE for an address beyond loopback without TLS, naming where to mend it.
+    Raises CONFIG_INVALID, or INSECURE for an address beyond loopback without TLS, naming where to fix it.
     """
     _check_texts(config, origins)
     for name, address in (("listen.address", config.listen.address), ("listen.http", config.listen.http)):

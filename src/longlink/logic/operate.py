@@ -37,7 +37,7 @@ def show_everybody(registrar: Registrar, most: int) -> list[dict[str, Any]]:
 
 
 def end_sessions(registrar: Registrar, user: str, device: str | None) -> int:
-    """End the sessions of a user, or of one of his devices; returns how many there were. Raises FIELD_INVALID."""
+    """End the sessions of a user, or of one of their devices; returns how many there were. Raises FIELD_INVALID."""
     check_user(user, "user")
     return len(registrar.end(user, device))
 

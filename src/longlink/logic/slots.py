@@ -39,7 +39,7 @@ class Slots:
             raise
 
     def give_back(self, user: str) -> None:
-        """Return a slot; whoever waits longest for a turn gets it."""
+        """Return a slot; the user who waits longest for a turn gets it."""
         self._used -= 1
         self._used_by[user] -= 1
         if not self._used_by[user]:

@@ -1,7 +1,7 @@
 """What `longlink doctor` looks at: the machine, the disk, the ports and the files, one function a question.
 
 Each gives one Finding: ok, warn (it works, but not as well or as long as it could) or bad (it will not work), with how
-to mend it. Leaves nothing behind: what it writes to measure, it removes. Read next: ../cli/doctor.py.
+to fix it. Leaves nothing behind: what it writes to measure, it removes. Read next: ../cli/doctor.py.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ ASK_S: Final = 2.0
 
 
 class Finding(Struct, frozen=True):
-    """One answer. mend: what to do, empty when nothing is to be done."""
+    """One answer. remedy: what to do, empty when nothing is to be done."""
 
     name: str
     state: Literal["ok", "warn", "bad"]
     found: str
-    mend: str = ""
+    remedy: str = ""
 
 
 def check_files(most_connections: int, workers: int = 0) -> Finding:
@@ -125,8 +125,8 @@ def check_folder(folder: Path) -> list[Finding]:
     where = f"{folder}" if place == folder else f"{folder} (will be made in {place})"
     free = shutil.disk_usage(place).free
     state: Literal["ok", "warn", "bad"] = "bad" if free < SPACE_BAD else "warn" if free < SPACE_WARN else "ok"
-    mend = "" if state == "ok" else "free some space, or move data.dir"
-    space = Finding("data folder", state, f"{where}: writable, {free / 2**30:.1f} GiB free", mend)
+    remedy = "" if state == "ok" else "free some space, or move data.dir"
+    space = Finding("data folder", state, f"{where}: writable, {free / 2**30:.1f} GiB free", remedy)
     return [space, _check_flush(place)]
 
 
@@ -134,7 +134,9 @@ def _check_flush(place: Path) -> Finding:
     try:
         median_ms, worst_ms = _measure_flushes(place)
     except OSError as error:
-        return Finding("disk flush", "bad", f"writing to {place}: {error.strerror}", "mend the disk, or move data.dir")
+        return Finding(
+            "disk flush", "bad", f"writing to {place}: {error.strerror}", "repair the disk, or move data.dir"
+        )
     found = f"fdatasync p50 {median_ms:.2f} ms, p99 {worst_ms:.2f} ms of {FLUSHES}"
     if median_ms > SLOW_FLUSH_MS:
         return Finding("disk flush", "warn", found, "every message waits for a flush: use a faster disk for data.dir")
@@ -212,8 +214,8 @@ def check_backlog(proc: Path = Path("/proc/sys")) -> Finding:
     if allowed is None:
         return Finding("accept queue", "ok", "unknown on this system")
     if allowed < BACKLOG:
-        mend = f"sysctl -w net.core.somaxconn={BACKLOG}, or reconnecting clients will be dropped after a restart"
-        return Finding("accept queue", "warn", f"net.core.somaxconn is {allowed}", mend)
+        remedy = f"sysctl -w net.core.somaxconn={BACKLOG}, or reconnecting clients will be dropped after a restart"
+        return Finding("accept queue", "warn", f"net.core.somaxconn is {allowed}", remedy)
     return Finding("accept queue", "ok", f"net.core.somaxconn is {allowed}")
 
 
@@ -226,8 +228,8 @@ def check_port_range(addresses: list[str], proc: Path = Path("/proc/sys")) -> Fi
     inside = [port for address in addresses if least <= (port := split_address(address)[1]) <= most]
     found = f"outgoing connections use {least} to {most}"
     if inside:
-        mend = f"choose ports outside, or reserve them in net.ipv4.ip_local_reserved_ports: {inside}"
-        return Finding("port range", "warn", found, mend)
+        remedy = f"choose ports outside, or reserve them in net.ipv4.ip_local_reserved_ports: {inside}"
+        return Finding("port range", "warn", found, remedy)
     return Finding("port range", "ok", found)
 
 

@@ -6,7 +6,7 @@
     signals.leave()                 at the end: nothing that comes now changes the exit code
 
 SIGINT and SIGTERM end the server, SIGHUP reloads it. What others use for log files or timers does nothing; SIGQUIT
-stays what it is, for whoever wants a core dump. Only for the main thread. Imports next to nothing.
+stays what it is, for a core dump. Only for the main thread. Imports next to nothing.
 """
 
 from __future__ import annotations

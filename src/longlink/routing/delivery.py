@@ -1,7 +1,7 @@
 """Delivery: one frame to every session of some users, encoded once per encoding, handed to each gateway once.
 
-Never waits for a receiver and never retries: whoever misses a frame sees the gap in the sequence, or hears of it when
-he comes back, because the registry counts. Read next: registry.py, bus/.
+Never waits for a receiver and never retries: a client that misses a frame sees the gap in the sequence, or is told when
+it comes back, because the registry counts. Read next: registry.py, bus/.
 """
 
 from __future__ import annotations

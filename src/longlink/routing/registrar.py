@@ -79,7 +79,7 @@ class Registrar:
         return missed
 
     def adjust(self, session: Session, *, background: bool) -> None:
-        """Hand over no events, or again; whoever comes to the foreground hears that he missed some."""
+        """Leave events out, or send them again; then the client is told that it missed some, if it did."""
         if self._sessions.adjust(session, background=background):
             self._tell_missed(session)
 
@@ -92,7 +92,7 @@ class Registrar:
         return len(ended)
 
     def end(self, user: str, device: str | None) -> list[Record]:
-        """End the sessions of a user, or of one of his devices, because the operator wants it; returns them."""
+        """End the sessions of a user, or of one of their devices, because the operator wants it; returns them."""
         ended = self._sessions.end(user, lambda each: device is None or each.device == device)
         self._counts.sessions_ended += len(ended)
         self._end_all(ended, errors.SESSION_ENDED, "the operator has ended this session")
@@ -111,7 +111,7 @@ class Registrar:
     def check_key(self, session: Session, link: int) -> None:
         """The key of a link may be used while its client cannot have a newer one. Raises KEY_REUSED.
 
-        Whoever uses an older one has stolen it, or the one who uses the newer one has: the session ends for both.
+        An older one was stolen, or a newer one was and is in use: the session ends for both.
         """
         if not self._sessions.is_reused(session, link):
             return

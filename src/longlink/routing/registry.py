@@ -1,8 +1,8 @@
-"""The embedded registry: who is where, who waits for his client to come back, and what was handed to each.
+"""The embedded registry: who is where, whose client may come back, and what was handed to each.
 
 Delivery counts here what it hands to a link, and a client that comes back says how many came: so one comparison tells
-whether it lacks anything. Events for whoever hears none are not kept; one bit says that there were some. The clock is
-handed in, nothing here sends anything. Read next: registrar.py, policy.py.
+whether it lacks anything. Events for a detached or background session are not kept; one bit records that there were
+some. The clock is handed in, nothing here sends anything. Read next: registrar.py, policy.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is no call: the endpoints of operators, and those that clients see, asked in memory."""
+"""The endpoints beside calls: those of operators, and those that clients see, asked in memory."""
 
 from __future__ import annotations
 

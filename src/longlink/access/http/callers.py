@@ -1,6 +1,6 @@
 """Who asks over HTTP: from the Authorization field to a session, which has no connection.
 
-    Authorization: Bearer TOKEN       a user, as his token says; the device from Longlink-Device, "http" without it
+    Authorization: Bearer TOKEN       a user, as the token says; the device from Longlink-Device, "http" without it
     Authorization: Longlink KEY       a session on a long link or stream, by its resume key
 
 Longlink-Device beside a key must be the device of the key. A key is good here without a look-up; logic asks whether the

@@ -278,7 +278,7 @@ Global___Send: _TypeAlias = Send  # noqa: Y015
 
 @_typing.final
 class Ack(_message.Message):
-    """Say how far the user is (ack:R): he has received everything up to and including seq, and has read everything up to
+    """Say how far the user is (ack:R): they have received everything up to and including seq, and read everything up to
     read. Cumulative; going back is not an error and changes nothing. For one conversation, or by `marks` for many.
     Answer: Acked.
     """

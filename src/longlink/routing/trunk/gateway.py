@@ -49,7 +49,7 @@ ASKED_S: Final = 4.0
 class Trunk:
     """path: the socket on which logic listens. numbers: what this process has counted. now_s: any monotonic clock.
 
-    restarts, hangs: what happened to this gateway before, for whoever counts it.
+    restarts, hangs: what happened to this gateway before, for the metrics.
     """
 
     def __init__(

@@ -140,7 +140,7 @@ class SqliteStore:
     async def _close(self) -> None:
         await self._writer.close()
         await self._readers.close()
-        # In this order whoever closes last is the checkpointer, whose close takes the log away; but when the files are
+        # In this order the checkpointer closes last, which takes the log away; but when the files are
         # others by now, nothing may touch them.
         if not self._health.lost:
             self._identity.close()

@@ -40,7 +40,7 @@ _NOOP: Final = -1  # SQLITE_CHECKPOINT_NOOP: only tells the sizes (SQLite 3.51)
 
 
 class Checkpointer:
-    """gate: held by whoever writes to the log, and by this thread while the log must stand still."""
+    """gate: held by a thread that writes to the log, and by this thread while the log must stand still."""
 
     def __init__(self, file: Path, settings: config.Storage, stats: Stats, health: Health) -> None:
         """Opens the connection at once. Raises apsw.Error."""

@@ -1,9 +1,9 @@
 """Commits batches of requests on the one connection that writes.
 
-Per batch: load what is not known, plan in memory, one INSERT into `work` (schema/sqlite/commit.sql). Every step of
-SQLite gives the GIL away, and a busy event loop lets go of it only each switch interval; so the number of steps, not of
-rows, is what a commit costs in time. After an error of the disk nothing remembered is trusted: the connection is
-opened anew for the next batch. Never knows who asked. Read next: plan.py, known.py.
+Per batch: load what is not known, plan in memory, one INSERT into `work` (schema/sqlite/commit.sql). Each step of
+SQLite releases the GIL, and a busy event loop returns it only once per switch interval: so the time of a commit depends
+on the number of steps, not of rows. After an error of the disk nothing remembered is trusted: the connection is opened
+again for the next batch. Never knows who asked. Read next: plan.py, known.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 -- One commit is one INSERT into this view: SQLite then does all of it in one step, and the writer thread gives the GIL
 -- away once per commit and not once per row or statement (bench/storage.py shows the difference). Lists come as JSON
 -- arrays of rows, heads as an object by id, which costs half; NULL is an empty list. contents holds all new contents end
--- to end, each row says where its own lies. Temporary: made anew on the writer's connection at each start, so it is code
+-- to end, each row says where its own lies. Temporary: made again on the writer's connection at each start, so it is code
 -- and no part of the stored schema.
 
 CREATE TEMP VIEW work AS
