@@ -36,8 +36,8 @@ class FolderLock:
 def lock_folder(folder: Path) -> FolderLock:
     """Make the folder if only its last part is missing, and lock it.
 
-    Raises DATA_UNUSABLE when it cannot be made or written, or when others could write to it; DATA_LOCKED with the
-    owner's pid when it is taken.
+    Raises DATA_UNUSABLE when it cannot be made or written, or belongs to another user; DATA_LOCKED with the owner's pid
+    when it is taken.
     """
     try:
         make_folder(folder)
