@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from starlette.types import Scope
 
 MOST_NAMED: Final = 16
 """Addresses of one request that are looked at."""
-_named: Final = re.compile(r"""for=(?:"?\[?)([0-9A-Fa-f.:]+)""", re.IGNORECASE)
+_named: Final = re.compile(r"""(?:^|;)\s*for="?([^";]*)""", re.IGNORECASE)
 
 
 class Proxies:
@@ -48,10 +48,19 @@ class Proxies:
 def _hosts(scope: Scope) -> list[str]:
     """As the fields name them, the nearest proxy's word last."""
     fields = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
-    said = [value for name, value in fields if name == b"x-forwarded-for"]
-    if said:
-        return [_bare(part.strip()) for part in ",".join(said).split(",")]
-    return _named.findall(",".join(value for name, value in fields if name == b"forwarded"))
+    if said := _parts(value for name, value in fields if name == b"x-forwarded-for"):
+        return [_bare(part) for part in said]
+    return [_bare(_for(part)) for part in _parts(value for name, value in fields if name == b"forwarded")]
+
+
+def _parts(values: Iterable[str]) -> list[str]:
+    return [part.strip() for part in ",".join(values).split(",") if part.strip()]
+
+
+def _for(element: str) -> str:
+    """What an element of Forwarded names. One without an address counts too: what stands before it may be invented."""
+    found = _named.search(element)
+    return found[1] if found else ""
 
 
 def _bare(host: str) -> str:
