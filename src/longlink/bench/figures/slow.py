@@ -30,7 +30,6 @@ FLAGS: Final = (
 )
 MESSAGE_BYTES: Final = 16_384
 """Longest message that the room takes; four of them may wait for one connection, and events may take half of that."""
-SHARE_BYTES: Final = 2 * MESSAGE_BYTES
 STALL_MS: Final = 2_000
 PATIENT_MS: Final = 60_000
 RECEIVE_BUFFER: Final = 4_096

@@ -49,7 +49,7 @@ class Identity:
         """Look at the files, and report to the health of the store if they are others. Blocks for microseconds."""
         if self._health.lost:
             return
-        # Each look gives the GIL away, which costs a commit beside a busy event loop more than the look itself.
+        # Each look releases the GIL, which costs a commit beside a busy event loop more than the look itself.
         moving, round_ = self._moving, self._rounds
         content = self._content
         for name, place in self._files.items():

@@ -1,6 +1,6 @@
 """The reader threads: pages of logs and conversations as users see them, each thread on its own read-only connection.
 
-Each answer is one step of SQLite, however many rows it has, for each step gives the GIL away; so rows are gathered into
+Each answer is one step of SQLite, however many rows it has, for each step releases the GIL; so rows are gathered into
 one JSON text by SQLite, contents as hex, and all history pages that wait together are one statement. A page needs no
 LIMIT because the sequence has no gaps: it is a range of seq. Never writes. Read next: read_turns.py.
 """
