@@ -13,7 +13,6 @@ import gc
 import json
 import os
 import resource
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -41,6 +40,7 @@ from longlink.access.http import (
     server_context,
 )
 from longlink.access.resume import ResumeKeys
+from longlink.access.secret_files import write_private
 from longlink.access.tokens import Verifier
 from longlink.config import DEFAULT_OPERATIONS, Config, Connection, Settings, split_address
 from longlink.errors import LonglinkError
@@ -123,19 +123,14 @@ class Place:
         return self.folder / "server.json"
 
     def write_note(self) -> None:
-        """Leave a note in the data folder for tools on this machine: where we are, and for whom tokens must be."""
+        """Leave a note in the data folder for tools on this machine: where we are, and for whom tokens must be.
+
+        Raises DATA_UNUSABLE.
+        """
         auth = self.config.auth
         said = {"pid": os.getpid(), **addresses(self)}
         said |= {"audience": auth.audience, "issuer": auth.issuer}
-        fresh = self.note.with_name(f".{self.note.name}.{secrets.token_hex(4)}")
-        try:
-            # Never into a file that is there: it could be a link to another one.
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(json.dumps(said) + "\n")
-            fresh.replace(self.note)
-        except OSError as error:
-            raise LonglinkError(errors.DATA_UNUSABLE, f"cannot write {self.note}: {error.strerror}") from None
+        write_private(self.note, json.dumps(said).encode() + b"\n")
 
 
 def addresses(place: Place) -> dict[str, str]:

@@ -324,7 +324,7 @@ def test_without_a_data_key_the_way_to_one_is_said(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(LonglinkError, match="cannot make the secret") as caught:
+    with pytest.raises(LonglinkError, match="cannot write") as caught:
         make_data_key(tmp_path / "file" / "data")
     assert caught.value.row is errors.DATA_UNUSABLE
 

@@ -96,7 +96,7 @@ def test_a_secret_of_another_length_is_refused_with_what_to_do(tmp_path: Path, c
 
 
 def test_a_folder_where_none_can_be_made_is_said(tmp_path: Path) -> None:
-    with pytest.raises(LonglinkError, match=f"cannot make the secret {tmp_path}/gone/{NAME}: No such file"):
+    with pytest.raises(LonglinkError, match=f"cannot write {tmp_path}/gone/{NAME}: No such file"):
         ResumeKeys.from_folder(tmp_path / "gone")
     (tmp_path / NAME).mkdir()
     with pytest.raises(LonglinkError, match="expected a regular file, got a folder"):

@@ -12,7 +12,7 @@ from longlink import errors
 from longlink.access import secret_files
 from longlink.access.keys import DATA_KEY, make_data_key, read_data_key
 from longlink.access.resume import NAME, ResumeKeys
-from longlink.access.secret_files import read_secret, write_secret
+from longlink.access.secret_files import read_secret, write_private
 from longlink.errors import LonglinkError
 
 
@@ -25,7 +25,7 @@ def refusal(file: Path) -> str:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    write_secret(tmp_path / "secret", b"s3cr3t")
+    write_private(tmp_path / "secret", b"s3cr3t")
     return tmp_path / "secret"
 
 

@@ -25,7 +25,7 @@ from joserfc.errors import JoseError
 
 from longlink import errors
 from longlink.access.keys import Key, parse_set
-from longlink.access.secret_files import read_secret, write_secret
+from longlink.access.secret_files import read_secret, write_private
 from longlink.config.check import is_loopback
 from longlink.errors import LonglinkError
 from longlink.ops import logs
@@ -211,7 +211,7 @@ class _Set:
             return
         self.keys = self._parse(body)
         self._body = body
-        write_secret(self._copy, body)
+        write_private(self._copy, body)
         log.info("jwks_fetched", address=self.name, keys=len(self.keys))
 
     def _parse(self, body: bytes) -> list[Key]:

@@ -29,7 +29,7 @@ from msgspec import Struct
 
 from longlink import errors
 from longlink.access.key_formats import BOM, Kind, describe, recognise, why_no_secret
-from longlink.access.secret_files import OTHERS, kind_of, read_secret, write_secret
+from longlink.access.secret_files import OTHERS, kind_of, read_secret, write_private
 from longlink.errors import LonglinkError, Row
 from longlink.ops import logs
 
@@ -330,7 +330,7 @@ def make_data_key(folder: Path) -> None:
         "alg": "HS256",
         "use": "sig",
     }
-    write_secret(target, json.dumps(jwk).encode() + b"\n")
+    write_private(target, json.dumps(jwk).encode() + b"\n")
     log.info("signing_key_made", file=str(target))
 
 

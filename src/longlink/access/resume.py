@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from longlink import errors
-from longlink.access.secret_files import read_secret, write_secret
+from longlink.access.secret_files import read_secret, write_private
 from longlink.errors import LonglinkError
 from longlink.routing.sessions import Session
 
@@ -57,7 +57,7 @@ class ResumeKeys:
         secret = read_secret(target, SECRET_BYTES + 1)
         if secret is None:
             secret = secrets.token_bytes(SECRET_BYTES)
-            write_secret(target, secret)
+            write_private(target, secret)
         if len(secret) != SECRET_BYTES:
             message = f"{target}: expected {SECRET_BYTES} bytes; without the file the next start makes a new one"
             raise LonglinkError(errors.DATA_UNUSABLE, message)

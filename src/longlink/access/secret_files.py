@@ -43,19 +43,19 @@ def kind_of(mode: int) -> str:
     return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "another kind")
 
 
-def write_secret(target: Path, secret: bytes) -> None:
+def write_private(target: Path, content: bytes) -> None:
     """Write a file for its owner alone (mode 0600), whole or not at all. Raises DATA_UNUSABLE."""
     fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secret)
+            file.write(content)
             file.flush()
             os.fsync(descriptor)
         fresh.replace(target)
         _sync(target.parent)
     except OSError as error:
-        raise LonglinkError(errors.DATA_UNUSABLE, f"cannot make the secret {target}: {error.strerror}") from None
+        raise LonglinkError(errors.DATA_UNUSABLE, f"cannot write {target}: {error.strerror}") from None
 
 
 def read_secret(target: Path, most: int) -> bytes | None:
