@@ -30,7 +30,7 @@ def test_each_check_is_a_line_with_its_state(capsys: pytest.CaptureFixture[str])
     assert "SQLite 3." in lines[0]
 
 
-def test_something_bad_is_exit_code_1_with_how_to_mend_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_something_bad_is_exit_code_1_with_how_to_fix_it(capsys: pytest.CaptureFixture[str]) -> None:
     Path("d").mkdir()
     Path("d/signing-key.json").touch(mode=0o644)
     assert main(["doctor", "--json", "--data", "d", *FREE]) == 1
@@ -39,7 +39,7 @@ def test_something_bad_is_exit_code_1_with_how_to_mend_it(capsys: pytest.Capture
     assert findings["signing key"]["remedy"] == "chmod 600 d/signing-key.json"
 
 
-def test_a_database_that_others_can_read_is_a_warning_with_how_to_mend_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_database_that_others_can_read_is_a_warning_with_how_to_fix_it(capsys: pytest.CaptureFixture[str]) -> None:
     Path("d").mkdir()
     Path("d/longlink.db").touch(mode=0o644)
     assert main(["doctor", "--json", "--data", "d", *FREE]) == 0
@@ -62,3 +62,17 @@ def test_the_default_port_of_operators_is_a_warning_when_it_is_taken_because_the
         assert main(["doctor", "--json", *FREE[:4]]) == 0
         findings = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)}
         assert findings["listen.operations"]["state"] == "warn"
+
+
+def test_a_key_file_that_the_server_would_reject_is_bad_and_one_that_it_takes_is_ok(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("good.secret").write_bytes(b"0123456789abcdef" * 3)
+    Path("longlink.toml").write_text(
+        '[auth]\nkeys = ["secret:good.secret", "missing.pem", "https://idp.example.com/k"]\n'
+    )
+    assert main(["doctor", "--json", *FREE]) == 1
+    findings = [finding for finding in json.loads(capsys.readouterr().out) if finding["name"] == "auth.keys"]
+    assert [finding["state"] for finding in findings] == ["ok", "bad", "ok"]
+    assert findings[0]["found"] == "secret:good.secret: HS256"
+    assert "missing.pem" in findings[1]["found"]

@@ -117,7 +117,8 @@ def ask(folder: Path, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
             with door.makefile("rb") as answers:
                 answer = json.loads(answers.readline() or b"{}")
     except (OSError, ValueError) as error:
-        message = f"no server answers at {folder / NAME}: {getattr(error, 'strerror', None) or error}"
+        why = getattr(error, "strerror", None) or error
+        message = f"no server answers at {folder / NAME} ({why}); name the data folder of a running server with --data"
         raise LonglinkError(errors.DATA_UNUSABLE, message) from None
     if "done" not in answer:
         failure = answer.get("error", {"code": errors.INTERNAL.code, "message": "the server gave no answer"})

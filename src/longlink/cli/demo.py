@@ -87,9 +87,9 @@ async def _show(server: Place) -> None:
             await _demonstrate(server)
     except Exception as error:
         _say(f"\n  The demonstration has ended early: {error or type(error).__name__}.")
-    _say(f"\n  Long link  {server.url}\n  HTTP       {server.http_url}")
+    _say(f"\n  Connections  {server.url}\n  HTTP API     {server.http_url}")
     if server.operations_url:
-        _say(f"  Operators  {server.operations_url}/readyz /metrics")
+        _say(f"  Operators    {server.operations_url}/readyz /metrics")
     if not server.config.auth.keys:
         _show_next_steps(server)
     _say("\n  Ctrl-C drains and stops the server.\n")

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from longlink.cli.serve import add_settings, settings
 from longlink.config import DEFAULT_OPERATIONS, Config
+from longlink.errors import LonglinkError
 from longlink.ops import checks
 from longlink.ops.checks import Finding
 
@@ -54,11 +55,26 @@ def examine(config: Config) -> list[Finding]:
         checks.check_clock(),
         checks.check_tls(listen.tls_certificate, listen.tls_key),
         *([checks.check_secret("tls key", Path(listen.tls_key))] if listen.tls_key else []),
-        checks.check_secret("signing key", folder / DATA_KEY),
+        *([_keys(entry) for entry in config.auth.keys] or [checks.check_secret("signing key", folder / DATA_KEY)]),
         checks.check_secret("database", folder / DATABASE, "warn"),
         checks.check_backlog(),
         checks.check_port_range([listen.address, listen.http, *([operations] if operations else [])]),
     ]
+
+
+def _keys(entry: str) -> Finding:
+    """Whether an entry of auth.keys holds keys. One at an address is fetched by the server and not here."""
+    from longlink.access.jwks import check_address, is_address, shown
+    from longlink.access.keys import read_keys
+
+    try:
+        if is_address(entry):
+            check_address(entry)
+            return Finding("auth.keys", "ok", f"{shown(entry)}: the server fetches it when it starts")
+        found = sorted(key.algorithm for key in read_keys(entry))
+    except LonglinkError as error:
+        return Finding("auth.keys", "bad", error.message, "correct the file or auth.keys; the server does not start")
+    return Finding("auth.keys", "ok", f"{entry}: {', '.join(found)}")
 
 
 def _operations(address: str) -> Finding:

@@ -41,7 +41,9 @@ def run(options: argparse.Namespace) -> int:
     for session in sessions:
         sys.stdout.write(f"{json.dumps(session) if options.json else _line(session)}\n")
     if not options.json and options.all:
-        sys.stdout.write(f"{len(sessions)} of {answer['attached']} connected and {answer['detached']} offline\n")
+        sys.stdout.write(
+            f"{len(sessions)} shown; {answer['attached']} are connected and {answer['detached']} offline\n"
+        )
     elif not options.json and not sessions:
         sys.stdout.write(f"{options.user} has no sessions\n")
     return 0

@@ -29,7 +29,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--history", metavar="N", type=_count, default=0, help="start with the newest N messages of each conversation"
     )
-    parser.add_argument("--count", metavar="N", type=_count, default=0, help="exit after N messages (default: never)")
+    parser.add_argument(
+        "--count", metavar="N", type=_count, default=0, help="exit after N new messages (default: never)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

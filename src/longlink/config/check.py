@@ -63,7 +63,7 @@ def _check_texts(config: Config, origins: Mapping[str, str]) -> None:
             texts = value if isinstance(value, list) else [value]
             if any(isinstance(text, str) and "\0" in text for text in texts):
                 name = f"{section}.{key}"
-                raise _invalid(f"{name} ({origins.get(name, IN_CODE)}): expected a text without NUL, got {value!r}")
+                raise _invalid(f"{name} ({origins.get(name, IN_CODE)}): expected text without NUL, got {value!r}")
 
 
 def split_address(address: str) -> tuple[str, int]:

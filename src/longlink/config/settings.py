@@ -113,7 +113,7 @@ def _kind(declared: inspect.Type) -> tuple[str, Callable[[str], Value], Callable
         return "a list of texts", _parse_list, _is_list
     pattern = declared.pattern if isinstance(declared, inspect.StrType) else None
     if pattern is None:
-        return "a text", str, lambda value: isinstance(value, str)
+        return "text", str, lambda value: isinstance(value, str)
     words = pattern.strip("^$()").split("|")
     return (
         "one of " + ", ".join(words),
