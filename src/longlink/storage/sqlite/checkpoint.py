@@ -78,15 +78,22 @@ class Checkpointer:
             self._dirty.wait()
             self._dirty.clear()
             self._stop.wait(self._guarded_round())
-        if self._health.lost:
-            close_quietly(self._connection, checkpoint=False)
-            return
         try:
-            self._checkpoint(self._connected(), apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            if not self._health.lost:
+                self._checkpoint(self._connected(), apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            elif self._connection is not None and self._may_save():
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except (apsw.Error, OSError) as error:
             # The log stays beside the database and is read at the next start.
             self._failed(error)
-        close_quietly(self._connection)
+        close_quietly(self._connection, checkpoint=not self._health.lost)
+
+    def _may_save(self) -> bool:
+        """Whether what only the log holds may go into the database: it is ours, only its log was deleted.
+
+        The log is still open here, and nobody finds it again once it is closed.
+        """
+        return self.identity is not None and self.identity.has_own_database()
 
     def _guarded_round(self) -> float:
         """One look at the log. Returns the seconds until the next one."""
@@ -173,8 +180,8 @@ class Checkpointer:
                 try:
                     found = os.fstat(log)
                     short = self._is_ours(found) and 0 < found.st_size < wanted
-                    if short:
-                        os.pwrite(log, _ZEROS, found.st_size)
+                    if short and self.identity is not None:
+                        self.identity.log_bytes = found.st_size + os.pwrite(log, _ZEROS, found.st_size)
                 finally:
                     connection.execute("ROLLBACK")
             if not short:
@@ -185,8 +192,10 @@ class Checkpointer:
             os.close(log)
 
     def _is_ours(self, log: os.stat_result) -> bool:
-        # The file at the path may be another one by now, and nothing is written to that.
-        return self.identity is not None and self.identity.is_open(self._log, log)
+        # The file at the path may be another one by now, and nothing is written to that. One that was cut is left as
+        # it is: the next commit finds it too short.
+        identity = self.identity
+        return identity is not None and identity.is_open(self._log, log) and log.st_size >= identity.log_bytes
 
     def _measure(self, connection: apsw.Connection) -> tuple[int, int]:
         pages, moved = connection.wal_checkpoint(mode=_NOOP)

@@ -3,8 +3,9 @@
 A file that was deleted, moved or replaced takes writes as before, and the next start does not find them. So the writer
 looks after each commit, before it answers: the three files of the database must be those that were opened. A file that
 was copied over keeps its place on the disk; it is noticed because only the checkpoint thread may change it, and
-recognised by the epoch of this opening, which no older copy has. Not noticed: a copy that was made since this opening,
-has the same size or more, and is put back by writing into the file. Read next: committer.py, checkpoint.py.
+recognised by the epoch of this opening, which no older copy has. A log that was cut is shorter afterwards, because
+zeros lie ready behind its used part. Not noticed: a copy that was made since this opening, has the same size or more,
+and is put back by writing into the file. Read next: committer.py, checkpoint.py.
 """
 
 from __future__ import annotations
@@ -18,11 +19,17 @@ from typing import Final
 import apsw
 
 from longlink.ops import logs
-from longlink.storage.sqlite.engine import close_quietly, connect_reader, first_value
+from longlink.storage.sqlite.engine import PAGE_BYTES, close_quietly, connect_reader, first_value
 from longlink.storage.sqlite.health import Health
 
 log = logs.get("storage")
 
+# Of the log (sqlite.org/fileformat2.html#the_write_ahead_log): both headers hold the salts of its present round.
+_LOG_HEADER_BYTES: Final = 32
+_LOG_SALTS: Final = slice(16, 24)
+_FRAME_HEADER_BYTES: Final = 24
+_FRAME_SALTS: Final = slice(8, 16)
+_NOOP: Final = -1  # SQLITE_CHECKPOINT_NOOP: only tells the sizes (SQLite 3.51)
 _EPOCH: Final = "SELECT name FROM epochs WHERE number = (SELECT max(number) FROM epochs)"
 
 
@@ -30,12 +37,14 @@ class Identity:
     """Made once the database, its log and its index are open.
 
     epoch: the name of this opening, which stands in the database.
+    log_bytes: the size that the log's file had last, kept by the writer and the checkpoint thread.
     """
 
     def __init__(self, file: Path, epoch: str, health: Health) -> None:
         """Raises apsw.Error, OSError."""
         self._file = file
         self._name = str(file)
+        self._log_name = f"{file}-wal"
         self._epoch = epoch
         self._health = health
         # Open as long as the store is: the last connection that is closed takes the log and the index with it.
@@ -44,6 +53,7 @@ class Identity:
         self._rounds = 0
         self._moving = False
         self._content = _content(file)
+        self.log_bytes = os.stat(self._log_name).st_size
 
     def check(self) -> None:
         """Look at the files, and report to the health of the store if they are others. Blocks for microseconds."""
@@ -51,10 +61,11 @@ class Identity:
             return
         # Each look releases the GIL, which costs a commit beside a busy event loop more than the look itself.
         moving, round_ = self._moving, self._rounds
-        content = self._content
+        content, log_bytes = self._content, self.log_bytes
         for name, place in self._files.items():
             try:
-                found = os.stat(name)
+                # A symbolic link is another file: SQLite would look for the log beside the one that it points to.
+                found = os.lstat(name)
             except OSError as error:
                 self._lose(f"{name} is gone: {error.strerror}")
                 return
@@ -63,6 +74,9 @@ class Identity:
                 return
             if name == self._name:
                 content = (found.st_size, found.st_mtime_ns)
+            elif name == self._log_name and not moving and not self._log_may_have(found.st_size, log_bytes):
+                self._lose(f"{name} was cut short")
+                return
         if not moving:
             self._check_content(round_, content)
 
@@ -80,7 +94,15 @@ class Identity:
         finally:
             with contextlib.suppress(OSError):
                 self._content = _content(self._file)
+                self.log_bytes = os.stat(self._log_name).st_size
             self._moving = False
+
+    def has_own_database(self) -> bool:
+        """Whether the database itself is the one that was opened and unchanged, whatever became of its log."""
+        try:
+            return _place(self._name) == self._files[self._name] and _content(self._file) == self._content
+        except OSError:
+            return False
 
     def check_epoch(self) -> None:
         """Look into the file, and report it if it is not the one of this opening."""
@@ -100,6 +122,28 @@ class Identity:
             return
         self._content = found
         log.warning("database_written_by_others", file=str(self._file))
+
+    def _log_may_have(self, size: int, before: int) -> bool:
+        """Whether the log may have this size: one that has become shorter is read."""
+        if size < before and not self._moving and not self._log_is_whole():
+            return False
+        self.log_bytes = size
+        return True
+
+    def _log_is_whole(self) -> bool:
+        """Whether each frame that the index counts is in the log and of its present round."""
+        frames, _ = self._anchor.wal_checkpoint(mode=_NOOP)
+        if frames < 1:
+            return True
+        with open(self._log_name, "rb", buffering=0) as log:
+            salts = log.read(_LOG_HEADER_BYTES)[_LOG_SALTS]
+            begins = range(
+                _LOG_HEADER_BYTES,
+                _LOG_HEADER_BYTES + frames * (_FRAME_HEADER_BYTES + PAGE_BYTES),
+                _FRAME_HEADER_BYTES + PAGE_BYTES,
+            )
+            headers = (os.pread(log.fileno(), _FRAME_HEADER_BYTES, begin) for begin in begins)
+            return any(salts) and all(header[_FRAME_SALTS] == salts for header in headers)
 
     def _has_epoch(self) -> bool:
         """Whether somebody who opens the file now finds the epoch of this opening."""
@@ -122,7 +166,7 @@ class Identity:
 
 
 def _place(name: str) -> tuple[int, int]:
-    found = os.stat(name)
+    found = os.lstat(name)
     return found.st_dev, found.st_ino
 
 
