@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from longlink.config.load import Loaded
+from longlink.config.load import MAY_HOLD_SECRETS, Loaded
 from longlink.config.sections import Config
 from longlink.config.settings import Reload, Setting, Value, all_settings, to_toml
 
 
 class Changes(NamedTuple):
-    """What a reload has found, each as "log.level (info → debug)".
+    """What a reload has found, each as "log.level (info → debug)"; only by name where people may write a secret.
 
     taken: in force now.
     waiting: in force after a restart; counted against what is in force, so each reload reports them again.
@@ -52,6 +52,8 @@ class Settings:
         return changes
 
     def _shown(self, setting: Setting, now: Config) -> str:
+        if setting.name in MAY_HOLD_SECRETS:
+            return setting.name
         before, after = to_toml(_value(self.config, setting)), to_toml(_value(now, setting))
         return f"{setting.name} ({before} → {after})"
 
