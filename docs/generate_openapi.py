@@ -1,4 +1,4 @@
-"""Makes the description of the short link from the code: openapi.json, which is served, and docs/reference/http.md.
+"""Makes the description of the HTTP API from the code: openapi.json, which is served, and docs/reference/http.md.
 
 Methods come from calls.METHODS, shapes and words from longlink.proto, errors from errors.TABLE. `make docs` runs it;
 with --check it writes nothing and fails when a file is stale. Needs the dev dependencies. Read next: generate.py.
@@ -55,7 +55,7 @@ SCALARS: Final[dict[int, Json]] = {
 """As answers have them."""
 INTRO: Final = (
     "Every request of Longlink's protocol that is not about a link, as an HTTP call: the same rules, the same answers "
-    "and the same errors as on the long link. Whole numbers of 64 bits are written as strings and taken as either; "
+    "and the same errors as on a connection. Whole numbers of 64 bits are written as strings and taken as either; "
     "fields at their default are left out. A call may be repeated: what it did is not done twice."
 )
 

@@ -93,7 +93,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Address of the long link, for clients."""
+        """Address for client connections (WebSocket, TCP, stream)."""
         return self.place.url
 
     @property

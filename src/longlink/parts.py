@@ -99,7 +99,7 @@ class Place:
 
     @property
     def url(self) -> str:
-        """Address of the long link, for clients."""
+        """Address for client connections (WebSocket, TCP, stream)."""
         listen = self.config.listen
         return f"{'wss' if listen.tls_certificate else 'ws'}://{host_in_url(listen.address)}:{self.port}"
 

@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
 
 def described(copied: Copied) -> str:
     """What a copy holds, in words."""
-    what = f"{copied.messages} messages, {copied.conversations} conversations, {copied.users} users"
+    counts = {"message": copied.messages, "conversation": copied.conversations, "user": copied.users}
+    what = ", ".join(f"{count} {one}" + ("s" if count != 1 else "") for one, count in counts.items())
     return f"{what}, {copied.size / 2**20:.1f} MiB" + (", signing key" if copied.key else "")
 
 
