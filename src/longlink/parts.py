@@ -23,7 +23,7 @@ from typing import Any, Final
 from starlette.types import ASGIApp
 
 from longlink import _core, errors
-from longlink.access.control import Control
+from longlink.access.control import NUMBERS, Control
 from longlink.access.gateway import MISSED_PER_S, Bounds, Gateway
 from longlink.access.handshake import Handshake
 from longlink.access.http import (
@@ -187,7 +187,7 @@ class Logic:
             "broadcast": self._broadcast,
             "sessions": self._show,
             "end": self._end,
-            "numbers": self._numbers,
+            NUMBERS: self._numbers,
         }
         self.control = Control(Path(config.data.dir), verbs)
 

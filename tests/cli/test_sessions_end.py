@@ -70,6 +70,14 @@ def test_the_log_says_what_an_operator_did_to_whom_and_to_how_many(server: Runni
     assert (done["user"], done["device"], done["sessions"]) == ("sam", "phone", 1)
 
 
+def test_top_leaves_no_lines_in_the_log(server: RunningServer) -> None:
+    assert "connections" in run(["top", *data(server.data), "--once", "--every", "0.5"]).stdout
+    run(["end", *data(server.data), "nobody"])
+    done = [entry["does"] for entry in server.log if entry["event"] == "operator"]
+    assert done[-1] == "end"
+    assert "numbers" not in done
+
+
 def test_top_shows_what_there_is_and_how_fast_it_grows(server: RunningServer) -> None:
     said = asyncio.run(_while_connected(server, ("phone",), ["top", *data(server.data), "--once", "--every", "0.5"]))
     lines = {line[:32].strip(): line[32:].strip() for line in said.splitlines()}

@@ -20,6 +20,8 @@ from longlink.ops import logs, sockets
 log = logs.get("control")
 
 NAME: Final = "control.sock"
+NUMBERS: Final = "numbers"
+"""What `longlink top` asks for: the metrics."""
 LONGEST_LINE: Final = 2**24
 """Bytes: the largest text that a message may have, each character written as JSON writes control characters."""
 ASK_S: Final = 10.0
@@ -89,7 +91,9 @@ class Control:
             raise LonglinkError(errors.FRAME_UNKNOWN, message)
         arguments = dict(asked["with"])
         done = await verb(arguments)
-        log.info("operator", does=asked["do"], **_whom(arguments), **_how_many(done))
+        # `longlink top` asks every second or two and learns of no user: such lines would bury the others.
+        write = log.debug if asked["do"] == NUMBERS else log.info
+        write("operator", does=asked["do"], **_whom(arguments), **_how_many(done))
         return done
 
 

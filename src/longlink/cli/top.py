@@ -117,7 +117,7 @@ def parse(text: str) -> dict[str, float]:
 def _numbers(folder: Path) -> dict[str, float]:
     from longlink.access import control
 
-    return parse(control.ask(folder, "numbers", {})["text"])
+    return parse(control.ask(folder, control.NUMBERS, {})["text"])
 
 
 def _label(series: str) -> str:
