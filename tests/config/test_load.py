@@ -207,6 +207,11 @@ def test_typographic_characters_are_named_where_toml_does_not_take_them(file: Pa
     assert name in message
 
 
+def test_a_file_that_is_nested_without_end_is_refused_by_name(file: Path) -> None:
+    file.write_text("a = " + "[" * 100_000)
+    assert f"{file} is nested too deeply" in refusal(file).message
+
+
 def test_names_in_capitals_or_with_hyphens_find_their_setting(file: Path) -> None:
     file.write_text('[LOG]\nlevel = "debug"\n')
     assert "did you mean 'log'?" in refusal(file).message

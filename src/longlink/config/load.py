@@ -93,6 +93,8 @@ def _take_file(file: Path, settings: Mapping[str, Setting], values: dict[str, Va
     except tomllib.TOMLDecodeError as error:
         message = f"{file} is not TOML: {error}{_strange_character(text, str(error))}"
         raise LonglinkError(errors.CONFIG_INVALID, message) from None
+    except RecursionError:
+        raise LonglinkError(errors.CONFIG_INVALID, f"{file} is nested too deeply for a settings file") from None
     lines = _lines(text)
     for section, table in tree.items():
         where = _where(file, lines, section)
