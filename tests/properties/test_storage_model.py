@@ -103,9 +103,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data(), batch=st.lists(st.tuples(anyone, client_ids, contents, mentions, st.booleans()), max_size=6))
     def append(self, data: st.DataObject, batch: list[tuple[str, str, bytes, tuple[str, ...], bool]]) -> None:
         items = [Append(self._draw_chat(data), *item) for item in batch]
-        # Called as two, so that batches of the store and calls do not coincide.
-        calls = [self.store.messages.append(items[:2]), self.store.messages.append(items[2:])]
-        results = [result for call in calls for result in self.run(call)]
+        # Called as two, so that batches of the store and calls do not coincide; one after the other, because users take
+        # turns and the order of calls is kept for each of them.
+        results = [result for part in (items[:2], items[2:]) for result in self.run(self.store.messages.append(part))]
         for item, result in zip(items, results, strict=True):
             self._check_append(item, result)
 

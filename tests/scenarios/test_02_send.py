@@ -36,7 +36,8 @@ def test_the_six_packets_come_in_order_with_their_contents(door: Door, sender: K
     conversation = alice.direct(bob.user)
     before_ms = time.time_ns() // 1_000_000
     sent = alice.say(conversation, "hello, 世界 \U0001f30d", "first")
-    assert sent == Sent(conversation=conversation, seq=1, client_id="first", sent_at=sent.sent_at)
+    assert sent == Sent(conversation=conversation, seq=1, client_id="first", sent_at=sent.sent_at, stamp=sent.stamp)
+    assert sent.stamp > 0
     assert before_ms <= sent.sent_at <= time.time_ns() // 1_000_000
     assert bob.message() == Message(
         conversation=conversation,
@@ -44,6 +45,7 @@ def test_the_six_packets_come_in_order_with_their_contents(door: Door, sender: K
         sender=alice.user,
         client_id="first",
         sent_at=sent.sent_at,
+        stamp=sent.stamp,
         content=Content(text="hello, 世界 \U0001f30d"),
     )
     acked = bob.ack(conversation, 1)
@@ -101,7 +103,12 @@ def test_a_resend_gets_the_first_answer_and_is_stored_and_pushed_once(door: Door
     alice.say(conversation, "another", "other-id")
     again = alice.say(conversation, "only once", "the-id")
     assert again == Sent(
-        conversation=conversation, seq=first.seq, client_id="the-id", sent_at=first.sent_at, duplicate=True
+        conversation=conversation,
+        seq=first.seq,
+        client_id="the-id",
+        sent_at=first.sent_at,
+        stamp=first.stamp,
+        duplicate=True,
     )
     other = door.enter("alice", "laptop", Kind.TCP_JSON)
     assert other.say(conversation, "only once", "the-id") == again, "from another device too"

@@ -89,6 +89,27 @@ def test_an_ordinary_start_costs_a_client_nothing(tmp_path: Path) -> None:
     _play(tmp_path, seen, client.goes_on, client.goes_on, client.keeps(2))
 
 
+def test_an_opening_that_continues_is_of_the_same_epoch_for_who_stayed_connected(tmp_path: Path) -> None:
+    client = Client()
+
+    async def story() -> None:
+        first = await open_store(tmp_path, Storage())
+        await client.sees(first, "1")
+        await first.close()
+        # As a logic process that is started again: what it stores reaches a connection that has not noticed.
+        again = await open_store(tmp_path, Storage(), continues=True)
+        assert again.epoch == first.epoch
+        client.newest = await _write(again, "2")
+        assert (await _sync(again, client.newest, client.epoch, client.newest)).changes == ()
+        await again.close()
+        later = await open_store(tmp_path, Storage())
+        assert later.epoch != again.epoch
+        await client.goes_on(later)
+        await later.close()
+
+    asyncio.run(story())
+
+
 def test_a_copy_of_a_stopped_server_refuses_what_came_later_and_knows_where_the_logs_part(tmp_path: Path) -> None:
     client = Client()
 

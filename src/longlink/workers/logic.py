@@ -35,7 +35,10 @@ GATHER_S: Final = 2.0
 
 async def run(shared: Shared, past: Past, line: Line, asked: asyncio.Event) -> None:
     """Serve gateways until asked to end. Raises LonglinkError when the start fails."""
-    store = await open_store(shared.place.folder, shared.config.storage, now_ms=_now_ms, lock=shared.lock)
+    # The supervisor holds the lock from its start on, and connections outlive a logic that dies.
+    store = await open_store(
+        shared.place.folder, shared.config.storage, now_ms=_now_ms, lock=shared.lock, continues=past.restarts > 0
+    )
     try:
         logic = _Process(shared, store, past)
         await logic.start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -155,11 +156,17 @@ async def open_store(
     *,
     now_ms: Callable[[], int] = wall_clock_ms,
     lock: FolderLock | None = None,
+    continues: bool = False,
 ) -> SqliteStore:
-    """Lock the folder, bring the database to the newest schema, start the threads. lock: if it is held already.
+    """Lock the folder, bring the database to the newest schema, start the threads.
 
-    The folder is made when only its last part is missing. now_ms: ms since the Unix epoch. Raises DATA_LOCKED,
-    DATA_NEWER, DATA_UNUSABLE; the message names the path and the reason.
+    now_ms: returns ms since the Unix epoch
+    lock: of the folder, if it is held already
+    continues: whether the lock has been held since the last opening, so that the log cannot be a restored one. Then
+        its epoch goes on: connections that outlive a process bring stamps of both openings, with nothing in between.
+
+    The folder is made when only its last part is missing. Raises DATA_LOCKED, DATA_NEWER, DATA_UNUSABLE; the message
+    names the path and the reason.
     """
     engine.require_sound_sqlite(apsw.sqlite_lib_version())
     held = await asyncio.to_thread(lock_folder, directory) if lock is None else lock
@@ -167,7 +174,7 @@ async def open_store(
     with contextlib.ExitStack() as undo:
         undo.callback(held.release)
         try:
-            store = await _opened(directory, file, settings, now_ms, held, undo)
+            store = await _opened(directory, file, settings, now_ms, held, undo, continues)
         except (apsw.Error, OSError) as error:
             raise unusable(file, error) from error
         undo.pop_all()
@@ -176,10 +183,10 @@ async def open_store(
 
 async def _opened(
     directory: Path, file: Path, settings: config.Storage, now_ms: Callable[[], int], lock: FolderLock,
-    undo: contextlib.ExitStack,
+    undo: contextlib.ExitStack, continues: bool,
 ) -> SqliteStore:  # fmt: skip
     await asyncio.to_thread(prepare_database, directory)
-    epochs = await asyncio.to_thread(open_epoch, directory)
+    epochs = await asyncio.to_thread(functools.partial(open_epoch, directory, continues=continues))
     stats, health = Stats(), Health(file)
     checkpointer = Checkpointer(file, settings, stats, health)
     undo.callback(checkpointer.close)

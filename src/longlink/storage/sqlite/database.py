@@ -16,7 +16,7 @@ import apsw
 from longlink import errors
 from longlink.errors import LonglinkError
 from longlink.storage.sqlite import engine, migrations
-from longlink.storage.sqlite.epochs import Epochs, begin_epoch
+from longlink.storage.sqlite.epochs import Epochs, begin_epoch, continue_epoch
 from longlink.storage.sqlite.folder import sync_folder
 
 _TRACES: Final = ("signing-key.json", "resume.key", f"{engine.DATABASE}-wal")
@@ -52,14 +52,16 @@ def prepare_database(folder: Path) -> None:
     _prepare(file)
 
 
-def open_epoch(folder: Path) -> Epochs:
-    """Begin the epoch of this opening. It lies in the database itself, not in its log, before anybody is served.
+def open_epoch(folder: Path, *, continues: bool) -> Epochs:
+    """Begin the epoch of this opening, or continue the last one.
+
+    It lies in the database itself, not in its log, before anybody is served.
 
     Raises apsw.Error.
     """
     connection = apsw.Connection(str(folder / engine.DATABASE), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
-        return begin_epoch(connection)
+        return continue_epoch(connection) if continues else begin_epoch(connection)
     finally:
         # The last connection moves the log into the database.
         engine.close_quietly(connection)

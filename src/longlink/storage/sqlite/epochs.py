@@ -1,4 +1,4 @@
-"""The epochs of a log: each opening of the database begins one, with a random name.
+"""The epochs of a log: each opening of the database begins one, with a random name, unless it continues the last one.
 
 A copy of a data folder goes its own way from its first opening on, and its epochs have other names: so a client whose
 place is of an epoch that is unknown here, or beyond the end of one that is known, has seen a log that went on
@@ -62,6 +62,13 @@ class Epochs:
             raise LonglinkError(errors.SINCE_AHEAD, message)
 
 
+def continue_epoch(connection: apsw.Connection) -> Epochs:
+    """The epoch under way goes on; one begins if there is none. Raises apsw.Error."""
+    if connection.execute("SELECT 1 FROM epochs WHERE newest IS NULL").fetchall():
+        return _known(connection)
+    return begin_epoch(connection)
+
+
 def begin_epoch(connection: apsw.Connection) -> Epochs:
     """End the epoch before, and begin one; durable when it returns. Raises apsw.Error."""
     name = secrets.token_urlsafe(_NAME_BYTES)
@@ -77,5 +84,9 @@ def begin_epoch(connection: apsw.Connection) -> Epochs:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    return _known(connection)
+
+
+def _known(connection: apsw.Connection) -> Epochs:
     rows = connection.execute("SELECT name, newest FROM epochs ORDER BY number").fetchall()
     return Epochs([Epoch(str(name), _FOR_EVER if newest is None else int(str(newest))) for name, newest in rows])
