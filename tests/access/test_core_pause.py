@@ -10,7 +10,7 @@ from longlink._core import BINARY, CLOSED, REPLY
 from .core_server import Client, Server, Start, admitted, connect, frame
 
 PAUSE_MS = 400
-TICK_S: Final = 0.05
+TICK_S = 0.05
 """The core counts such waits in ticks of its clock, and the one under way counts as a whole one."""
 
 
