@@ -59,7 +59,10 @@ def check(text: str, most: Bounds) -> None:
         f"commas together (marks: at most {MARKS_MAX}, mentions: at most {MENTIONS_MAX}), got more",
     )
     error.request = request_in(text)
-    raise error
+    try:
+        raise error
+    finally:
+        del error  # its traceback holds this frame: a cycle that keeps the whole message
 
 
 def request_in(text: str) -> int:

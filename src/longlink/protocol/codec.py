@@ -71,7 +71,10 @@ def decode_first(data: bytes) -> Frame:
         elif number in _BODIES and number != _CONNECT:
             error = session.unexpected(_BODIES[number], session.State.NEW)
             error.request = request
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame: a cycle that keeps the whole message
     return decode(data)
 
 

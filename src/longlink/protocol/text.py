@@ -55,7 +55,10 @@ def decode_first(data: bytes | str) -> Frame:
         if field is not None and field.name not in ("id", "connect"):
             error = session.unexpected(cast("FrameName", field.name), session.State.NEW)
             error.request = _request(fields)
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame: a cycle that keeps the whole message
     return _frame(fields, strict=True)
 
 
@@ -105,7 +108,10 @@ def _frame(fields: object, strict: bool, path: str = "") -> Frame:
     except _MisfitError as misfit:
         error = misfit.error(path)
         error.request = _request(fields) if isinstance(fields, dict) else 0
-        raise error from None
+        try:
+            raise error from None
+        finally:
+            del error  # its traceback holds this frame: a cycle that keeps the whole message
     return frame
 
 
