@@ -19,6 +19,8 @@ from longlink.storage.sqlite import SqliteStore, engine, known, open_store
 from .scene import direct, refused, say, stored, texts
 
 Story = Callable[[SqliteStore], Awaitable[None]]
+BUSY_MS = 5_000
+"""How long another program waits for the store's own short writes, as every program should."""
 
 
 LOG = engine.DATABASE + "-wal"
@@ -90,6 +92,7 @@ def test_a_row_that_was_stolen_fails_its_own_write_only(tmp_path: Path) -> None:
         stolen = (await direct(store)).id
         other = (await direct(store, "alice", "carol")).id
         with apsw.Connection(str(tmp_path / engine.DATABASE)) as connection:
+            connection.set_busy_timeout(BUSY_MS)
             connection.execute("INSERT INTO messages VALUES (1, 1, 1, 'stolen', 0, x'', 0)")
         connection.close()
         batch = [Append(stolen, "alice", "1", b"1"), Append(other, "alice", "2", b"2")]
@@ -105,6 +108,7 @@ def test_what_another_program_wrote_is_met_and_read(tmp_path: Path) -> None:
     async def story(store: SqliteStore) -> None:
         await direct(store)
         with apsw.Connection(str(tmp_path / engine.DATABASE)) as connection:
+            connection.set_busy_timeout(BUSY_MS)
             connection.execute("INSERT INTO users (name) VALUES ('dave')")
         connection.close()
         # The next id that is remembered as free is taken.
