@@ -235,7 +235,7 @@ def parse_set(name: str, data: bytes) -> list[Key]:
     Raises ValueError that begins with "expected", or what the libraries raise.
     """
     found: list[Key] = []
-    for member in _members(json.loads(data.removeprefix(BOM).decode(), object_pairs_hook=_unique)):
+    for member in _members(json.loads(data.removeprefix(BOM).decode(), object_pairs_hook=unique_names)):
         why = _unusable(member)
         if why:
             log.warning("key_skipped", file=name, kid=_kid(member), why=why)
@@ -259,7 +259,8 @@ def _members(tree: dict[str, Any]) -> list[Any]:
     return members
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object from its members; a hook for readers of JSON. Raises ValueError if a name occurs twice."""
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError("expected every name of a JSON object once, got one twice")

@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 from longlink import errors
 from longlink.access.jwks import RemoteKeys, is_address
 from longlink.access.key_set import KeySet
-from longlink.access.keys import ALIASES, Key, make_data_key, read_data_key, read_keys
+from longlink.access.keys import ALIASES, Key, make_data_key, read_data_key, read_keys, unique_names
 from longlink.config import Auth
 from longlink.errors import LonglinkError
 from longlink.ops.metrics import Counts
@@ -261,18 +261,11 @@ def _object(data: bytes, what: str) -> dict[str, Any]:
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name occurs twice")
-    return value
-
-
 def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-_JSON: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+_JSON: Final = json.JSONDecoder(object_pairs_hook=unique_names, parse_constant=_no_constant)
 
 
 def _time(claims: dict[str, Any], name: str) -> float:
